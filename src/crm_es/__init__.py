@@ -1,0 +1,1 @@
+"""crm_es: the CRM backend that never forgets and never lies."""

@@ -1,0 +1,1 @@
+"""Contacts and companies: the parties we deal with."""

@@ -1,0 +1,64 @@
+"""What the store must know of an aggregate: how it folds, what it reserves, whose data it holds."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from crm_es.eventstore.event import Event, Reservation
+
+S = TypeVar("S")
+E = TypeVar("E", bound=Event)
+
+
+def _own_key(stream: UUID, state: Any) -> tuple[UUID, ...]:  # noqa: ARG001  # states have no common type
+    return (stream,)
+
+
+def no_subject(stream: UUID, state: Any) -> tuple[UUID, ...]:  # noqa: ARG001
+    """For streams that hold nothing personal (companies, workspaces, teams)."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aggregate(Generic[S, E]):
+    """One consistency boundary. All functions are pure.
+
+    - `name`: first part of its topics and GraphQL type in lower case (`contact`).
+    - `events`: every event class its streams may hold.
+    - `evolve(state | None, event) -> state`: never raises on stored history.
+    - `reservations(stream, state)`: the unique values the state holds; the store takes and frees the difference.
+    - `subjects(stream, state)`: whose keys open the personal fields of its events; () = nothing personal.
+    - `merged_into(state)`: the survivor's stream, for one that was absorbed; the store follows it and notes `via`.
+    - `fields(state)`: the state by API field name, each value as the API would answer it but ids as `Ref`; conflicts and
+      history compare these.
+    - `touches(event)`: what the event changes, as (API field, item or None); two edits conflict where these meet.
+    """
+
+    name: str
+    events: tuple[type[E], ...]
+    evolve: Callable[[S | None, E], S]
+    reservations: Callable[[UUID, S], frozenset[Reservation]]
+    fields: Callable[[S], Mapping[str, object]]
+    touches: Callable[[E], Iterable[tuple[str, str | None]]]
+    subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)
+    merged_into: Callable[[S], UUID | None] = field(default=lambda _state: None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ref:
+    """An id inside `fields`: the API answers it as a global id of `type` (`Contact`, `Company`, `Member`)."""
+
+    type: str
+    id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded(Generic[S]):
+    """A folded stream. `id` is where it really stands: the survivor's when `via` (the absorbed id asked for) is set."""
+
+    id: UUID
+    version: int
+    state: S
+    via: UUID | None = None
+    key_id: UUID | None = None

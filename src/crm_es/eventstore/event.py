@@ -1,0 +1,188 @@
+"""What a fact is: the marks on event fields, and the envelope around every event.
+
+Events themselves stand in the aggregates' files; they are frozen dataclasses with a `TOPIC`. Nothing here does I/O.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from functools import cache
+from typing import Any, ClassVar, Final, Literal, NewType, Protocol
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType
+
+WorkspaceId = NewType("WorkspaceId", UUID)
+StreamId = NewType("StreamId", UUID)
+
+
+class Erased(Enum):
+    """What a sealed field reads as once its key was destroyed: a tombstone was read, nothing else means this."""
+
+    ERASED = "erased"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ERASED: Final = Erased.ERASED
+
+
+class Event(Protocol):
+    """A frozen, keyword-only, slotted dataclass with a `TOPIC`.
+
+    Fields hold new values only: `UNSET` = unchanged, `None` = cleared. Optional class variables:
+    `SCHEMA` (int, default 1) counts its stored shape; `FIELDS` names the API fields it changes, when they are not simply
+    its own set fields in camelCase.
+    """
+
+    TOPIC: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+def pii(**field: Any) -> Any:
+    """Mark an event field as personal: it is sealed with the key of the stream's subject before it is stored.
+
+    The field's type must admit `Erased`.
+    """
+    return dataclasses.field(**field, metadata={"pii": True})
+
+
+@cache
+def personal_fields(event_class: type[Event]) -> tuple[str, ...]:
+    """Names of the fields marked `pii`, in order."""
+    return tuple(f.name for f in dataclasses.fields(event_class) if f.metadata.get("pii"))
+
+
+def camel(name: str) -> str:
+    """`display_name` → `displayName`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+def changed_fields(event: Event) -> tuple[str, ...]:
+    """Names, as in the API, of the fields this event changes. Needs no state, so the projector can use it."""
+    named: tuple[str, ...] | None = getattr(event, "FIELDS", None)
+    if named is not None:
+        return named
+    return tuple(camel(f.name) for f in dataclasses.fields(event) if getattr(event, f.name) is not UNSET)
+
+
+class ActorKind(StrEnum):
+    MEMBER = "MEMBER"
+    API_KEY = "API_KEY"
+    AUTOMATION = "AUTOMATION"
+    IMPORT = "IMPORT"
+    SYSTEM = "SYSTEM"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """Who caused an event. `id` is a member, API key or import run; `auth` how they proved it; `session` the token's id."""
+
+    kind: ActorKind
+    id: UUID | None = None
+    on_behalf_of: UUID | None = None
+    auth: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportOrigin:
+    """The import run and the row (1 = first data line) an event came from."""
+
+    id: UUID
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where from: client name, truncated network address (/24 or /48), import."""
+
+    client: str | None = None
+    address: str | None = None
+    import_: ImportOrigin | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """What one request says about everything it appends; the envelope less the event.
+
+    `request_hash` is the HMAC over mutation, actor and input without commandId. `recorded_at` is for the demo seeder alone:
+    only the owner role may pass a clock.
+    """
+
+    workspace: WorkspaceId
+    command_id: UUID
+    request_hash: bytes
+    actor: Actor
+    correlation_id: UUID
+    origin: Origin = Origin()
+    causation_id: UUID | None = None
+    occurred_at: datetime | None = None
+    reason: str | None = None
+    recorded_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """An event about to be appended at `version` of `stream`.
+
+    `subjects` are those whose keys must be able to open its personal fields: the stream itself for contacts and members,
+    the linked contacts for an interaction, none where nothing is personal.
+    """
+
+    stream: StreamId
+    version: int
+    event: Event
+    via: UUID | None = None
+    occurred_at: datetime | None = None
+    subjects: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """A stored event with its envelope, opened: what folds, projections and audit read.
+
+    `position` is the workspace's dense sequence; `log_id` the library's global notification id, for bookmarks only.
+    `erased` names personal fields whose key was destroyed (they hold `ERASED`). `key_id` sealed the others.
+    """
+
+    workspace: WorkspaceId
+    stream: StreamId
+    version: int
+    position: int
+    log_id: int
+    topic: str
+    event: Event
+    recorded_at: datetime
+    occurred_at: datetime
+    actor: Actor
+    origin: Origin
+    via: UUID | None
+    command_id: UUID
+    correlation_id: UUID
+    causation_id: UUID | None
+    reason: str | Erased | None
+    key_id: UUID | None = None
+    erased: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """A value that may stand once in a workspace: (kind, normal form), and the stream whose event took it."""
+
+    kind: Literal["email", "identity", "external_id", "domain", "interaction", "team", "role", "member_email"]
+    value: str
+    holder: UUID
+
+
+__all__ = [
+    "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
+    "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "personal_fields", "pii",
+]  # fmt: skip
+
+Evolve = Callable[[Any, Any], Any]
+Facts = Iterable[Fact]

@@ -1,0 +1,1 @@
+"""Compliance bundles. Their room is ready."""

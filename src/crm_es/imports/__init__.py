@@ -1,0 +1,1 @@
+"""Files to mutations: mappings, dry runs, resumable runs."""

@@ -1,0 +1,1 @@
+"""Interactions: calls, emails, meetings, notes, purchases on a timeline."""

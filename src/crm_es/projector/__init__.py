@@ -1,0 +1,1 @@
+"""The process that feeds read models, and how they are rebuilt."""

@@ -1,0 +1,1 @@
+"""Read types are declared once; selections become SQL, rows become answers."""
