@@ -1,0 +1,62 @@
+"""What every record has in common, and the small types all rooms answer with. A room's types are its own."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+import strawberry
+from strawberry import ID
+
+from crm_es.api.scalars import Position
+from crm_es.workspaces.actions import Action
+
+
+@strawberry.interface(description="Anything with an id of its own: `node(id)` finds it again.")
+class Node:
+    id: ID = strawberry.field(description="Opaque and global; under `asOf` the id of the record as it was.")
+
+
+@strawberry.interface(description="A record with a stream of events.")
+class Entity(Node):
+    live_id: ID = strawberry.field(description="The id of the same record as it is now.")
+    stream_id: UUID = strawberry.field(description="Its stream of events, as exports name it.")
+    version: int = strawberry.field(description="How many events it has; send it back as `expectedVersion`.")
+    as_of: Position | None = strawberry.field(description="Set on a past record: the position it is shown at.")
+    label: str | None = strawberry.field(description="What to call it in any list.")
+    created_at: datetime = strawberry.field(description="When its first event was recorded.")
+    updated_at: datetime = strawberry.field(description="When its newest event was recorded.")
+    viewer_can: list[Action] = strawberry.field(description="What you may do with it in its present state.")
+    masked_fields: list[str] = strawberry.field(
+        description="Fields that are null for you, not in truth: never write them back."
+    )
+
+
+@strawberry.input(one_of=True, description="A moment of the log: what had been recorded by then.")
+class AsOf:
+    time: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="Recorded by this time; not in the future."
+    )
+    position: Position | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Up to this position; inside one command's events, before them. 0 is empty.",
+    )
+
+
+@strawberry.type(description="An amount in one currency; nothing is ever converted.")
+class Money:
+    amount: Decimal = strawberry.field(description="With as many digits as the currency has.")
+    currency: str = strawberry.field(description="ISO 4217.")
+
+
+@strawberry.input(description="An amount in one currency.")
+class MoneyInput:
+    amount: Decimal = strawberry.field(description="More digits than the currency has are refused, never rounded.")
+    currency: str = strawberry.field(description="ISO 4217.")
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="More come after `endCursor`.")
+    has_previous_page: bool = strawberry.field(description="More come before `startCursor`.")
+    start_cursor: str | None = strawberry.field(description="The first edge's; null on an empty page.")
+    end_cursor: str | None = strawberry.field(description="The last edge's; null on an empty page.")

@@ -1,0 +1,44 @@
+"""Business refusals as the API shows them: the interface UserError and its kinds. `refusals.py` makes them of our errors."""
+
+import strawberry
+
+from crm_es.api.enums import UserErrorCode
+from crm_es.api.nodes import Entity
+from crm_es.api.scalars import JSON
+
+
+@strawberry.interface(
+    description="Why a mutation was refused. `rule` is a stable name to translate by, as `email.malformed`, `deal.closed`."
+)
+class UserError:
+    message: str = strawberry.field(description="One or two sentences for a person, in English.")
+    code: UserErrorCode = strawberry.field(description="The kind of refusal.")
+    field: list[str] | None = strawberry.field(description="The path into `input`; a batch's index stands in it.")
+    rule: str = strawberry.field(description="The rule that refused, a stable name.")
+
+
+@strawberry.type(description="The input can never be accepted as it is.")
+class InvalidInput(UserError): ...
+
+
+@strawberry.type(description="NOT_FOUND NOT_ALLOWED RULE_VIOLATED COMMAND_ID_REUSED ERASED")
+class Refusal(UserError): ...
+
+
+@strawberry.type(description="A value that must be unique belongs to another record.")
+class AlreadyExists(UserError):
+    existing: Entity | None = strawberry.field(description="The record that holds it, if you may see it.")
+
+
+@strawberry.type(description="One field that both changed.")
+class FieldConflict:
+    field: str = strawberry.field(description="The field's name.")
+    base: JSON | None = strawberry.field(description="Its value at `expectedVersion`.")
+    mine: JSON | None = strawberry.field(description="The value you sent.")
+    theirs: JSON | None = strawberry.field(description="The value that stands.")
+
+
+@strawberry.type(description="The same field was changed since `expectedVersion`; nothing was recorded.")
+class VersionConflict(UserError):
+    current_version: int = strawberry.field(description="The version the record stands at now.")
+    conflicts: list[FieldConflict] = strawberry.field(description="Every field that both changed.")
