@@ -1,11 +1,9 @@
 """Values parsed once at the edge and trusted inside. Each `parse` raises InvalidInputError with a rule and a mend."""
 
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import total_ordering
 from typing import Self
-
-from crm_es.errors import InvalidInputError
-
-__all__ = ["InvalidInputError", "Money"]
 
 
 @total_ordering
@@ -37,3 +35,33 @@ class Money:
 
     def __repr__(self) -> str:
         return f"Money({self.minor}, {self.currency!r})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostalAddress:
+    """Lines as written; `country` is an ISO 3166-1 alpha-2 code."""
+
+    label: str | None = None
+    lines: tuple[str, ...] = ()
+    postal_code: str | None = None
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+
+
+class EntityType(StrEnum):
+    """The kinds of record, as the API names them."""
+
+    CONTACT = "CONTACT"
+    COMPANY = "COMPANY"
+    INTERACTION = "INTERACTION"
+    PRODUCT = "PRODUCT"
+    DEAL = "DEAL"
+    PIPELINE = "PIPELINE"
+    TICKET = "TICKET"
+    QUEUE = "QUEUE"
+    ARTICLE = "ARTICLE"
+    MEMBER = "MEMBER"
+    EXPORT = "EXPORT"
+    IMPORT = "IMPORT"
+    SUBJECT_REQUEST = "SUBJECT_REQUEST"

@@ -50,6 +50,11 @@ def pii(**field: Any) -> Any:
     return dataclasses.field(**field, metadata={"pii": True})
 
 
+def changes(api_field: str | None, **field: Any) -> Any:
+    """Name the API field that an event field changes, where it is not its own name in camelCase; `None`: it changes none."""
+    return dataclasses.field(**field, metadata={"api": api_field})
+
+
 @cache
 def personal_fields(event_class: type[Event]) -> tuple[str, ...]:
     """Names of the fields marked `pii`, in order."""
@@ -67,7 +72,9 @@ def changed_fields(event: Event) -> tuple[str, ...]:
     named: tuple[str, ...] | None = getattr(event, "FIELDS", None)
     if named is not None:
         return named
-    return tuple(camel(f.name) for f in dataclasses.fields(event) if getattr(event, f.name) is not UNSET)
+    held = (f for f in dataclasses.fields(event) if getattr(event, f.name) is not UNSET)
+    names = (f.metadata.get("api", camel(f.name)) for f in held)
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 class ActorKind(StrEnum):
@@ -181,7 +188,7 @@ class Reservation:
 
 __all__ = [
     "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
-    "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "personal_fields", "pii",
+    "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "personal_fields", "pii",
 ]  # fmt: skip
 
 Evolve = Callable[[Any, Any], Any]

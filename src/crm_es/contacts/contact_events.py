@@ -1,0 +1,388 @@
+"""What can happen to a contact. Its state and decisions are in `contact.py` and `merging.py`.
+
+Emails, phones, identities and external ids are *items*: each has a number in the stream that took it, so that an event
+can name one without repeating a personal value, and erased streams still fold to the same items.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType
+
+from crm_es.eventstore.event import Erased, changes, pii
+from crm_es.values import PostalAddress
+
+
+class LifecycleStage(StrEnum):
+    """How far a contact has come, in order. Going back needs a reason."""
+
+    SUBSCRIBER = "SUBSCRIBER"
+    LEAD = "LEAD"
+    MARKETING_QUALIFIED = "MARKETING_QUALIFIED"
+    SALES_QUALIFIED = "SALES_QUALIFIED"
+    OPPORTUNITY = "OPPORTUNITY"
+    CUSTOMER = "CUSTOMER"
+    EVANGELIST = "EVANGELIST"
+    FORMER = "FORMER"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """Which email, phone, identity or external id: its number, and the absorbed contact whose stream took it.
+
+    `holder` is None for the stream's own. Numbers count from 1 per stream, over all four kinds, and are never used again.
+    """
+
+    number: int
+    holder: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Email:
+    """An address as given; it is compared by `EmailAddress.key`."""
+
+    address: str
+    label: str | None = None
+    primary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phone:
+    """A number in E.164."""
+
+    number: str
+    label: str | None = None
+    primary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who the contact is on a channel: ("whatsapp", "4915112345")."""
+
+    channel: str
+    external_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExternalId:
+    """What another system calls the contact: ("cdnow", "00004")."""
+
+    system: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Original:
+    """The fact that an unmerge handed on: where it stands, and the absorbed id it had been addressed to."""
+
+    stream: UUID
+    version: int
+    via: UUID | None = None
+
+
+PersonalText = str | None | Erased | UnsetType
+Emails = tuple[Email, ...] | Erased | UnsetType
+Phones = tuple[Phone, ...] | Erased | UnsetType
+Identities = tuple[Identity, ...] | Erased | UnsetType
+ExternalIds = tuple[ExternalId, ...] | Erased | UnsetType
+Addresses = tuple[PostalAddress, ...] | Erased | UnsetType
+Items = tuple[Item, ...] | UnsetType
+MaybeOriginal = Original | UnsetType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactRegistered:
+    """`email_items` are the numbers of `emails`, in order, and so on: they stay countable after erasure."""
+
+    TOPIC: ClassVar[str] = "contact.registered"
+    display_name: PersonalText = pii(default=UNSET)
+    given_name: PersonalText = pii(default=UNSET)
+    family_name: PersonalText = pii(default=UNSET)
+    job_title: PersonalText = pii(default=UNSET)
+    addresses: Addresses = pii(default=UNSET)
+    emails: Emails = pii(default=UNSET)
+    email_items: Items = changes("emails", default=UNSET)
+    phones: Phones = pii(default=UNSET)
+    phone_items: Items = changes("phones", default=UNSET)
+    identities: Identities = pii(default=UNSET)
+    identity_items: Items = changes("identities", default=UNSET)
+    external_ids: ExternalIds = pii(default=UNSET)
+    external_id_items: Items = changes("externalIds", default=UNSET)
+    lifecycle_stage: LifecycleStage
+    source: str | UnsetType | None = UNSET
+    company_id: UUID | UnsetType | None = changes("company", default=UNSET)
+    owner_id: UUID | UnsetType | None = changes("owner", default=UNSET)
+    tags: tuple[str, ...] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactUpdated:
+    """Plain attributes. `addresses` are all of them."""
+
+    TOPIC: ClassVar[str] = "contact.updated"
+    display_name: PersonalText = pii(default=UNSET)
+    given_name: PersonalText = pii(default=UNSET)
+    family_name: PersonalText = pii(default=UNSET)
+    job_title: PersonalText = pii(default=UNSET)
+    addresses: Addresses = pii(default=UNSET)
+    source: str | UnsetType | None = UNSET
+    original: MaybeOriginal = changes(None, default=UNSET)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactEmailAdded:
+    """A primary one takes the mark from the one that had it."""
+
+    TOPIC: ClassVar[str] = "contact.email_added"
+    FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
+    item: Item
+    address: str | Erased = pii()
+    label: str | Erased | None = pii(default=None)
+    primary: bool
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactEmailChanged:
+    """`primary` is only ever set: the mark leaves an email when another takes it."""
+
+    TOPIC: ClassVar[str] = "contact.email_changed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
+    item: Item
+    address: PersonalText = pii(default=UNSET)
+    label: PersonalText = pii(default=UNSET)
+    primary: bool | UnsetType = UNSET
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactEmailRemoved:
+    """`promoted` is the email that is primary from now on, when the removed one was."""
+
+    TOPIC: ClassVar[str] = "contact.email_removed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
+    item: Item
+    promoted: Item | UnsetType = UNSET
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactPhoneAdded:
+    TOPIC: ClassVar[str] = "contact.phone_added"
+    FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
+    item: Item
+    number: str | Erased = pii()
+    label: str | Erased | None = pii(default=None)
+    primary: bool
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactPhoneChanged:
+    TOPIC: ClassVar[str] = "contact.phone_changed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
+    item: Item
+    label: PersonalText = pii(default=UNSET)
+    primary: bool | UnsetType = UNSET
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactPhoneRemoved:
+    TOPIC: ClassVar[str] = "contact.phone_removed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
+    item: Item
+    promoted: Item | UnsetType = UNSET
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactIdentityAdded:
+    TOPIC: ClassVar[str] = "contact.identity_added"
+    FIELDS: ClassVar[tuple[str, ...]] = ("identities",)
+    item: Item
+    channel: str
+    external_id: str | Erased = pii()
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactIdentityRemoved:
+    TOPIC: ClassVar[str] = "contact.identity_removed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("identities",)
+    item: Item
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactExternalIdAdded:
+    TOPIC: ClassVar[str] = "contact.external_id_added"
+    FIELDS: ClassVar[tuple[str, ...]] = ("externalIds",)
+    item: Item
+    system: str
+    value: str | Erased = pii()
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactExternalIdRemoved:
+    TOPIC: ClassVar[str] = "contact.external_id_removed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("externalIds",)
+    item: Item
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactOwnerChanged:
+    TOPIC: ClassVar[str] = "contact.owner_changed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("owner",)
+    owner_id: UUID | None
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactCompanyChanged:
+    TOPIC: ClassVar[str] = "contact.company_changed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("company",)
+    company_id: UUID | None
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactLifecycleStageChanged:
+    TOPIC: ClassVar[str] = "contact.lifecycle_stage_changed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("lifecycleStage",)
+    lifecycle_stage: LifecycleStage
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactTagged:
+    TOPIC: ClassVar[str] = "contact.tagged"
+    FIELDS: ClassVar[tuple[str, ...]] = ("tags",)
+    tags: tuple[str, ...]
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactUntagged:
+    TOPIC: ClassVar[str] = "contact.untagged"
+    FIELDS: ClassVar[tuple[str, ...]] = ("tags",)
+    tags: tuple[str, ...]
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactArchived:
+    TOPIC: ClassVar[str] = "contact.archived"
+    FIELDS: ClassVar[tuple[str, ...]] = ("recordStatus", "archivedAt")
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactRestored:
+    TOPIC: ClassVar[str] = "contact.restored"
+    FIELDS: ClassVar[tuple[str, ...]] = ("recordStatus", "archivedAt")
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactMarkedNotDuplicate:
+    """Stands on both contacts' streams, each naming the other."""
+
+    TOPIC: ClassVar[str] = "contact.marked_not_duplicate"
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    other_id: UUID
+    original: MaybeOriginal = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactMerged:
+    """The survivor took in another contact, with these of its values; the items keep their holder and number.
+
+    `absorbed_ids` are the absorbed contact and all it had absorbed itself: every id that means the survivor from now on.
+    A primary email or phone among the adopted takes the mark. `addresses` are all that stand now, `tags` the added ones.
+    """
+
+    TOPIC: ClassVar[str] = "contact.merged"
+    absorbed_id: UUID = changes("absorbed")
+    absorbed_version: int = changes(None)
+    absorbed_ids: tuple[UUID, ...] = changes("absorbed")
+    display_name: PersonalText = pii(default=UNSET)
+    given_name: PersonalText = pii(default=UNSET)
+    family_name: PersonalText = pii(default=UNSET)
+    job_title: PersonalText = pii(default=UNSET)
+    addresses: Addresses = pii(default=UNSET)
+    emails: Emails = pii(default=UNSET)
+    email_items: Items = changes("emails", default=UNSET)
+    phones: Phones = pii(default=UNSET)
+    phone_items: Items = changes("phones", default=UNSET)
+    identities: Identities = pii(default=UNSET)
+    identity_items: Items = changes("identities", default=UNSET)
+    external_ids: ExternalIds = pii(default=UNSET)
+    external_id_items: Items = changes("externalIds", default=UNSET)
+    lifecycle_stage: LifecycleStage | UnsetType = UNSET
+    source: str | UnsetType | None = UNSET
+    company_id: UUID | UnsetType | None = changes("company", default=UNSET)
+    owner_id: UUID | UnsetType | None = changes("owner", default=UNSET)
+    tags: tuple[str, ...] | UnsetType = UNSET
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactAbsorbed:
+    """The absorbed contact's half of a merge: from now on its id means the survivor."""
+
+    TOPIC: ClassVar[str] = "contact.absorbed"
+    FIELDS: ClassVar[tuple[str, ...]] = ("recordStatus", "mergedInto")
+    survivor_id: UUID
+    survivor_version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactReleased:
+    """The survivor's half of an unmerge: every item held by `absorbed_ids` leaves. What else changes back follows as
+    ordinary events of the same append."""
+
+    TOPIC: ClassVar[str] = "contact.released"
+    FIELDS: ClassVar[tuple[str, ...]] = ("absorbed", "emails", "phones", "identities", "externalIds")
+    absorbed_id: UUID
+    absorbed_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContactUnmerged:
+    """The absorbed contact is itself again, as it was when absorbed. Its own later events follow, each with its `original`."""
+
+    TOPIC: ClassVar[str] = "contact.unmerged"
+    FIELDS: ClassVar[tuple[str, ...]] = ("recordStatus", "mergedInto")
+    survivor_id: UUID
+
+
+ContactEvent = (
+    ContactRegistered
+    | ContactUpdated
+    | ContactEmailAdded
+    | ContactEmailChanged
+    | ContactEmailRemoved
+    | ContactPhoneAdded
+    | ContactPhoneChanged
+    | ContactPhoneRemoved
+    | ContactIdentityAdded
+    | ContactIdentityRemoved
+    | ContactExternalIdAdded
+    | ContactExternalIdRemoved
+    | ContactOwnerChanged
+    | ContactCompanyChanged
+    | ContactLifecycleStageChanged
+    | ContactTagged
+    | ContactUntagged
+    | ContactArchived
+    | ContactRestored
+    | ContactMarkedNotDuplicate
+    | ContactMerged
+    | ContactAbsorbed
+    | ContactReleased
+    | ContactUnmerged
+)
