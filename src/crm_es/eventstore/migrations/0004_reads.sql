@@ -1,0 +1,66 @@
+-- Why: a read of streams is one statement that carries its own workspace, so one round trip and no setting left behind.
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+SET LOCAL ROLE crm_owner;
+
+-- The events of some streams, each after a version, and the row of a command (in every row; alone if there are no events).
+-- Runs with the caller's rights: row-level security stays in force beside the predicate.
+CREATE FUNCTION es.read_streams(workspace uuid, streams uuid[], after bigint[], upto bigint, command uuid)
+RETURNS TABLE (
+  stream uuid, version bigint, log_id bigint, sequence bigint, state bytea,
+  request_hash bytea, ids uuid[], command_position bigint, command_changed boolean, refusals text
+)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_catalog.set_config('app.workspace', workspace::text, true);
+  RETURN QUERY
+  SELECT e.originator_id, e.originator_version, e.notification_id, e.sequence, e.state,
+         c.request_hash, c.ids, c.position, c.changed, c.refusals
+  FROM (SELECT) AS always
+  LEFT JOIN es.command c ON c.workspace_id = workspace AND c.command_id = command
+  LEFT JOIN LATERAL (
+    SELECT t.originator_id, t.originator_version, t.notification_id, t.sequence, t.state
+    FROM unnest(streams, after) AS wanted (stream, version)
+    JOIN es.events t
+      ON t.originator_id = wanted.stream AND t.originator_version > wanted.version AND t.originator_version <= upto
+    WHERE t.workspace_id = workspace
+  ) AS e ON true
+  ORDER BY e.originator_id, e.originator_version;
+END $$;
+
+-- Who holds these values: (kind, HMAC) pairs to the streams that took them.
+CREATE FUNCTION es.read_holders(workspace uuid, kinds text[], keys bytea[])
+RETURNS TABLE (kind text, key bytea, stream uuid)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_catalog.set_config('app.workspace', workspace::text, true);
+  RETURN QUERY
+  SELECT r.kind, r.key, r.stream_id
+  FROM unnest(kinds, keys) AS wanted (k, y)
+  JOIN es.reservation r ON r.workspace_id = workspace AND r.kind = wanted.k AND r.key = wanted.y;
+END $$;
+
+-- Which of these streams stand in the workspace and begin with an event of this aggregate.
+CREATE FUNCTION es.read_existing(workspace uuid, aggregate text, streams uuid[])
+RETURNS TABLE (stream uuid)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM pg_catalog.set_config('app.workspace', workspace::text, true);
+  RETURN QUERY
+  SELECT e.originator_id
+  FROM unnest(streams) AS wanted (s)
+  JOIN es.events e ON e.originator_id = wanted.s AND e.originator_version = 1 AND e.workspace_id = workspace
+  WHERE starts_with(e.topic, aggregate || '.');
+END $$;
+
+REVOKE ALL ON FUNCTION es.read_streams, es.read_holders, es.read_existing FROM public;
+GRANT EXECUTE ON FUNCTION es.read_streams, es.read_holders, es.read_existing TO crm_app, crm_projector, crm_sealer;
