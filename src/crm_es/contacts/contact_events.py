@@ -6,12 +6,12 @@ can name one without repeating a personal value, and erased streams still fold t
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from crm_es.eventstore.event import Erased, changes, pii
+from crm_es.eventstore.event import ERASED, Erased, changes, pii
 from crm_es.values import PostalAddress
 
 
@@ -45,7 +45,6 @@ class Email:
 
     address: str
     label: str | None = None
-    primary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +53,6 @@ class Phone:
 
     number: str
     label: str | None = None
-    primary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +80,7 @@ class Original:
     via: UUID | None = None
 
 
+V = TypeVar("V")
 PersonalText = str | None | Erased | UnsetType
 Emails = tuple[Email, ...] | Erased | UnsetType
 Phones = tuple[Phone, ...] | Erased | UnsetType
@@ -94,7 +93,7 @@ MaybeOriginal = Original | UnsetType
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactRegistered:
-    """`email_items` are the numbers of `emails`, in order, and so on: they stay countable after erasure."""
+    """`email_items` are those of `emails`, in order, and so on: they stay countable after erasure."""
 
     TOPIC: ClassVar[str] = "contact.registered"
     display_name: PersonalText = pii(default=UNSET)
@@ -104,8 +103,10 @@ class ContactRegistered:
     addresses: Addresses = pii(default=UNSET)
     emails: Emails = pii(default=UNSET)
     email_items: Items = changes("emails", default=UNSET)
+    primary_email: Item | UnsetType = UNSET
     phones: Phones = pii(default=UNSET)
     phone_items: Items = changes("phones", default=UNSET)
+    primary_phone: Item | UnsetType = changes("phones", default=UNSET)
     identities: Identities = pii(default=UNSET)
     identity_items: Items = changes("identities", default=UNSET)
     external_ids: ExternalIds = pii(default=UNSET)
@@ -138,21 +139,19 @@ class ContactEmailAdded:
     TOPIC: ClassVar[str] = "contact.email_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
-    address: str | Erased = pii()
-    label: str | Erased | None = pii(default=None)
+    email: Email | Erased = pii()
     primary: bool
     original: MaybeOriginal = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactEmailChanged:
-    """`primary` is only ever set: the mark leaves an email when another takes it."""
+    """The email as it reads now. `primary` is only ever set: the mark leaves one email when another takes it."""
 
     TOPIC: ClassVar[str] = "contact.email_changed"
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
-    address: PersonalText = pii(default=UNSET)
-    label: PersonalText = pii(default=UNSET)
+    email: Email | Erased | UnsetType = pii(default=UNSET)
     primary: bool | UnsetType = UNSET
     original: MaybeOriginal = UNSET
 
@@ -173,8 +172,7 @@ class ContactPhoneAdded:
     TOPIC: ClassVar[str] = "contact.phone_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
-    number: str | Erased = pii()
-    label: str | Erased | None = pii(default=None)
+    phone: Phone | Erased = pii()
     primary: bool
     original: MaybeOriginal = UNSET
 
@@ -184,7 +182,7 @@ class ContactPhoneChanged:
     TOPIC: ClassVar[str] = "contact.phone_changed"
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
-    label: PersonalText = pii(default=UNSET)
+    phone: Phone | Erased | UnsetType = pii(default=UNSET)
     primary: bool | UnsetType = UNSET
     original: MaybeOriginal = UNSET
 
@@ -203,8 +201,7 @@ class ContactIdentityAdded:
     TOPIC: ClassVar[str] = "contact.identity_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("identities",)
     item: Item
-    channel: str
-    external_id: str | Erased = pii()
+    identity: Identity | Erased = pii()
     original: MaybeOriginal = UNSET
 
 
@@ -221,8 +218,7 @@ class ContactExternalIdAdded:
     TOPIC: ClassVar[str] = "contact.external_id_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("externalIds",)
     item: Item
-    system: str
-    value: str | Erased = pii()
+    external_id: ExternalId | Erased = pii()
     original: MaybeOriginal = UNSET
 
 
@@ -303,7 +299,8 @@ class ContactMerged:
     """The survivor took in another contact, with these of its values; the items keep their holder and number.
 
     `absorbed_ids` are the absorbed contact and all it had absorbed itself: every id that means the survivor from now on.
-    A primary email or phone among the adopted takes the mark. `addresses` are all that stand now, `tags` the added ones.
+    `primary_email` and `primary_phone` are set when the mark moves to an adopted one. `addresses` are all that stand now,
+    `tags` those added.
     """
 
     TOPIC: ClassVar[str] = "contact.merged"
@@ -317,8 +314,10 @@ class ContactMerged:
     addresses: Addresses = pii(default=UNSET)
     emails: Emails = pii(default=UNSET)
     email_items: Items = changes("emails", default=UNSET)
+    primary_email: Item | UnsetType = UNSET
     phones: Phones = pii(default=UNSET)
     phone_items: Items = changes("phones", default=UNSET)
+    primary_phone: Item | UnsetType = changes("phones", default=UNSET)
     identities: Identities = pii(default=UNSET)
     identity_items: Items = changes("identities", default=UNSET)
     external_ids: ExternalIds = pii(default=UNSET)
@@ -358,6 +357,15 @@ class ContactUnmerged:
     TOPIC: ClassVar[str] = "contact.unmerged"
     FIELDS: ClassVar[tuple[str, ...]] = ("recordStatus", "mergedInto")
     survivor_id: UUID
+
+
+def numbered(items: Items, values: tuple[V, ...] | Erased | UnsetType) -> list[tuple[Item, V | Erased]]:
+    """Items beside their values, in an event that names many; `ERASED` for each where the sealed values are gone."""
+    if isinstance(items, UnsetType) or isinstance(values, UnsetType):
+        return []
+    if isinstance(values, Erased):
+        return [(item, ERASED) for item in items]
+    return list(zip(items, values, strict=True))
 
 
 ContactEvent = (
