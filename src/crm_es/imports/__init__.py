@@ -1,1 +1,1 @@
-"""Files to mutations: mappings, dry runs, resumable runs."""
+"""Files become facts: a mapping says how, every row goes through a mutation of the schema."""

@@ -1,0 +1,258 @@
+"""What a mapping says, read from TOML: the file's shape, the records its rows speak of, the steps to take for each row.
+
+Input fields are kept as written here; `plan.py` binds them to the schema's types.
+"""
+
+import codecs
+import hashlib
+import string
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from crm_es.imports.table import MappingError, Problems, StrictTable, did_you_mean
+
+FORMATS = ("csv", "tsv", "blanks", "jsonl")
+MATCHES = ("external_id", "name")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileShape:
+    """How rows stand in the file. `columns` name them where the file itself does not (no header, JSON lines)."""
+
+    format: str = "csv"
+    encoding: str = "utf-8"
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    skip_lines: int = 0
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """`Customer {id}`: text with columns in braces."""
+
+    text: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None)
+
+    def fill(self, cells: dict[str, str]) -> str:
+        """Empty when any of its columns is: half a name is no name."""
+        if not all(cells.get(name) for name in self.columns):
+            return ""
+        parts = string.Formatter().parse(self.text)
+        return "".join(literal + (cells[name] if name is not None else "") for literal, name, _, _ in parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordKey:
+    """A record the rows speak of, found by an external id (system, value) or by its name, never by its fields."""
+
+    name: str
+    type: str
+    by: str
+    system: str
+    value: Template
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One test of a step's `when`, over a column, over whether a record exists, or over a field of it as it is now."""
+
+    column: str | None = None
+    record: str | None = None
+    field: str | None = None
+    test: str = "is"
+    values: tuple[str, ...] = ()
+    expected: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One mutation a row may cause. Steps of pass 2 run when the whole file went through pass 1."""
+
+    name: str
+    mutation: str
+    number: int
+    when: tuple[Condition, ...] = ()
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        return f"step[{self.number}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mapping:
+    """A mapping as its author wrote it. `digest` changes when it does."""
+
+    name: str
+    digest: str
+    shape: FileShape
+    zone: ZoneInfo | None
+    key: tuple[str, ...]
+    records: dict[str, RecordKey]
+    passes: tuple[tuple[Step, ...], ...]
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        return (step for steps in self.passes for step in steps)
+
+
+def read_mapping(path: Path) -> Mapping:
+    """The mapping in a TOML file. Raises: MappingError naming every wrong key."""
+    text = path.read_text(encoding="utf-8")
+    return parse_mapping(text, source=path.name)
+
+
+def parse_mapping(text: str, *, source: str) -> Mapping:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise MappingError(source, [f"not TOML: {exc}"]) from exc
+    problems = Problems(source)
+    table = StrictTable(data, "", problems)
+    mapping = _mapping(table, hashlib.sha256(text.encode()).hexdigest())
+    table.done()
+    problems.raise_any()
+    return mapping
+
+
+def _mapping(table: StrictTable, digest: str) -> Mapping:
+    records = _records(table.table("record"))
+    steps = [(_pass(t), _step(t, n, records)) for n, t in enumerate(table.tables("step"), 1)]
+    if not steps:
+        table.note("step", "is missing: a mapping needs at least one [[step]] with a mutation")
+    _refuse_twins(table, [step.name for _, step in steps])
+    return Mapping(
+        name=table.text("name", required=True) or "",
+        digest=digest,
+        shape=_shape(table.table("file")),
+        zone=table.parsed("zone", ZoneInfo, 'an IANA time zone like "Europe/Berlin"'),
+        key=table.texts("key") or (),
+        records=records,
+        passes=tuple(tuple(s for p, s in steps if p == number) for number in sorted({p for p, _ in steps})),
+    )
+
+
+def _refuse_twins(table: StrictTable, names: list[str]) -> None:
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        table.note("step", f'two steps are called "{name}": give them a `name` each')
+
+
+def _shape(table: StrictTable) -> FileShape:
+    kind = table.choice("format", FORMATS, "csv")
+    shape = FileShape(
+        format=kind,
+        encoding=table.parsed("encoding", lambda name: codecs.lookup(name).name, "an encoding Python knows") or "utf-8",
+        header=table.flag("header", default=kind in ("csv", "tsv")),
+        columns=table.texts("columns") or (),
+        skip_lines=table.number("skip_lines") or 0,
+        delimiter=_one_character(table, "delimiter") or ("\t" if kind == "tsv" else ","),
+        quote=_one_character(table, "quote") or '"',
+        escape=_one_character(table, "escape"),
+    )
+    if not shape.header and not shape.columns:
+        table.note("columns", "is missing: without a header line the mapping names the columns, in order")
+    if shape.header and shape.columns:
+        table.note(
+            "columns", "does not go with a header line: set `header = false` and `skip_lines = 1` to rename columns"
+        )
+    table.done()
+    return shape
+
+
+def _one_character(table: StrictTable, key: str) -> str | None:
+    value = table.text(key)
+    if value is not None and len(value) != 1:
+        table.note(key, f'must be one character, is "{value}"')
+        return None
+    return value
+
+
+def _records(table: StrictTable) -> dict[str, RecordKey]:
+    names = table.names()
+    return {name: _record(name, table.table(name)) for name in names}
+
+
+def _record(name: str, table: StrictTable) -> RecordKey:
+    by = table.choice("by", MATCHES, "external_id")
+    record = RecordKey(
+        name=name,
+        type=table.text("type", required=True) or "",
+        by=by,
+        system=table.text("system", required=by == "external_id") or "",
+        value=Template(text=table.parsed("value", _template, "a template like {column}") or ""),
+    )
+    if not record.value.columns:
+        table.note("value", 'must name a column in braces, as "{id}"')
+    table.done()
+    return record
+
+
+def _template(text: str) -> str:
+    """The text itself. Raises: ValueError for unbalanced braces, empty names and formatting."""
+    for _, name, form, conversion in string.Formatter().parse(text):
+        if name == "" or form or conversion:
+            raise ValueError(text)
+    return text
+
+
+def _pass(table: StrictTable) -> int:
+    number = table.number("pass")
+    if number not in (None, 1, 2):
+        table.note("pass", "must be 1 or 2")
+    return number or 1
+
+
+def _step(table: StrictTable, number: int, records: dict[str, RecordKey]) -> Step:
+    mutation = table.text("mutation", required=True) or ""
+    inputs = table.take("input")
+    if not isinstance(inputs, dict):
+        table.note("input", "is missing: a table of input fields")
+        inputs = {}
+    step = Step(
+        name=table.text("name") or mutation,
+        mutation=mutation,
+        number=number,
+        when=tuple(_condition(t, records) for t in table.tables("when")),
+        inputs=inputs,
+    )
+    table.done()
+    return step
+
+
+def _condition(table: StrictTable, records: dict[str, RecordKey]) -> Condition:
+    column, record, name = table.text("column"), table.text("record"), table.text("field")
+    if (column is None) == (record is None):
+        table.note("", "tests either a `column` or a `record`")
+    if record is not None and record not in records:
+        table.note("record", f"no [record.{record}] in this mapping{did_you_mean(record, records)}")
+    test, values, expected = _test(table, of_record=record is not None and name is None)
+    table.done()
+    return Condition(column=column, record=record, field=name, test=test, values=values, expected=expected)
+
+
+def _test(table: StrictTable, *, of_record: bool) -> tuple[str, tuple[str, ...], bool]:
+    allowed = ("exists",) if of_record else ("is", "is_not", "empty")
+    given = [name for name in allowed if name in table.names()]
+    if len(given) != 1:
+        table.note("", f"needs exactly one of {', '.join(allowed)}")
+        return "is", (), True
+    if given[0] in ("is", "is_not"):
+        return given[0], table.texts(given[0]) or (), True
+    return given[0], (), table.flag(given[0], default=True)
+
+
+def parse_datetime(text: str, form: str | None, zone: ZoneInfo) -> datetime:
+    """An aware moment; without an offset it is in `zone`, without a time the start of that day. Raises: ValueError."""
+    moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007  # zone follows
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)

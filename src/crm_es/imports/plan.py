@@ -1,0 +1,166 @@
+"""A mapping bound to the schema and to a file's columns: for each row, the mutations it asks for. Nothing runs here."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from graphql import (
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    get_nullable_type,
+)
+
+from crm_es.imports.identity import RowIdentity
+from crm_es.imports.inputs import Fields, RowView, bind_input
+from crm_es.imports.mapping import Condition, Mapping, Step
+from crm_es.imports.table import Problems, did_you_mean
+
+PROBLEM_FIELDS = "userErrors { __typename code message field rule }"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batched:
+    """The mutation that takes many of this one's inputs in one append, and the list field that holds them."""
+
+    mutation: str
+    field: str
+    document: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedStep:
+    """A step with its input bound, the GraphQL document that runs it, and its like for many rows where there is one."""
+
+    step: Step
+    inputs: Fields
+    document: str
+    batched: Batched | None
+    identified: bool
+    """The mutation records under (channel, externalId): the importer sets both."""
+
+    def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
+        """The input for one row. Raises: RowProblem."""
+        built: dict[str, Any] = self.inputs.build(view)
+        if self.identified:
+            built |= {"channel": mapping, "externalId": identity.key}
+        return built
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What will be done with every row of a file."""
+
+    mapping: Mapping
+    zone: ZoneInfo
+    passes: tuple[tuple[PlannedStep, ...], ...]
+
+    @property
+    def steps(self) -> Iterator[PlannedStep]:
+        return (step for steps in self.passes for step in steps)
+
+    def view(self, cells: dict[str, str]) -> RowView:
+        return RowView(cells, self.zone, self.mapping.records)
+
+
+def make_plan(mapping: Mapping, schema: GraphQLSchema, columns: tuple[str, ...], zone: ZoneInfo, source: str) -> Plan:
+    """Raises: MappingError naming every key that does not fit the schema or the file."""
+    problems = Problems(source)
+    mutations = schema.mutation_type.fields if schema.mutation_type else {}
+    passes = [[_bind(step, mutations, mapping, problems) for step in steps] for steps in mapping.passes]
+    _check_records(mapping, schema, problems)
+    plan = Plan(
+        mapping=mapping,
+        zone=mapping.zone or zone,
+        passes=tuple(tuple(step for step in steps if step is not None) for steps in passes),
+    )
+    _check_columns(plan, columns, problems)
+    problems.raise_any()
+    return plan
+
+
+def _bind(
+    step: Step, mutations: MappingOf[str, GraphQLField], mapping: Mapping, problems: Problems
+) -> PlannedStep | None:
+    mutation = mutations.get(step.mutation)
+    type_ = get_named_type(mutation.args["input"].type) if mutation else None
+    if mutation is None or not isinstance(type_, GraphQLInputObjectType):
+        hint = did_you_mean(step.mutation, mutations)
+        problems.note(f"{step.path}.mutation", f'the schema has no mutation "{step.mutation}"{hint}')
+        return None
+    return PlannedStep(
+        step=step,
+        inputs=bind_input(step.inputs, type_, mapping.records, f"{step.path}.input", problems),
+        document=_document(step.mutation, type_, f"position replayed {PROBLEM_FIELDS}"),
+        batched=_batched(type_, mutations),
+        identified={"channel", "externalId"} <= type_.fields.keys()
+        and not {"channel", "externalId"} & step.inputs.keys(),
+    )
+
+
+def _batched(single: GraphQLInputObjectType, mutations: MappingOf[str, GraphQLField]) -> Batched | None:
+    """Found by shape: an input with `allOrNone` and a list of the single mutation's input."""
+    for name, mutation in mutations.items():
+        type_ = get_named_type(mutation.args["input"].type) if "input" in mutation.args else None
+        if not isinstance(type_, GraphQLInputObjectType) or "allOrNone" not in type_.fields:
+            continue
+        for field_name, field in type_.fields.items():
+            if isinstance(get_nullable_type(field.type), GraphQLList) and get_named_type(field.type) is single:
+                answer = f"position replayed rows {{ {_row_fields(mutation)} }} {PROBLEM_FIELDS}"
+                return Batched(mutation=name, field=field_name, document=_document(name, type_, answer))
+    return None
+
+
+def _row_fields(mutation: GraphQLField) -> str:
+    """`created` tells rows that were there already; only some batches have it."""
+    payload = get_named_type(mutation.type)
+    row = get_named_type(payload.fields["rows"].type) if isinstance(payload, GraphQLObjectType) else None
+    created = isinstance(row, GraphQLObjectType) and "created" in row.fields
+    return f"index {'created ' if created else ''}{PROBLEM_FIELDS}"
+
+
+def _document(mutation: str, type_: GraphQLInputObjectType, answer: str) -> str:
+    return f"mutation Import($input: {type_.name}!) {{ {mutation}(input: $input) {{ {answer} }} }}"
+
+
+def _check_records(mapping: Mapping, schema: GraphQLSchema, problems: Problems) -> None:
+    for record in mapping.records.values():
+        if record.type and not isinstance(schema.get_type(record.type), GraphQLObjectType):
+            hint = did_you_mean(record.type, schema.type_map)
+            problems.note(f"record.{record.name}.type", f'the schema has no type "{record.type}"{hint}')
+
+
+def _check_columns(plan: Plan, columns: tuple[str, ...], problems: Problems) -> None:
+    for path, name in sorted(set(_used_columns(plan))):
+        if name not in columns:
+            problems.note(path, f'the file has no column "{name}"{did_you_mean(name, columns)}')
+
+
+def _used_columns(plan: Plan) -> Iterator[tuple[str, str]]:
+    mapping = plan.mapping
+    yield from (("key", name) for name in mapping.key)
+    for record in mapping.records.values():
+        yield from ((f"record.{record.name}.value", name) for name in record.value.columns)
+    for planned in plan.steps:
+        yield from ((f"{planned.step.path}.input", name) for name in planned.inputs.columns())
+        yield from ((f"{planned.step.path}.when", c.column) for c in planned.step.when if c.column is not None)
+
+
+def column_test(condition: Condition, cells: dict[str, str]) -> bool:
+    """A condition over a column, of one row."""
+    return holds(condition, cells[condition.column or ""])
+
+
+def holds(condition: Condition, text: str) -> bool:
+    match condition.test:
+        case "is":
+            return text in condition.values
+        case "is_not":
+            return text not in condition.values
+        case _:
+            return (text == "") == condition.expected
