@@ -1,0 +1,43 @@
+"""The three doors into one database: what each process connects as."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit, urlunsplit
+
+DATABASE = "crm"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseUrls:
+    """`owner` migrates and founds workspaces, `app` serves requests, `projector` writes read models."""
+
+    owner: str
+    app: str
+    projector: str
+
+    def on(self, database: str) -> "DatabaseUrls":
+        """The same doors of another database on the same server."""
+        return DatabaseUrls(
+            owner=on_database(self.owner, database),
+            app=on_database(self.app, database),
+            projector=on_database(self.projector, database),
+        )
+
+
+def socket_urls(directory: str, database: str = DATABASE) -> DatabaseUrls:
+    """The doors of an embedded server: trust on a unix socket that only its owner can reach."""
+
+    def url(role: str) -> str:
+        return f"postgresql://{role}@/{database}?host={quote(directory, safe='')}"
+
+    return DatabaseUrls(owner=url("postgres"), app=url("crm_app"), projector=url("crm_projector"))
+
+
+def on_database(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(database, safe='')}"))
+
+
+def without_password(url: str) -> str:
+    """For messages: who and where, never the secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}" if parts.username else host, query=""))
