@@ -125,6 +125,7 @@ def _make_template(directory: Path, urls: DatabaseUrls) -> None:
         with _admin(urls) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
                 return
+            connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}_being_made")
             connection.execute(f"CREATE DATABASE {TEMPLATE}_being_made")
             migrate(urls.on(f"{TEMPLATE}_being_made").owner)
             connection.execute(f"ALTER DATABASE {TEMPLATE}_being_made RENAME TO {TEMPLATE}")

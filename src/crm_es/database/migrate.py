@@ -92,6 +92,7 @@ def _apply(connection: psycopg.Connection[Any], migration: Migration) -> None:
     try:
         with connection.transaction():
             connection.execute(migration.sql.encode())  # bytes: the one SQL that is a file of ours and no literal
+            connection.execute("RESET ROLE")
             connection.execute(
                 "INSERT INTO public.crm_migration (number, name, sha256) VALUES (%s, %s, %s)",
                 [migration.number, migration.name, migration.sha256],
