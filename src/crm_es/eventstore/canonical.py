@@ -1,0 +1,159 @@
+"""Canonical JSON: the bytes that are hashed. Sorted keys, UTF-8, no floats; decimals, money and large integers as strings."""
+
+import dataclasses
+import re
+import typing
+from decimal import Decimal
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from crm_es.errors import FieldPath, InvalidInputError
+from crm_es.eventstore.event import Erased, Event, camel, personal_fields
+from crm_es.values import Money
+
+LARGEST_NUMBER = 2**53 - 1  # what every JSON reader keeps exact
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Money):
+        return {"currency": value.currency, "minor": str(value.minor)}
+    raise TypeError(f"{type(value).__name__} has no place in an event")
+
+
+def _typed(wanted: type, value: Any) -> object:
+    if wanted is Money:
+        return Money(int(value["minor"]), value["currency"])
+    raise TypeError(f"{wanted.__name__} has no place in an event")
+
+
+_encoder = msgspec.json.Encoder(order="sorted", enc_hook=_plain, decimal_format="string")
+
+
+def encode(value: object, field: FieldPath = ()) -> bytes:
+    """The canonical bytes. Raises: InvalidInputError naming `field` for U+0000 or a lone surrogate in a string or key."""
+    try:
+        data = _encoder.encode(value)
+    except UnicodeEncodeError as exc:
+        raise _unwritable("half a surrogate pair", field) from exc
+    if b"\\u0000" in data and _NUL.search(data):
+        raise _unwritable("the character U+0000", field)
+    return data
+
+
+def _unwritable(what: str, field: FieldPath) -> InvalidInputError:
+    return InvalidInputError(f"The text holds {what}. Remove it.", rule="text.unwritable", field=field)
+
+
+def exact(value: object) -> object:
+    """Integers that JSON readers would round, as strings; refuses floats. For values whose type admits either."""
+    if isinstance(value, float):
+        raise TypeError("a float has no place in an event; use Decimal or Money")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -LARGEST_NUMBER <= value <= LARGEST_NUMBER else str(value)
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item) for item in value]
+    return value
+
+
+def encode_exact(value: object, field: FieldPath = ()) -> bytes:
+    return encode(exact(msgspec.to_builtins(value, enc_hook=_plain, builtin_types=(Decimal,))), field)
+
+
+def decoder(wanted: Any, *, lax: bool = False) -> msgspec.json.Decoder[Any]:
+    """`lax` reads integers that stand as strings."""
+    return msgspec.json.Decoder(wanted, strict=not lax, dec_hook=_typed)
+
+
+class PersonalField(typing.NamedTuple):
+    name: str
+    path: FieldPath
+    place: bytes  # the end of the AAD
+    decoder: msgspec.json.Decoder[Any]
+
+
+class Shape:
+    """How one event class is stored: its data as JSON, personal fields left raw for opening."""
+
+    __slots__ = ("_walk", "event_class", "names", "personal", "schema", "stored", "topic")
+
+    def __init__(self, event_class: type[Event]) -> None:
+        hints = typing.get_type_hints(event_class)
+        fields = dataclasses.fields(event_class)
+        leaves = set[Any]().union(*(_leaves(hints[f.name]) for f in fields))
+        if float in leaves:
+            raise TypeError(f"{event_class.__name__}: a float has no place in an event; use Decimal or Money")
+        self.event_class = event_class
+        self.topic = event_class.TOPIC
+        self.schema: int = getattr(event_class, "SCHEMA", 1)
+        self._walk = bool(leaves & {int, Any, object})
+        self.names = tuple(f.name for f in fields)
+        sealed = personal_fields(event_class)
+        self.personal = tuple(
+            PersonalField(
+                name, (camel(name),), f"|data.{name}".encode(), decoder(_readable(hints[name]), lax=self._walk)
+            )
+            for name in sealed
+        )
+        self.stored = decoder(_stored(event_class, hints) if sealed else event_class, lax=self._walk)
+
+    def encode(self, value: object, field: FieldPath = ()) -> bytes:
+        return encode_exact(value, field) if self._walk else encode(value, field)
+
+    def personal_values(self, event: Event) -> list[tuple[PersonalField, object]]:
+        """What of this event must be sealed; "cleared" and "unchanged" tell nothing."""
+        values = ((field, getattr(event, field.name)) for field in self.personal)
+        return [(field, value) for field, value in values if value is not None and value is not UNSET]
+
+    def unwritable_field(self, event: Event) -> FieldPath:
+        """Which plain field holds the text that JSON or PostgreSQL cannot keep."""
+        for name in self.names:
+            try:
+                encode(getattr(event, name))
+            except InvalidInputError:
+                return (camel(name),)
+            except TypeError:
+                continue
+        return ()
+
+    def longest_field(self, event: Event) -> FieldPath:
+        sizes = {name: len(encode(value)) for name in self.names if (value := getattr(event, name)) is not UNSET}
+        return (camel(max(sizes, key=lambda name: sizes[name])),) if sizes else ()
+
+
+def _leaves(annotation: Any, seen: frozenset[Any] = frozenset()) -> set[Any]:
+    arguments = get_args(annotation)
+    if arguments:
+        return set().union(*(_leaves(argument, seen) for argument in arguments))
+    if dataclasses.is_dataclass(annotation) and annotation not in seen:
+        hints = typing.get_type_hints(annotation)
+        own = seen | {annotation}
+        return set().union(*(_leaves(hints[f.name], own) for f in dataclasses.fields(annotation)), {annotation})
+    return {annotation}
+
+
+def _readable(annotation: Any) -> Any:
+    """A personal field's type without the marks that are not in its plaintext."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    return Union[tuple(part for part in get_args(annotation) if part not in (Erased, UnsetType))]  # noqa: UP007
+
+
+def _stored(event_class: type[Event], hints: dict[str, Any]) -> type[msgspec.Struct]:
+    personal = personal_fields(event_class)
+    fields: list[tuple[str, Any, Any]] = [
+        (f.name, msgspec.Raw, msgspec.Raw()) if f.name in personal else (f.name, hints[f.name], _default(f))
+        for f in dataclasses.fields(event_class)
+    ]
+    return msgspec.defstruct(event_class.__name__, fields, kw_only=True)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.NODEFAULT if field.default is dataclasses.MISSING else field.default

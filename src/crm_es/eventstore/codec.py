@@ -1,0 +1,308 @@
+"""Events to the bytes that are stored and hashed, and back to Facts. The only place that seals and opens personal values.
+
+A state is one JSON object with the envelope and `data`. Its bytes never change: older shapes are lifted by upcasters on reading.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from crm_es.errors import ErasedError, InvalidInputError
+from crm_es.eventstore.aggregate import Aggregate
+from crm_es.eventstore.canonical import PersonalField, Shape, decoder, encode
+from crm_es.eventstore.event import (
+    ERASED,
+    Actor,
+    Change,
+    Command,
+    Erased,
+    Event,
+    Fact,
+    ImportOrigin,
+    Origin,
+    StreamId,
+    WorkspaceId,
+    personal_fields,
+)  # fmt: skip
+from crm_es.privacy.keystore import KeyStore
+from crm_es.privacy.sealing import Key, Sealed
+
+LARGEST_STATE = 65_535  # C2SP entry bundles count in 16 bits
+HOLE = "0000-00-00T00:00:00.000000Z"  # the append function writes recorded_at here, under the lock
+_MARK = b'"recorded_at":"'
+_SEALED = b'{"$pii"'
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+# (topic, schema) → the function that lifts stored data to schema + 1. Pure; personal fields are sealed and keep their names.
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+
+
+class ImportBody(msgspec.Struct, frozen=True):
+    id: UUID
+    row: int
+
+
+class OriginBody(msgspec.Struct, frozen=True):
+    address: str | None
+    client: str | None
+    import_: ImportBody | None = msgspec.field(name="import")
+
+
+class Envelope(msgspec.Struct):
+    """Fields in alphabetical order: they are written in this one."""
+
+    actor: msgspec.Raw
+    causation_id: UUID | None
+    command_id: UUID
+    correlation_id: UUID
+    data: msgspec.Raw
+    occurred_at: datetime | None
+    origin: msgspec.Raw
+    reason: msgspec.Raw
+    recorded_at: str
+    schema: int
+    stream: UUID
+    type: str
+    version: int
+    via: UUID | None
+    workspace: UUID
+
+
+class Stored(NamedTuple):
+    """A row of the log: its two numbers and its bytes. The bytes say everything else."""
+
+    log_id: int
+    position: int
+    state: bytes
+
+
+class Encoded(NamedTuple):
+    """A state that lacks only its time; `hole` is where that goes, from 0."""
+
+    state: bytes
+    hole: int
+    key_id: UUID | None
+
+
+class Sealing(NamedTuple):
+    field: PersonalField
+    sealed: Sealed
+
+
+class Opening(NamedTuple):
+    """A state read, its personal values still sealed."""
+
+    row: Stored
+    envelope: Envelope
+    shape: Shape
+    data: Any
+    sealed: list[Sealing]
+    reason: Sealed | None
+
+
+_reason_field = PersonalField("reason", ("reason",), b"|reason", decoder(str))
+_read_envelope = msgspec.json.Decoder(Envelope)
+_read_sealed = msgspec.json.Decoder(Sealed)
+_read_actor = lru_cache(4096)(decoder(Actor).decode)
+_read_origin_body = decoder(OriginBody)
+_actor_bytes = lru_cache(4096)(lambda actor: msgspec.Raw(encode(actor, ("actor",))))
+
+
+@lru_cache(4096)
+def _read_origin(raw: bytes) -> Origin:
+    body = _read_origin_body.decode(raw)
+    source = body.import_
+    return Origin(
+        client=body.client, address=body.address, import_=ImportOrigin(id=source.id, row=source.row) if source else None
+    )
+
+
+@lru_cache(4096)
+def _origin_bytes(origin: Origin) -> msgspec.Raw:
+    source = origin.import_
+    body = OriginBody(origin.address, origin.client, ImportBody(source.id, source.row) if source else None)
+    return msgspec.Raw(encode(body, ("origin",)))
+
+
+class Codec:
+    """Knows every event class of these aggregates, and the key store that opens their personal values."""
+
+    def __init__(
+        self,
+        aggregates: Iterable[Aggregate[Any, Any]],
+        keys: KeyStore,
+        upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS,
+    ) -> None:
+        self.keys = keys
+        self._upcasters = upcasters
+        self._shapes: dict[str, Shape] = {}
+        self._private: set[type[Event]] = set()
+        for aggregate in aggregates:
+            self._register(aggregate)
+
+    def _register(self, aggregate: Aggregate[Any, Any]) -> None:
+        classes: tuple[type[Event], ...] = aggregate.events
+        for event_class in classes:
+            if event_class.TOPIC in self._shapes:
+                raise ValueError(f"two event classes have the topic {event_class.TOPIC}")
+            self._shapes[event_class.TOPIC] = Shape(event_class)
+        if any(personal_fields(event_class) for event_class in classes):
+            self._private.update(classes)
+
+    # -- writing
+
+    def needs_key(self, event: Event, reason: str | None) -> bool:
+        """Whether something of this event is sealed. A reason is, where the aggregate holds personal data at all."""
+        if reason is not None and type(event) in self._private:
+            return True
+        return bool(self._shapes[event.TOPIC].personal_values(event))
+
+    def encode(self, command: Command, change: Change, key: Key | Erased | None) -> Encoded:
+        """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
+        event, shape = change.event, self._shapes[change.event.TOPIC]
+        place = f"{command.workspace}|{change.stream}|{change.version}".encode()
+        data: dict[str, object] = {name: getattr(event, name) for name in shape.names}
+        for field, value in shape.personal_values(event):
+            data[field.name] = _sealed(key, value, place + field.place, shape.encode(value, field.path))
+        state = encode(
+            Envelope(
+                actor=_actor_bytes(command.actor),
+                causation_id=command.causation_id,
+                command_id=command.command_id,
+                correlation_id=command.correlation_id,
+                data=msgspec.Raw(self._data(shape, event, data)),
+                occurred_at=change.occurred_at or command.occurred_at,
+                origin=_origin_bytes(command.origin),
+                reason=self._reason(command, event, key, place),
+                recorded_at=HOLE,
+                schema=shape.schema,
+                stream=change.stream,
+                type=shape.topic,
+                version=change.version,
+                via=change.via,
+                workspace=command.workspace,
+            )
+        )
+        if len(state) > LARGEST_STATE:
+            raise _too_long(shape, event)
+        return Encoded(state, state.rindex(_MARK) + len(_MARK), key.id if isinstance(key, Key) else None)
+
+    def _data(self, shape: Shape, event: Event, data: dict[str, object]) -> bytes:
+        try:
+            return shape.encode({name: value for name, value in data.items() if value is not UNSET})
+        except InvalidInputError as error:
+            error.field = shape.unwritable_field(event)
+            raise
+
+    def _reason(self, command: Command, event: Event, key: Key | Erased | None, place: bytes) -> msgspec.Raw:
+        if command.reason is None:
+            return msgspec.Raw(b"null")
+        plain = encode(command.reason, ("reason",))
+        if type(event) not in self._private:
+            return msgspec.Raw(plain)
+        return msgspec.Raw(encode(_sealed(key, command.reason, place + _reason_field.place, plain)))
+
+    # -- reading
+
+    def decode(self, row: Stored) -> Fact:
+        return self.decode_many((row,))[0]
+
+    def decode_many(self, rows: Iterable[Stored]) -> list[Fact]:
+        """Facts in the order of the rows; their keys are fetched in one query. Raises: KeyUnavailableError."""
+        openings = [self._read(row) for row in rows]
+        self.keys.preload({s.sealed.k for opening in openings for s in opening.sealed} | _reason_keys(openings))
+        return [self._open(opening) for opening in openings]
+
+    def _read(self, row: Stored) -> Opening:
+        envelope = _read_envelope.decode(row.state)
+        shape = self._shapes[envelope.type]
+        raw = bytes(envelope.data) if envelope.schema == shape.schema else self._lifted(envelope, shape)
+        data = shape.stored.decode(raw)
+        sealed = [
+            Sealing(field, _read_sealed.decode(value))
+            for field in shape.personal
+            if (value := bytes(getattr(data, field.name))).startswith(_SEALED)
+        ]
+        reason = bytes(envelope.reason)
+        return Opening(
+            row, envelope, shape, data, sealed, _read_sealed.decode(reason) if reason.startswith(_SEALED) else None
+        )
+
+    def _lifted(self, envelope: Envelope, shape: Shape) -> bytes:
+        data: dict[str, Any] = msgspec.json.decode(envelope.data)
+        for schema in range(envelope.schema, shape.schema):
+            data = self._upcasters[(envelope.type, schema)](data)
+        return encode(data)
+
+    def _open(self, opening: Opening) -> Fact:
+        row, envelope, shape, data, sealed, sealed_reason = opening
+        place = f"{envelope.workspace}|{envelope.stream}|{envelope.version}".encode()
+        event, erased = self._event(shape, data, sealed, place)
+        reason: str | Erased | None
+        if sealed_reason is None:
+            reason = msgspec.json.decode(envelope.reason, type=str | None)
+        else:
+            reason = self._opened(Sealing(_reason_field, sealed_reason), place)
+        recorded_at = datetime.fromisoformat(envelope.recorded_at)
+        return Fact(
+            workspace=WorkspaceId(envelope.workspace),
+            stream=StreamId(envelope.stream),
+            version=envelope.version,
+            position=row.position,
+            log_id=row.log_id,
+            topic=envelope.type,
+            event=event,
+            recorded_at=recorded_at,
+            occurred_at=envelope.occurred_at or recorded_at,
+            actor=_read_actor(bytes(envelope.actor)),
+            origin=_read_origin(bytes(envelope.origin)),
+            via=envelope.via,
+            command_id=envelope.command_id,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
+            reason=reason,
+            key_id=sealed[0].sealed.k if sealed else sealed_reason.k if sealed_reason else None,
+            erased=erased,
+        )
+
+    def _event(self, shape: Shape, data: Any, sealed: Sequence[Sealing], place: bytes) -> tuple[Event, frozenset[str]]:
+        if not shape.personal:
+            return data, frozenset()
+        values = {name: getattr(data, name) for name in shape.names}
+        for field in shape.personal:
+            values[field.name] = None if values[field.name] else UNSET  # a raw `null`, or absent
+        for one in sealed:
+            values[one.field.name] = self._opened(one, place)
+        erased = frozenset(one.field.name for one in sealed if values[one.field.name] is ERASED)
+        return shape.event_class(**values), erased
+
+    def _opened(self, one: Sealing, place: bytes) -> Any:
+        key = self.keys.key(one.sealed.k)
+        if isinstance(key, Erased):
+            return ERASED
+        return one.field.decoder.decode(key.open(one.sealed, place + one.field.place))
+
+
+def _sealed(key: Key | Erased | None, value: object, place: bytes, plain: bytes) -> Sealed:
+    if value is ERASED or isinstance(key, Erased):
+        raise ErasedError("The person behind this record was erased; nothing personal can be added to it.")
+    if key is None:
+        raise ValueError("an event with personal values needs its stream's key")
+    return key.seal(plain, place)
+
+
+def _too_long(shape: Shape, event: Event) -> InvalidInputError:
+    return InvalidInputError(
+        f"Too long: one change may hold {LARGEST_STATE:,} bytes with everything around it.",
+        rule="event.too_long",
+        field=shape.longest_field(event),
+    )
+
+
+def _reason_keys(openings: Iterable[Opening]) -> set[UUID]:
+    return {opening.reason.k for opening in openings if opening.reason is not None}

@@ -1,0 +1,69 @@
+"""How one personal value is sealed and opened: AES-256-GCM under a data key, bound to its place and to its key."""
+
+import base64
+import hmac
+import os
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from crm_es.errors import KeyUnavailableError
+
+COMMITMENT = 32  # bytes in front of the ciphertext
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A sealed value as it stands in an event. Its fields are in alphabetical order: the bytes are hashed.
+
+    `c` is commitment || ciphertext || tag, `k` the key's id, `n` the nonce. GCM alone lets one ciphertext open under two
+    keys; the commitment, an HMAC of the key, ties it to one.
+    """
+
+    pii: int = msgspec.field(name="$pii")
+    c: str
+    k: UUID
+    n: str
+
+
+class Key:
+    """A data key, ready to use."""
+
+    __slots__ = ("_cipher", "commitment", "id")
+
+    def __init__(self, id: UUID, secret: bytes) -> None:
+        self.id = id
+        self.commitment = hmac.digest(secret, b"crm_es/1 commit", "sha256")
+        self._cipher = AESGCM(hmac.digest(secret, b"crm_es/1 encrypt", "sha256"))
+
+    def seal(self, plain: bytes, place: bytes) -> Sealed:
+        """`place` is workspace|stream|version|field path: a sealed value opens nowhere else."""
+        nonce = os.urandom(12)
+        body = self.commitment + self._cipher.encrypt(nonce, plain, place)
+        return Sealed(1, base64.b64encode(body).decode(), self.id, base64.b64encode(nonce).decode())
+
+    def open(self, sealed: Sealed, place: bytes) -> bytes:
+        """Raises: KeyUnavailableError when the value was not sealed with this key at this place."""
+        body = base64.b64decode(sealed.c)
+        if not hmac.compare_digest(body[:COMMITMENT], self.commitment):
+            raise KeyUnavailableError(f"Key {self.id} is not the one that sealed this value.")
+        try:
+            return self._cipher.decrypt(base64.b64decode(sealed.n), body[COMMITMENT:], place)
+        except InvalidTag as exc:
+            raise KeyUnavailableError(f"A value sealed with key {self.id} was altered or moved.") from exc
+
+
+def wrap(secret: bytes, under: AESGCM, label: bytes) -> bytes:
+    nonce = os.urandom(12)
+    return nonce + under.encrypt(nonce, secret, label)
+
+
+def unwrap(wrapped: bytes, under: AESGCM, label: bytes) -> bytes:
+    """Raises: KeyUnavailableError when `under` is not the key it was wrapped with."""
+    try:
+        return under.decrypt(wrapped[:12], wrapped[12:], label)
+    except InvalidTag as exc:
+        raise KeyUnavailableError(
+            "The root key does not open this key store. Is CRM_ROOT_KEY the one it was made with?"
+        ) from exc
