@@ -88,6 +88,12 @@ def check(url: str, known: Sequence[Migration] | None = None) -> None:
         )
 
 
+def is_new(url: str) -> bool:
+    """Whether no migration was ever applied."""
+    with _connect(url) as connection:
+        return not _applied(connection)
+
+
 def _apply(connection: psycopg.Connection[Any], migration: Migration) -> None:
     try:
         with connection.transaction():
@@ -134,5 +140,7 @@ def _connect(url: str) -> psycopg.Connection[Any]:
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as exc:
         raise ConfigurationError(
-            f"No connection to {without_password(url)}: {str(exc).strip()}", rule="database.unreachable"
+            f"No connection to {without_password(url)}: {str(exc).strip()}\n"
+            "If the database is there and was never migrated, its roles are missing: run `crm-es migrate`.",
+            rule="database.unreachable",
         ) from exc

@@ -1,7 +1,7 @@
 """The three doors into one database: what each process connects as."""
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 DATABASE = "crm"
 
@@ -34,6 +34,14 @@ def socket_urls(directory: str, database: str = DATABASE) -> DatabaseUrls:
 
 def on_database(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{quote(database, safe='')}"))
+
+
+def with_options(url: str, options: str) -> str:
+    """Server options beside those the URL has; the keyword `options` of a connect would replace them."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    query["options"] = f"{query.get('options', '')} {options}".strip()
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))  # libpq reads no + as a space
 
 
 def without_password(url: str) -> str:

@@ -1,0 +1,196 @@
+"""The settings: every name `CRM_…`, read once at start, here and nowhere else.
+
+An error says which name, what was expected and what stood there. `docs/operating.md` lists them all.
+"""
+
+import binascii
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+from crm_es.database.urls import DatabaseUrls, with_options
+from crm_es.errors import ConfigurationError
+
+ROOT_KEY_BYTES: Final = 32
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+def setting(name: str, parse: Callable[[str], Any], expected: str, default: Any) -> Any:
+    """A field of Settings. `parse` raises ValueError for what is not `expected`."""
+    return dataclasses.field(default=default, metadata={"name": f"CRM_{name}", "parse": parse, "expected": expected})
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in {"on", "off"}:
+        _refuse()
+    return text.lower() == "on"
+
+
+def _postgres(text: str) -> str:
+    return text if urlsplit(text).scheme in {"postgresql", "postgres"} else _refuse()
+
+
+def _root_key(text: str) -> str:
+    return text if len(binascii.unhexlify(text)) == ROOT_KEY_BYTES else _refuse()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) or _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise ValueError
+
+
+S = TypeVar("S", bound="Settings")
+POSTGRES: Final = "a URL postgresql://user@host/database"
+SWITCH: Final = "on or off"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything that differs between two installations."""
+
+    environment: Environment = setting("ENV", Environment, "development or production", Environment.DEVELOPMENT)
+    data_dir: Path = setting("DATA_DIR", Path, "a folder", Path(".crm-es"))
+    database_url: str | None = setting("DATABASE_URL", _postgres, POSTGRES, None)
+    owner_database_url: str | None = setting("OWNER_DATABASE_URL", _postgres, POSTGRES, None)
+    projector_database_url: str | None = setting("PROJECTOR_DATABASE_URL", _postgres, POSTGRES, None)
+    key_store: str | None = setting("KEY_STORE", str, "a path, or a URL postgresql://…", None)
+    root_key: str | None = setting("ROOT_KEY", _root_key, f"{2 * ROOT_KEY_BYTES} hexadecimal digits", None)
+
+    host: str = setting("HOST", str, "an address to listen on", "127.0.0.1")
+    port: int = setting("PORT", _whole(0, 65535), "a whole number from 0 to 65535", 8000)
+    workers: int = setting("WORKERS", _whole(1, 256), "a whole number from 1 to 256", 1)
+    pool_size: int = setting("POOL_SIZE", _whole(1, 200), "a whole number from 1 to 200", 8)
+    trusted_proxies: tuple[str, ...] = setting(
+        "TRUSTED_PROXIES", _names, "addresses, separated by commas", ("127.0.0.1",)
+    )
+    allowed_origins: tuple[str, ...] = setting("ALLOWED_ORIGINS", _names, "web origins, separated by commas", ())
+    graphiql: bool = setting("GRAPHIQL", _switch, SWITCH, True)
+
+    jwt_issuer: str = setting("JWT_ISSUER", str, "the `iss` of tokens", "crm-es")
+    jwt_audience: str = setting("JWT_AUDIENCE", str, "the `aud` of tokens", "crm-es")
+    jwt_jwks: str | None = setting("JWT_JWKS", str, "a URL https://… or the path of a file", None)
+    jwt_algorithms: tuple[str, ...] = setting(
+        "JWT_ALGORITHMS", _names, "algorithms, separated by commas", ("Ed25519", "EdDSA", "ES256", "PS256", "RS256")
+    )
+
+    projection_wait_ms: int = setting("PROJECTION_WAIT_MS", _whole(0, 60_000), "milliseconds from 0 to 60000", 5_000)
+    statement_timeout_ms: int = setting(
+        "STATEMENT_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 5_000
+    )
+    request_timeout_ms: int = setting(
+        "REQUEST_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 10_000
+    )
+    shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
+    compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, False)
+
+    max_cost: int = setting("MAX_COST", _whole(1, 10_000_000), "a whole number from 1", 5_000)
+    max_cost_export: int = setting("MAX_COST_EXPORT", _whole(1, 10_000_000), "a whole number from 1", 50_000)
+    minute_limit: bool | None = setting("MINUTE_LIMIT", _switch, SWITCH, None)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Raises: ConfigurationError."""
+        given = {k: v for k, v in (os.environ if environment is None else environment).items() if k.startswith("CRM_")}  # noqa: TID251
+        known = {f.metadata["name"]: f for f in dataclasses.fields(cls)}
+        for name in given:
+            if name not in known:
+                raise ConfigurationError(f"{name}: there is no such setting.{_guess(name, known)}")
+        values = {known[name].name: _parsed(name, text, known[name].metadata) for name, text in given.items() if text}
+        return _agreeing(cls(**values))
+
+    @property
+    def production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def minute_limit_on(self) -> bool:
+        """Off in development, unless it was asked for."""
+        return self.production if self.minute_limit is None else self.minute_limit
+
+    @property
+    def key_store_location(self) -> str | Path:
+        location = self.key_store or str(self.data_dir / "keys.sqlite")
+        return location if location.startswith(("postgresql://", "postgres://")) else Path(location)
+
+    @property
+    def root_key_file(self) -> Path:
+        return self.data_dir / "root.key"
+
+    @property
+    def urls(self) -> DatabaseUrls | None:
+        """The doors of a database of one's own; None: the embedded server.
+
+        In development CRM_DATABASE_URL alone will do: each process then takes on its role after connecting.
+        """
+        if self.database_url is None:
+            return None
+        alone = self.database_url
+        if self.owner_database_url or self.projector_database_url:
+            return DatabaseUrls(
+                owner=self.owner_database_url or "", app=alone, projector=self.projector_database_url or ""
+            )
+        return DatabaseUrls(
+            owner=alone,
+            app=with_options(alone, "-c role=crm_app"),
+            projector=with_options(alone, "-c role=crm_projector"),
+        )
+
+
+def _agreeing(settings: S) -> S:
+    if settings.database_url is None and (settings.owner_database_url or settings.projector_database_url):
+        raise ConfigurationError(
+            "CRM_DATABASE_URL: expected beside CRM_OWNER_DATABASE_URL and CRM_PROJECTOR_DATABASE_URL."
+        )
+    if settings.production:
+        _fit_for_production(settings)
+    return settings
+
+
+def _fit_for_production(settings: Settings) -> None:
+    needed = {
+        "CRM_DATABASE_URL": (settings.database_url, "the embedded PostgreSQL is for development"),
+        "CRM_PROJECTOR_DATABASE_URL": (settings.projector_database_url, "the projector has a login of its own"),
+        "CRM_KEY_STORE": (settings.key_store, "keys must not lie in a data directory by accident"),
+        "CRM_ROOT_KEY": (settings.root_key, "the root key comes from your secret store"),
+        "CRM_JWT_JWKS": (settings.jwt_jwks, "the development issuer never signs in production"),
+    }
+    for name, (value, why) in needed.items():
+        if value is None:
+            raise ConfigurationError(f"{name}: expected when CRM_ENV is production; {why}.")
+
+
+def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return metadata["parse"](text)
+    except ValueError:
+        secret = metadata["parse"] in {_root_key, _postgres}
+        found = "something else" if secret else repr(text)
+        raise ConfigurationError(f"{name}: expected {metadata['expected']}, found {found}.") from None
+
+
+def _guess(name: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else " See docs/operating.md for all of them."

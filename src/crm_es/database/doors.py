@@ -1,0 +1,32 @@
+"""The database a command works on: the one the settings name, or the embedded one for as long as the command runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from crm_es.config import Settings
+from crm_es.database.migrate import check, is_new, migrate
+from crm_es.database.server import EmbeddedServer
+from crm_es.database.urls import DatabaseUrls
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[DatabaseUrls]:
+    """The three URLs. An embedded server is started if none runs, and left by the last one out."""
+    if settings.urls:
+        yield settings.urls
+        return
+    with EmbeddedServer(settings.data_dir) as urls:
+        yield urls
+
+
+@contextmanager
+def current(settings: Settings) -> Iterator[DatabaseUrls]:
+    """As `opened`, its schema being this program's. Raises: ConfigurationError, naming the command to run.
+
+    A new embedded database is migrated on the way.
+    """
+    with opened(settings) as urls:
+        if settings.urls is None and is_new(urls.owner):
+            migrate(urls.owner)
+        check(settings.database_url or urls.app)
+        yield urls
