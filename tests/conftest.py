@@ -135,6 +135,7 @@ def _clone(urls: DatabaseUrls) -> DatabaseUrls:
     name = f"t_{uuid4().hex}"
     with _admin(urls) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        connection.execute(f"GRANT CREATE ON DATABASE {name} TO crm_projector")  # clones take no grants along
     return urls.on(name)
 
 

@@ -12,22 +12,29 @@ class Column:
     """A column beside the ones every table has (`workspace_id uuid`, `position bigint`, both NOT NULL).
 
     `personal` columns hold, or derive from, a subject's data: they become NULL when the table's subject is erased, so they
-    are nullable whatever `null` says.
+    are nullable whatever `null` says. `default` is the value of an insert that does not name the column; columns have no
+    default in SQL. Sort forms say `collate="C"`, so that order and prefix search mean the same on every machine.
     """
 
     name: LiteralString
     type: LiteralString
     null: bool = False
     personal: bool = False
-    default: LiteralString | None = None
+    default: object = None
+    collate: LiteralString | None = None
+
+    @property
+    def nullable(self) -> bool:
+        return self.null or self.personal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
     """An index; `workspace_id` is put in front of a btree's columns and the key behind them.
 
-    `order` says a GraphQL order reads it: its like on the twin then gets INCLUDE (position, valid_to_position).
-    Expressions are allowed as columns ("lower(name)"), `method` may be gin with `ops` (workspace_id then through btree_gin).
+    `descending` puts nulls last, as lists do. `order` says a GraphQL order reads it: its like on the twin then gets
+    INCLUDE (position, valid_to_position). `method` may be gin, its columns naming their operator class ("name gin_trgm_ops");
+    a gin index has no like on the twin.
     """
 
     name: LiteralString
@@ -39,12 +46,13 @@ class Index:
     where: LiteralString | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Table:
     """A read-model table; `key` follows `workspace_id` in the primary key.
 
     `versioned`: rows change, and a history twin `<name>_history` keeps every earlier version with `valid_to_position`;
-    rows end by an update of `removed`, never by DELETE. Not versioned: rows are only ever inserted (COPY).
+    rows end by an update of `removed`, never by DELETE. Not versioned: rows are inserted, or `put` where only the newest
+    of a key counts.
     `subject` names the uuid column (or uuid[] column) whose erasure scrubs the personal columns.
     """
 
@@ -56,36 +64,52 @@ class Table:
     indexes: tuple[Index, ...] = ()
 
 
-class Batch(Protocol):
-    """Where `apply` puts its rows. Inserts of a table are written before its updates (one COPY), updates one by one in order.
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """An expression as the value of an update, over the row's own columns: `Sql("interaction_count + 1")`.
 
-    `workspace_id` and `position` come from `fact`; every write of one event on one row is at that event's position.
+    `{value}` in it stands for `value`, typed as the column: `Sql("greatest(last_at, {value})", at)`.
+    """
+
+    expression: LiteralString
+    value: Any = None
+
+
+class Batch(Protocol):
+    """Where `apply` puts its rows. Inserts are written before updates (one COPY a table); updates keep their order on a row.
+
+    `workspace_id` and `position` come from `fact`; every write of one event on one row is at that event's position, and no
+    two events on one row are ever folded into one write. `Erased` is written as NULL.
+    Since inserts go first, an `execute` may meet rows of later events: it must ask for `position <= %(position)s`.
     """
 
     def insert(self, table: Table, fact: Fact, /, **values: Any) -> None:
         """A new row. A versioned table's row may be updated later in the same page."""
 
+    def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
+        """The row of its key from now on, whatever stood there. Only for tables that are not versioned."""
+
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
         """Set columns of the row with this key (without workspace_id). Values are absolute, or `Sql`."""
 
-    def execute(self, table: Table, fact: Fact, sql: LiteralString, params: Mapping[str, Any], /) -> None:
-        """Any other UPDATE or INSERT .. SELECT on `table`, in its turn among the updates; %(workspace_id)s and %(position)s
-        are given, the schema is on the search_path. It must set `position`."""
+    def execute(self, fact: Fact, sql: LiteralString, /, **params: Any) -> None:
+        """Any other UPDATE, or INSERT .. SELECT, in its turn among the updates.
 
-    def select(self, sql: LiteralString, params: Mapping[str, Any], /) -> list[tuple[Any, ...]]:
-        """Read this read model's own rows; flushes what was queued before."""
+        `{schema}` stands for this read model's schema; %(workspace_id)s and %(position)s are given. An UPDATE must set
+        `position`.
+        """
+
+    def select(self, sql: LiteralString, /, **params: Any) -> list[tuple[Any, ...]]:
+        """Read this read model's own rows, `{schema}` as in `execute`; writes what was queued before."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sql:
-    """An expression as the value of an update: `Sql("interaction_count + 1")`; may use %(name)s of the same call."""
-
-    expression: LiteralString
-
-
 class ReadModel(Protocol):
-    """A module of `projections/`. Its schema is called `NAME`; raise `VERSION` when tables or `apply` change, then rebuild."""
+    """A module of `projections/`. Its schema is called `NAME`; raise `VERSION` when tables or `apply` change, then rebuild.
+
+    A module may also have `FUNCTIONS`, a tuple of CREATE FUNCTION statements with `{schema}` for its schema. Functions must
+    survive that schema's renaming: write them as BEGIN ATOMIC.
+    """
 
     NAME: LiteralString
     VERSION: int
@@ -93,5 +117,5 @@ class ReadModel(Protocol):
     TOPICS: frozenset[str]
 
     @staticmethod
-    def apply(batch: Batch, facts: Sequence[Fact]) -> None:
+    def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
         """Turn facts (in log order, of many workspaces, only those of TOPICS) into rows. No clock, no I/O but `batch`."""

@@ -1,0 +1,229 @@
+"""One leadership: the connection that holds the lock writes every read model, page by page, until it ends.
+
+All targets at one bookmark go in one transaction. A data or program error parks the read model that has it, whole, at the
+append before; errors that may pass (connection, deadlock, disk, keys) go up: the caller rolls back, waits, comes again.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import Connection
+
+from crm_es.errors import UnavailableError
+from crm_es.projector import bookmarks, swap, tables
+from crm_es.projector.bookmarks import NEXT, AbdicatedError
+from crm_es.projector.contract import ReadModel
+from crm_es.projector.pages import END, Decode, Page, PageReader, join
+from crm_es.projector.target import Target
+
+log = logging.getLogger(__name__)
+
+LOCK: Final = 4711002  # session advisory lock; es.append_events takes 4711001
+PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError, AbdicatedError)
+SMALL: Final = 20  # facts; a small page goes in one pipeline, one round trip
+LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and leave behind
+
+
+class Leader:
+    """Use as a context manager; `try_lead` says whether the lock was free."""
+
+    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = 500) -> None:
+        self._url = url
+        self._models = {m.NAME: m for m in models}
+        self._targets: dict[str, Target] = {}
+        self._swaps: dict[str, swap.Watch] = {}
+        self._looked = 0.0
+        self._connection = connect(url)
+        self._reader = PageReader(url, decode, size=page_size)
+        self.applied = 0
+
+    def __enter__(self) -> Self:
+        self._reader.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.__exit__()
+        self._connection.close()
+
+    def try_lead(self) -> bool:
+        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        if not (row and row[0]):
+            return False
+        self._prepare()
+        return True
+
+    def lead(self, stopped: Callable[[], bool], *, poll: float) -> None:
+        """Project until told to stop. Raises: AbdicatedError, or what may pass."""
+        while not stopped():
+            if not self.step():
+                self._reader.wait(poll)
+
+    def drain(self, upto: int | None = None) -> None:
+        """Project until every read model that is not parked stands at the log's end, or at `upto`."""
+        end = self._reader.newest() if upto is None else upto
+        while any(t.log_id < end for t in self._targets.values()):
+            self.step()
+
+    def step(self) -> bool:
+        """Apply a page to the foremost read models and one to the last; False when there was nothing to do."""
+        self._look_around()
+        places = sorted({t.log_id for t in self._targets.values()})
+        if not places:
+            return False
+        done = self._page(places[-1], END)
+        if len(places) > 1:
+            done = self._page(places[0], places[1]) or done
+        return self._swap_ready() or done
+
+    # What there is to project
+
+    def _prepare(self) -> None:
+        """Make missing read models; try parked ones again, since the program may have been mended."""
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            present = bookmarks.read(cursor)
+            for name, model in self._models.items():
+                if name not in present or not swap.exists(cursor, name):
+                    tables.drop(cursor, name)
+                    tables.create(cursor, model, name)
+                    bookmarks.begin(cursor, name, model.VERSION)
+            bookmarks.unpark(cursor, [n for n in present if n in self._models])
+        self._look_around(at_once=True)
+
+    def _look_around(self, *, at_once: bool = False) -> None:
+        if not at_once and time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        with self._connection.cursor() as cursor:
+            present = bookmarks.read(cursor)
+            swap.drop_left_behind(self._connection, self._models)
+        self._targets = {t.schema: t for b in present.values() if (t := self._target(b))}
+        self._swaps = {name: w for name, w in self._swaps.items() if name in self._targets}
+
+    def _target(self, bookmark: bookmarks.Bookmark) -> Target | None:
+        name = bookmark.read_model.removesuffix(NEXT)
+        model = self._models.get(name)
+        if model is None or bookmark.parked is not None:
+            return None
+        if bookmark.version != model.VERSION:
+            log.warning("read model %s has version %s, not %s: rebuild it", name, bookmark.version, model.VERSION)
+            return None
+        if bookmark.read_model != name and not bookmark.ready:
+            return None
+        return Target(model, bookmark.read_model, bookmark.log_id)
+
+    # Pages
+
+    def _page(self, after: int, upto: int) -> bool:
+        group = [t for t in self._targets.values() if t.log_id == after]
+        page = self._reader.read(after, upto)
+        if not page.facts:
+            return False
+        try:
+            self._apply(group, page)
+        except PASSING:
+            raise
+        except Exception:
+            log.exception("page after %s failed; applying it to each read model apart", after)
+            self._apply_apart(group, page)
+        self.applied += len(page.facts)
+        return True
+
+    def _apply(self, group: Sequence[Target], page: Page) -> None:
+        """All of them in one transaction. A small page waits for one answer only."""
+        small = len(page.facts) <= SMALL
+        with self._connection.transaction(), self._connection.pipeline() if small else nullcontext():
+            for target in group:
+                target.apply(self._connection, page.facts, pipelined=small)
+            with self._connection.cursor() as cursor:
+                cursor.execute("NOTIFY crm_projected")
+                bookmarks.advance(cursor, [t.schema for t in group], old=page.after, new=page.last)
+        for target in group:
+            target.log_id = page.last
+
+    def _apply_apart(self, group: Sequence[Target], page: Page) -> None:
+        failed = []
+        with self._connection.transaction():
+            for target in group:
+                try:
+                    with self._connection.transaction():  # a savepoint
+                        self._apply([target], page)
+                except PASSING:
+                    raise
+                except Exception as raised:  # noqa: BLE001  # whatever a read model's program raises
+                    failed.append((target, raised))
+        for target, error in failed:
+            self._narrow(target, page, error)
+
+    def _narrow(self, target: Target, page: Page, error: Exception) -> None:
+        """Halve the page until one append is left that fails alone; park the read model before it."""
+        rest = page.appends()
+        while True:
+            half = rest[: max(1, len(rest) // 2)]
+            try:
+                self._apply([target], join(half))
+            except PASSING:
+                raise
+            except Exception as again:  # noqa: BLE001  # as above
+                error = again
+                if len(half) == 1:
+                    return self._park(target, half[0], error)
+                rest = half
+            else:
+                rest = rest[len(half) :]
+                if not rest:
+                    return None
+
+    def _park(self, target: Target, append: Page, error: Exception) -> None:
+        letter = dead_letter(append, error)
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            bookmarks.park(cursor, target.schema, old=target.log_id, letter=letter)
+            cursor.execute("NOTIFY crm_projected")
+        del self._targets[target.schema]
+        log.error("read model %s is parked before %s: %s", target.schema, letter["log_id"], letter, exc_info=error)
+
+    # Swaps
+
+    def _swap_ready(self) -> bool:
+        for name, target in list(self._targets.items()):
+            live = self._targets.get(name.removesuffix(NEXT))
+            if not name.endswith(NEXT):
+                continue
+            if live is not None and live.log_id != target.log_id:
+                self._swaps.pop(name, None)
+                continue
+            watch = self._swaps.setdefault(name, swap.Watch.of(self._connection))
+            if watch.over(self._connection):
+                swap.swap(self._connection, target)
+                self._look_around(at_once=True)
+                return True
+        return False
+
+    @property
+    def swapping(self) -> bool:
+        """Whether a rebuilt read model waits for its swap."""
+        return any(name.endswith(NEXT) for name in self._targets)
+
+
+def connect(url: str) -> Connection[Any]:
+    """A connection for writing read models; keeps the plans of all their statements."""
+    connection = psycopg.connect(url, autocommit=True)
+    connection.prepared_max = 2000
+    return connection
+
+
+def dead_letter(append: Page, error: Exception) -> dict[str, Any]:
+    """Where it stopped and in which line of the program; no message, since messages quote values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "log_id": append.facts[0].log_id,
+        "workspace": str(append.facts[0].workspace),
+        "position": append.facts[0].position,
+        "topics": sorted({f.topic for f in append.facts}),
+        "error": type(error).__name__,
+        "at": [f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}" for f in frames[-3:]],
+    }

@@ -1,0 +1,130 @@
+"""Reading the log page by page, never cutting an append in two, decoding the next page while this one is applied."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby, takewhile
+from typing import Final, NamedTuple, Self
+from uuid import UUID
+
+import psycopg
+
+from crm_es.eventstore.codec import Stored
+from crm_es.eventstore.event import Fact
+
+
+class _Row(NamedTuple):
+    stored: Stored
+    append: tuple[UUID, UUID]
+
+
+Decode = Callable[[Sequence[Stored]], Sequence[Fact]]
+
+_PAGE: Final = """
+SELECT notification_id, sequence, state, workspace_id, command_id
+FROM es.events
+WHERE notification_id > %(after)s AND notification_id <= %(upto)s
+ORDER BY notification_id
+LIMIT %(limit)s
+"""
+END: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Facts of whole appends, in log order; `after` is the bookmark before it, `last` the one behind it."""
+
+    after: int
+    last: int
+    facts: Sequence[Fact]
+    full: bool
+
+    def appends(self) -> list["Page"]:
+        """The same, one page for each append."""
+        pages, after = [], self.after
+        for _, group in groupby(self.facts, key=lambda f: (f.workspace, f.command_id)):
+            facts = list(group)
+            pages.append(Page(after, facts[-1].log_id, facts, full=False))
+            after = facts[-1].log_id
+        return pages
+
+
+def join(pages: Sequence[Page]) -> Page:
+    """Consecutive pages as one."""
+    return Page(pages[0].after, pages[-1].last, [f for p in pages for f in p.facts], full=False)
+
+
+class PageReader:
+    """One connection of its own. While a full page is being applied, the one behind it is read and decoded."""
+
+    def __init__(self, url: str, decode: Decode, *, size: int = 500) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        self._decode = decode
+        self._size = size
+        self._ahead: tuple[int, int, Future[Page]] | None = None
+        self._thread = ThreadPoolExecutor(1, "crm-projector-read")
+
+    def __enter__(self) -> Self:
+        self._connection.execute("LISTEN crm_events")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        self._connection.close()
+
+    def read(self, after: int, upto: int = END) -> Page:
+        """The page behind `after`, perhaps empty, never beyond `upto`."""
+        page = self._awaited(after, upto)
+        if page.full:
+            self._ahead = page.last, upto, self._thread.submit(self._read, page.last, upto)
+        return page
+
+    def wait(self, seconds: float) -> None:
+        """Until something is appended, or the time is over."""
+        self._forget()
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+            pass
+
+    def newest(self) -> int:
+        """The log's last id, 0 when empty."""
+        self._forget()
+        row = self._connection.execute("SELECT max(notification_id) FROM es.events").fetchone()
+        return (row and row[0]) or 0
+
+    def _awaited(self, after: int, upto: int) -> Page:
+        if self._ahead and self._ahead[:2] == (after, upto):
+            future, self._ahead = self._ahead[2], None
+            return future.result()
+        self._forget()
+        return self._read(after, upto)
+
+    def _forget(self) -> None:
+        """Wait for a page nobody wants any more, so that the connection is free."""
+        if self._ahead:
+            future, self._ahead = self._ahead[2], None
+            future.exception()
+
+    def _read(self, after: int, upto: int) -> Page:
+        rows = self._rows(after, upto, self._size)
+        full = len(rows) == self._size
+        if full:
+            rows = self._whole_appends(rows, upto)
+        last = rows[-1].stored.log_id if rows else after
+        return Page(after, last, self._decode([row.stored for row in rows]), full)
+
+    def _whole_appends(self, rows: list[_Row], upto: int) -> list[_Row]:
+        append = rows[-1].append
+        whole = len(rows) - sum(1 for _ in takewhile(lambda row: row.append == append, reversed(rows)))
+        if whole:
+            return rows[:whole]
+        while more := self._rows(rows[-1].stored.log_id, upto, self._size):
+            same = [row for row in more if row.append == append]
+            rows += same
+            if len(same) < len(more):
+                break
+        return rows
+
+    def _rows(self, after: int, upto: int, limit: int) -> list[_Row]:
+        with self._connection.cursor(binary=True) as cursor:
+            cursor.execute(_PAGE, {"after": after, "upto": upto, "limit": limit}, prepare=True)
+            return [_Row(Stored(*row[:3]), row[3:]) for row in cursor]

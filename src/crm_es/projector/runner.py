@@ -1,0 +1,91 @@
+"""The projector: stands by until it may lead, leads, comes back after errors that may pass, stops cleanly."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from crm_es.projector.bookmarks import AbdicatedError
+from crm_es.projector.contract import ReadModel
+from crm_es.projector.leader import PASSING, Leader
+from crm_es.projector.pages import Decode
+
+log = logging.getLogger(__name__)
+
+BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
+
+
+class Projector:
+    """Feeds `models` from the log at `url` (the projector's role). One of all those running leads."""
+
+    def __init__(
+        self,
+        url: str,
+        decode: Decode,
+        models: Sequence[ReadModel],
+        *,
+        page_size: int = 500,
+        poll: float = 1.0,
+    ) -> None:
+        self._url = url
+        self._decode = decode
+        self._models = models
+        self._page_size = page_size
+        self._poll = poll
+        self._leading = threading.Event()
+
+    @property
+    def leading(self) -> bool:
+        return self._leading.is_set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Project, or stand by, until `stop` is set."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                with self._leader() as leader:
+                    failures = 0
+                    self._stand_by_and_lead(leader, stop)
+            except AbdicatedError as error:
+                log.warning("leads no more: %s", error)
+                stop.wait(self._poll)
+            except PASSING as error:
+                pause = BACK_OFF[min(failures, len(BACK_OFF) - 1)]
+                failures += 1
+                log.warning("projecting stopped, again in %s s: %s: %s", pause, type(error).__name__, error)
+                stop.wait(pause)
+            finally:
+                self._leading.clear()
+
+    def drain(self, upto: int | None = None) -> int:
+        """Lead until all stands at the log's end (or `upto`), then step back. Answers how many facts that took."""
+        with self._leader() as leader:
+            while not leader.try_lead():
+                threading.Event().wait(0.05)
+            leader.drain(upto)
+            return leader.applied
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """`run` in a thread, for as long as the block lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.run, args=(stop,), name="crm-projector")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _leader(self) -> Leader:
+        return Leader(self._url, self._decode, self._models, page_size=self._page_size)
+
+    def _stand_by_and_lead(self, leader: Leader, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if leader.try_lead():
+                self._leading.set()
+                log.info("leads the projection")
+                return leader.lead(stop.is_set, poll=self._poll)
+            stop.wait(self._poll)
+        return None

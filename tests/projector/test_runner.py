@@ -1,0 +1,201 @@
+import threading
+import time
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from crm_es.errors import KeyUnavailableError
+from crm_es.projector import bookmarks
+from crm_es.projector.leader import Leader
+from crm_es.projector.pages import PageReader
+from crm_es.projector.runner import Projector
+from tests.projector import boxes
+from tests.projector.boxes import AllMoved, BoxBroken, BoxMade, BoxMoved
+from tests.projector.conftest import model
+
+
+def eventually(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def many(log, workspace, count):
+    box = uuid4()
+    log.append(workspace, (box, BoxMade()))
+    for n in range(count - 1):
+        log.append(workspace, (box, BoxMoved(place=str(n))))
+    return box
+
+
+def test_a_page_never_cuts_an_append(database, log, workspace):
+    for size in (3, 4, 9, 2):
+        log.append(workspace, *[(uuid4(), BoxMade()) for _ in range(size)])
+
+    with PageReader(database.projector, log.decode, size=5) as reader:
+        sizes, after = [], 0
+        while (page := reader.read(after)).facts:
+            sizes.append(len(page.facts))
+            after = page.last
+
+    assert sizes == [3, 4, 9, 2]
+
+
+def test_running_projects_what_is_appended(log, projector, workspace, rows):
+    with projector.running():
+        log.append(workspace, (uuid4(), BoxMade()))
+
+        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+
+    assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
+
+
+def test_draining_again_changes_nothing(log, projector, workspace, rows):
+    many(log, workspace, 30)
+    projector.drain()
+    before = rows("SELECT t::text FROM boxes.box t UNION ALL SELECT t::text FROM boxes.box_history t ORDER BY 1")
+
+    assert projector.drain() == 0
+
+    assert before == rows(
+        "SELECT t::text FROM boxes.box t UNION ALL SELECT t::text FROM boxes.box_history t ORDER BY 1"
+    )
+
+
+def test_a_statement_over_many_rows_spares_rows_of_later_events(log, projector, workspace, rows):
+    log.append(workspace, (uuid4(), BoxMade(place="early")))
+    log.append(workspace, (uuid4(), AllMoved(place="moved")))
+    log.append(workspace, (uuid4(), BoxMade(place="late")))
+
+    projector.drain()
+
+    assert rows("SELECT place FROM boxes.box ORDER BY position") == [("moved",), ("late",)]
+
+
+@pytest.mark.parametrize("case", [("program", "ValueError", 3), ("data", "DivisionByZero", 500)])
+def test_one_that_fails_is_parked_alone_before_the_event(database, log, workspace, rows, case):
+    how, error, page_size = case
+    healthy = model("healthy", lambda _batch, _facts: None)
+    many(log, workspace, 7)
+    log.append(workspace, (uuid4(), BoxMade(place="before")))
+    fine = log.end
+    log.append(workspace, (uuid4(), BoxMade(place="half")), (uuid4(), BoxBroken(how=how)))
+    many(log, workspace, 7)
+
+    Projector(database.projector, log.decode, [boxes, healthy], page_size=page_size).drain()
+
+    assert rows("SELECT log_id, parked IS NULL FROM es.bookmark ORDER BY read_model") == [
+        (fine, False),
+        (log.end, True),
+    ]
+    assert rows("SELECT place FROM boxes.box ORDER BY position DESC LIMIT 1") == [("before",)]
+    (letter,) = rows("SELECT parked FROM es.bookmark WHERE read_model = 'boxes'")[0]
+    assert (letter["error"], letter["position"]) == (error, 9)
+
+
+def test_a_parked_read_model_goes_on_when_it_is_mended(database, log, workspace, rows):
+    log.append(workspace, (uuid4(), BoxBroken()))
+    log.append(workspace, (uuid4(), BoxMade()))
+    Projector(database.projector, log.decode, [boxes]).drain()
+    mended = model("boxes", lambda batch, facts: boxes.apply(batch, [f for f in facts if f.topic != "box.broken"]))
+
+    Projector(database.projector, log.decode, [mended]).drain()
+
+    assert rows("SELECT log_id, parked FROM es.bookmark") == [(log.end, None)]
+    assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
+
+
+def test_unavailable_keys_park_nothing(database, log, workspace, rows):
+    closed = threading.Event()
+    closed.set()
+
+    def decode(stored):
+        if closed.is_set() and stored:
+            raise KeyUnavailableError("the key store does not answer")
+        return log.decode(stored)
+
+    log.append(workspace, (uuid4(), BoxMade()))
+    projector = Projector(database.projector, decode, [boxes], poll=0.05)
+    with projector.running():
+        assert eventually(lambda: rows("SELECT 1 FROM es.bookmark"))
+        time.sleep(0.3)
+        assert rows("SELECT log_id, parked FROM es.bookmark") == [(0, None)]
+        closed.clear()
+
+        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+
+
+def test_a_deadlock_parks_nothing_and_is_tried_again(database, log, workspace, rows):
+    tries = []
+
+    def apply(batch, facts):
+        tries.append(1)
+        if len(tries) < 3:
+            raise psycopg.errors.DeadlockDetected
+        boxes.apply(batch, facts)
+
+    log.append(workspace, (uuid4(), BoxMade()))
+    projector = Projector(database.projector, log.decode, [model("boxes", apply)], poll=0.05)
+    with projector.running():
+        assert eventually(lambda: rows("SELECT log_id, parked FROM es.bookmark") == [(log.end, None)])
+
+    assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
+
+
+def test_a_leader_whose_bookmark_moved_abdicates_and_writes_nothing(database, log, workspace, rows):
+    with Leader(database.projector, log.decode, [boxes]) as leader:
+        assert leader.try_lead()
+        log.append(workspace, (uuid4(), BoxMade()))
+        rows("UPDATE es.bookmark SET log_id = 99 RETURNING 1")
+
+        with pytest.raises(bookmarks.AbdicatedError):
+            leader.step()
+
+    assert rows("SELECT count(*) FROM boxes.box") == [(0,)]
+
+
+def test_a_standby_takes_over_when_the_leader_dies(database, log, workspace, rows):
+    first, second = (Projector(database.projector, log.decode, [boxes], poll=0.05) for _ in range(2))
+    with first.running():
+        assert eventually(lambda: first.leading)
+        with second.running():
+            time.sleep(0.2)
+            assert not second.leading
+            rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            many(log, workspace, 20)
+
+            assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+
+    assert rows("SELECT moves FROM boxes.box") == [(19,)]
+
+
+def test_cut_in_the_middle_of_a_page_nothing_is_lost_or_doubled(database, log, workspace, rows):
+    cut = iter([True, False, True, False])
+
+    def apply(batch, facts):
+        boxes.apply(batch, facts)
+        if next(cut, False):
+            batch.select("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    many(log, workspace, 50)
+    projector = Projector(database.projector, log.decode, [model("boxes", apply)], page_size=20, poll=0.05)
+    with projector.running():
+        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+
+    assert rows("SELECT moves FROM boxes.box") == [(49,)]
+    assert rows("SELECT count(*) FROM boxes.move") == [(49,)]
+
+
+def test_a_read_model_of_another_version_waits_for_its_rebuild(database, log, workspace, rows):
+    log.append(workspace, (uuid4(), BoxMade()))
+    Projector(database.projector, log.decode, [boxes]).drain()
+    newer = model("boxes", boxes.apply, version=2)
+    log.append(workspace, (uuid4(), BoxMade()))
+
+    Projector(database.projector, log.decode, [newer]).drain()
+
+    assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
