@@ -24,7 +24,7 @@ class RowIdentities:
     """Gives rows of one reading of a file their identity, counting those that repeat another to the letter.
 
     Holds some 200 bytes a row. Two rows that share the key and differ elsewhere cannot be told from a correction: the
-    second is refused.
+    second is refused. Without key columns all are the key. The order of columns is no part of a row.
     """
 
     def __init__(self, mapping: str, key: tuple[str, ...]) -> None:
@@ -34,9 +34,9 @@ class RowIdentities:
 
     def identify(self, cells: dict[str, str]) -> RowIdentity | None:
         """None: another row has this key, and says something else."""
-        chosen = [cells[name] for name in self._key] if self._key else list(cells.values())
+        chosen = [cells[name] for name in self._key or sorted(cells)]
         slot = _digest([self._mapping, *chosen])
-        digest = _digest(list(cells.items()))
+        digest = _digest(sorted(cells.items()))
         before, count = self._seen.get(slot, (digest, 0))
         if before != digest:
             return None

@@ -1,0 +1,38 @@
+"""What an import needs of the world: the schema, in process, and what the log already knows."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordName:
+    """A record as rows name it: `record` of the mapping, with this key."""
+
+    record: str
+    key: str
+
+
+class World(Protocol):
+    """The workspace an import writes to. The dry run has one that keeps what it would append to itself."""
+
+    async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
+        """Run a mutation for these rows and answer its payload. Raises: CrmError when the schema itself refuses it."""
+        ...
+
+    async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
+        """Those that exist."""
+        ...
+
+    async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
+        """The records' fields as they are now, as text; empty for null."""
+        ...
+
+    async def recorded(self, commands: Collection[UUID]) -> set[UUID]:
+        """Which of these commands the log holds."""
+        ...
+
+    def global_id(self, name: RecordName, id: UUID) -> str:
+        """The record's id in the API."""
+        ...

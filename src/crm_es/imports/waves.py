@@ -1,0 +1,79 @@
+"""Rows prepared for their steps and cut into waves: what runs together must not depend on each other."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from crm_es.imports.identity import RowIdentities, RowIdentity
+from crm_es.imports.inputs import RowProblem
+from crm_es.imports.plan import Plan, PlannedStep, column_test
+from crm_es.imports.reader import Row
+from crm_es.imports.seams import RecordName
+from crm_es.imports.tally import MEANT_FOR_FILE, Rejection
+
+WAVE = 200
+"""Rows of one append: longer ones hold the log's lock for everybody."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Prepared:
+    """A row with the inputs of its steps: all are built before the first runs, so a bad cell stops the whole row."""
+
+    row: Row
+    identity: RowIdentity
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    names: dict[str, RecordName] = field(default_factory=dict)
+    rejected: bool = False
+
+    def wants(self, planned: PlannedStep) -> bool:
+        return not self.rejected and planned.step.name in self.inputs
+
+
+def prepare(plan: Plan, rows: Iterable[Row]) -> Iterator[Prepared | Rejection]:
+    """Every row of the file, ready for all its steps, or refused."""
+    identities = RowIdentities(plan.mapping.name, plan.mapping.key)
+    for row in rows:
+        yield _unreadable(row) if row.problem else _prepared(plan, row, identities.identify(row.cells))
+
+
+def _unreadable(row: Row) -> Rejection:
+    return _rejection(row, MEANT_FOR_FILE, "", "row.unreadable", row.problem or "")
+
+
+def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | Rejection:
+    if identity is None:
+        reason = "Another row has the same key and says something else. Name more columns in the mapping's `key`."
+        return _rejection(row, MEANT_FOR_FILE, "", "row.key_taken", reason)
+    view = plan.view(row.cells)
+    prepared = Prepared(row=row, identity=identity)
+    for name, record in plan.mapping.records.items():
+        if key := record.value.fill(row.cells):
+            prepared.names[name] = RecordName(record=name, key=key)
+    for planned in plan.steps:
+        if all(column_test(c, row.cells) for c in planned.step.when if c.column is not None):
+            try:
+                prepared.inputs[planned.step.name] = planned.build(view, identity, plan.mapping.name)
+            except RowProblem as exc:
+                return _rejection(row, planned.step.name, ".".join(exc.field), "cell.invalid", exc.reason)
+    return prepared
+
+
+def _rejection(row: Row, step: str, field: str, rule: str, reason: str) -> Rejection:
+    return Rejection(line=row.line, row=row.number, step=step, field=field, rule=rule, reason=reason)
+
+
+def cut(plan: Plan, prepared: Iterable[Prepared | Rejection], size: int) -> Iterator[list[Prepared | Rejection]]:
+    """Waves of up to `size` rows. A row that asks for a record's present state begins a new one when an earlier row of the
+    wave speaks of the same record."""
+    watched = {c.record for step in plan.steps for c in step.step.when if c.field is not None}
+    wave: list[Prepared | Rejection] = []
+    seen: set[RecordName] = set()
+    for one in prepared:
+        names = set() if isinstance(one, Rejection) else {n for r, n in one.names.items() if r in watched}
+        if wave and (len(wave) >= size or seen & names):
+            yield wave
+            wave, seen = [], set()
+        wave.append(one)
+        seen |= names
+    if wave:
+        yield wave
