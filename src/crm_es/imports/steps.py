@@ -36,7 +36,7 @@ class Wave:
             wanting = [row for row in self.rows if row.wants(planned)]
             if wanting:
                 await self._learn(wanting)
-                for turn in _turns(planned, wanting):
+                for turn in turns(planned, wanting):
                     await self._turn(planned, turn)
 
     async def _learn(self, rows: Iterable[Prepared]) -> None:
@@ -165,7 +165,7 @@ class Wave:
         )
 
 
-def _turns(planned: PlannedStep, rows: Sequence[Prepared]) -> Iterator[list[Prepared]]:
+def turns(planned: PlannedStep, rows: Sequence[Prepared]) -> Iterator[list[Prepared]]:
     """Rows that ask about the same record take their turns, in the file's order; all others go at once."""
     asked = {c.record for c in planned.step.when if c.record is not None}
     turns: list[list[Prepared]] = []
