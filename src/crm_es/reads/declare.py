@@ -1,0 +1,195 @@
+"""How a room declares what can be read: ordinary Strawberry types whose fields name columns and relations of read models.
+
+    @read_type(Source("contact_profiles", CONTACT), entity="CONTACT", label="display_name", orders=…, filter=…)
+    class Contact(Entity):
+        display_name: str | None = column("display_name", "As the person is called.")
+        company = one("company_id", lambda: Company, "Where the person works.")
+        interactions = connection(lambda: Interaction, via=Link(…), description="What happened, newest first.")
+
+No resolver is written by hand: `resolve.py` executes these declarations, `plan.py` compiles them, `check.py` compares them
+with the catalogue.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+
+from crm_es.api import ids
+from crm_es.api.nodes import Action, Entity, Money
+from crm_es.api.scalars import Position
+from crm_es.eventstore.event import camel
+from crm_es.reads import connections
+from crm_es.reads.fields import Later, ReadField
+from crm_es.reads.model import (
+    Argument, Batched, Connection, Declaration, Link, Lookup, Many, One, Orders, Owned, ReadType, Target, Value, read_of,
+)
+from crm_es.reads.sql import Condition, Source
+
+__all__ = [
+    "Argument", "Condition", "Link", "Orders", "Owned", "Source", "batched", "column", "computed", "connection", "id_of",
+    "lookup", "many", "money", "one", "read_of", "read_type", "values",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+
+def column(name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, **options: Any) -> Any:
+    """The column itself, or `render(value)` where it is not null. Options: `maskable`, `lazy` (long texts: loaded when asked)."""
+    return _field(Value(columns=(name,), build=render, **options), description)
+
+
+def id_of(name: str, type_: str, description: str | None = None, **options: Any) -> Any:
+    """A uuid column as the global id of a `type_`, past under `asOf`."""
+    return _field(Value(columns=(name,), contextual=True, build=_global_id(type_), **options), description)
+
+
+def money(minor: str, currency: str, description: str | None = None, **options: Any) -> Any:
+    """Two columns as an amount of money."""
+    return _field(Value(columns=(minor, currency), build=Money, **options), description)
+
+
+def values(name: str, build: Callable[[Any], Any], description: str | None = None, **options: Any) -> Any:
+    """A jsonb or array column as a list, each item through `build`."""
+    return _field(Value(columns=(name,), build=lambda items: [build(item) for item in items], **options), description)
+
+
+def computed(
+    build: Callable[..., Any], needs: tuple[str, ...], description: str | None = None, *,
+    arguments: tuple[Argument, ...] = (), **options: Any,
+) -> Any:  # fmt: skip
+    """Pure and sync: `build(*needed columns, **arguments)`."""
+    return _field(Value(columns=needs, build=build, arguments=arguments, **options), description)
+
+
+def one(column: str, target: Target, description: str | None = None, *, null: bool = True, **options: Any) -> Any:
+    """The record whose id stands in `column`. Null also where the viewer may not see it; `null=False` is a promise."""
+    answer = Later(target)
+    return _field(One(column=column, target=target, **options), description, answer | None if null else answer)
+
+
+def many(
+    target: Target, *, via: str | Link, order: tuple[str, ...], description: str | None = None, null: bool = False, **options: Any
+) -> Any:
+    """All of them, in order. For short lists; anything that grows is a `connection`."""
+    answer: Any = list[Later(target)]  # type: ignore[misc]
+    return _field(Many(target=target, via=via, order=order, **options), description, answer | None if null else answer)
+
+
+def connection(
+    target: Target, *, via: str | Link | None = None, description: str | None = None, null: bool = False,
+    name: str | None = None, node: Target | None = None, **options: Any,
+) -> Any:  # fmt: skip
+    """A keyset-paged list: first, after, last, before, and the type's filter and orderBy unless switched off.
+
+    `via` names the target's foreign key, or a link. Without it this is a root field, which then takes `asOf`.
+    `name` and `node` make a connection of an interface (TimelineConnection of TimelineItem).
+    """
+    declared = Connection(target=target, via=via, as_of=options.pop("as_of", via is None), **options)
+    answer = Later(lambda: connections.connection_type(target(), name, node))
+    result = _field(declared, description, answer | None if null else answer)
+    result.arguments = connections.arguments(declared)
+    return result
+
+
+def lookup(target: Target, description: str | None = None, *, as_of: bool = True) -> Any:
+    """A root field: the record with this id, null where there is none the viewer may see."""
+    declared = Lookup(target=target, as_of=as_of)
+    result = _field(declared, description, Later(target) | None)
+    result.arguments = connections.lookup_arguments(declared)
+    return result
+
+
+def batched(
+    load: Callable[[Any, Sequence[Any], Mapping[str, Any]], Awaitable[Sequence[Any]]], answer: Any,
+    description: str | None = None, *, arguments: tuple[Argument, ...] = (), **options: Any,
+) -> Any:  # fmt: skip
+    """A field worked out by `load(reads, records, arguments)`, once for all records of a level."""
+    return _field(Batched(load=load, arguments=arguments, **options), description, answer)
+
+
+def read_type(
+    source: Source, *, entity: str | None = None, label: str | None = None, key: str | None = "id",
+    orders: Orders | None = None, filter: Target | None = None, owned: Owned | None = None,
+    hidden: Condition | None = None, listed: tuple[str, str] | None = None, team: str | None = None,
+    name: str | None = None,
+) -> Callable[[type[T]], type[T]]:  # fmt: skip
+    """A Strawberry type that is read from `source`; its docstring is its description.
+
+    - `entity`: the EntityType its permissions go by; None: whoever may read the parent may read this.
+    - `label`: the column of `label`, and with it the fields of `Entity` are added: id, liveId, streamId, version, asOf,
+      label, createdAt, updatedAt, viewerCan, maskedFields (columns id, version, created_at, updated_at).
+    - `listed`: (column, value) that lists hold unless the filter names `recordStatus`.
+    - `hidden`: a condition on rows the viewer may see; gets the viewer through `Query.viewer`.
+    - `team`: on the type of members, their team's column.
+    """
+
+    def declare(cls: type[T]) -> type[T]:
+        type_name = name or cls.__name__
+        if label is not None:
+            _entity_fields(cls, type_name, label)
+        made: Any = strawberry.type(cls, name=name, description=_described(cls))
+        fields = {
+            item.graphql_name or camel(item.python_name): item.metadata["read"]
+            for item in made.__strawberry_definition__.fields
+            if "read" in item.metadata
+        }
+        made.__read__ = _worked_out(
+            cls=made, name=type_name, source=source, entity=entity, fields=fields, orders=orders, filter=filter, owned=owned,
+            hidden=hidden, listed=listed, team=team, key=key,
+        )  # fmt: skip
+        for item in made.__strawberry_definition__.fields:
+            if isinstance(item, ReadField):
+                item.bind(made.__read__)
+        return made  # type: ignore[no-any-return]
+
+    return declare
+
+
+def _worked_out(*, fields: Mapping[str, Declaration], key: str | None, **rest: Any) -> ReadType:
+    wanted = [] if key is None else [key]
+    wanted += [name for declared in fields.values() if not _is_lazy(declared) for name in declared.columns]
+    columns = tuple(dict.fromkeys(wanted))
+    index = {name: number for number, name in enumerate(columns)}
+    return ReadType(fields=fields, columns=columns, index=index, **rest)
+
+
+def _is_lazy(declared: Declaration) -> bool:
+    return isinstance(declared, Value) and declared.lazy
+
+
+def _described(cls: type[Any]) -> str | None:
+    return " ".join(cls.__doc__.split()) if cls.__doc__ else None
+
+
+def _field(declared: Declaration, description: str | None, answer: Any = None) -> Any:
+    made = ReadField(description=description, metadata={"read": declared})
+    if answer is not None:
+        made.type_annotation = StrawberryAnnotation(answer)
+    made.arguments = [argument.strawberry() for argument in getattr(declared, "arguments", ())]
+    return made
+
+
+def _global_id(type_: str) -> Callable[..., str]:
+    return lambda moment, value: moment.global_id(type_, value)
+
+
+def _entity_fields(cls: type[Any], type_name: str, label: str) -> None:
+    """The fields every record with a stream has, unless the class declares its own."""
+    fixed: dict[str, tuple[Any, Any]] = {
+        "id": (strawberry.ID, id_of("id", type_name, "Its own under asOf.", maskable=False)),
+        "live_id": (strawberry.ID, column("id", "The same record now.", render=_live_id(type_name), maskable=False)),
+        "stream_id": (UUID, column("id", "As in exports.", maskable=False)),
+        "version": (int, column("version", "Counts its events; send it as expectedVersion.", maskable=False)),
+        "as_of": (Position | None, computed(lambda moment, _id: moment.at, ("id",), "Set on a past one.", contextual=True)),
+        "label": (str | None, column(label, "What to call it in any list.")),
+        "created_at": (datetime, column("created_at", "When it was first recorded.", maskable=False)),
+        "updated_at": (datetime, column("updated_at", "When it was last changed.", maskable=False)),
+    }
+    for python_name, (annotation, made) in fixed.items():
+        if python_name not in cls.__dict__:
+            setattr(cls, python_name, made)
+            cls.__annotations__[python_name] = annotation

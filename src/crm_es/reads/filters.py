@@ -1,0 +1,277 @@
+"""Filters, declared: a GraphQL filter field → a condition on columns and child tables. The operand types are in `operands.py`.
+
+    contact_filter = filter_type(lambda: Contact, id=by_id("id", "Contact"), email=child(EMAILS, "contact_id", text("address")), …)
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+import strawberry
+from psycopg.sql import SQL, Composable, Identifier
+from strawberry import UNSET
+
+from crm_es.api import ids
+from crm_es.errors import InvalidInputError
+from crm_es.eventstore.event import camel
+from crm_es.reads import operands
+from crm_es.reads.fields import Later
+from crm_es.reads.model import Target, read_of
+from crm_es.reads.sql import AND, FALSE, TRUE, Condition, Query, Source
+
+OR = SQL(" OR ")
+Compile = Callable[[Query, LiteralString, Any], Composable]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterField:
+    """`type`: the operand's GraphQL type; `compile(query, alias, operand)`: its condition on the row under the alias.
+
+    `fields` are the type's API fields it tells about: masked ones refuse the filter.
+    """
+
+    type: Any
+    compile: Compile
+    fields: tuple[str, ...] = ()
+    columns: tuple[str, ...] = field(default=())
+
+
+def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
+    """The input type `name` with and, or, not; for `read_type(filter=…)`."""
+    made: dict[str, Any] = {}
+    itself = Later(lambda: made["type"])
+    some: Any = list[itself]  # type: ignore[valid-type]
+    annotations: dict[str, Any] = {
+        "and_": some | None if False else _optional(some), "or_": _optional(some), "not_": itself | None,
+        **{key: _optional(value.type) for key, value in fields.items()},
+    }  # fmt: skip
+    attributes: dict[str, Any] = {
+        "and_": _input("and", "All of these."),
+        "or_": _input("or", "At least one of these."),
+        "not_": _input("not", "Not this; a record that lacks the value counts as not equal."),
+        **{key: _input(camel(key), f"By {camel(key)}.") for key in fields},
+        "__annotations__": annotations,
+        "__filter__": fields,
+        "__target__": staticmethod(target),
+    }
+    made["type"] = strawberry.input(type(name, (), attributes), description="Which records; fields of one object are ANDed.")
+    return made["type"]
+
+
+def condition(given: Any) -> Condition:
+    """What a filter object says, as a condition. Raises: InvalidInputError for nulls, an empty `or`, a masked field."""
+    return lambda query, alias: _all(query, alias, given, ("filter",))
+
+
+def names_status(given: Any) -> bool:
+    """Whether a filter decides on `recordStatus` itself."""
+    if given is None or given is UNSET:
+        return False
+    if getattr(given, "record_status", UNSET) is not UNSET:
+        return True
+    inner = [*_listed(given.and_), *_listed(given.or_), *_listed([given.not_])]
+    return any(names_status(item) for item in inner)
+
+
+def _listed(items: Any) -> Iterable[Any]:
+    return () if items in (None, UNSET) else (item for item in items if item is not UNSET)
+
+
+def _optional(type_: Any) -> Any:
+    return type_ | None
+
+
+def _input(name: str, description: str) -> Any:
+    return strawberry.field(name=name, default=UNSET, description=description)
+
+
+def _all(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]) -> Composable:
+    parts = [part for part in _parts(query, alias, given, path)]
+    return SQL("({})").format(AND.join(parts)) if parts else TRUE
+
+
+def _parts(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]) -> Iterable[Composable]:
+    for name, value in given.__dict__.items():
+        if value is UNSET:
+            continue
+        here = (*path, camel(name.rstrip("_")))
+        if value is None:
+            raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=here)
+        try:
+            yield _part(query, alias, given, name, value, here)
+        except InvalidInputError as exc:
+            raise exc if exc.field[: len(path)] == path else exc.at(*here) from None
+
+
+def _part(
+    query: Query, alias: LiteralString, given: Any, name: str, value: Any, path: tuple[str, ...]
+) -> Composable:
+    if name == "not_":
+        return SQL("({}) IS NOT TRUE").format(_all(query, alias, value, path))
+    if name == "and_":
+        return AND.join([TRUE, *(_all(query, alias, item, path) for item in value)])
+    if name == "or_":
+        if not value:
+            raise InvalidInputError("`or` needs at least one alternative.", rule="filter.empty_or", field=path)
+        return SQL("({})").format(OR.join(_all(query, alias, item, path) for item in value))
+    declared: FilterField = given.__filter__[name]
+    masked = query.viewer.masked(read_of(given.__target__()).entity)
+    if masked.intersection(declared.fields or (path[-1],)):
+        raise InvalidInputError("You cannot filter by a field you may not see.", rule="filter.masked", field=path)
+    return declared.compile(query, alias, value)
+
+
+# What a room declares
+
+
+def by_id(column: str, type_: str, **options: Any) -> FilterField:
+    """A uuid column asked by global ids of a `type_`."""
+    return FilterField(operands.IDFilter, _on(column, operands.ids_in(type_)), columns=(column,), **options)
+
+
+def by_member(column: str, member: Target, **options: Any) -> FilterField:
+    """A uuid column of member ids; `isMe` and `inTeam` besides."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return operands.member(query, Identifier(alias, column), operand, read_of(member()))
+
+    return FilterField(operands.MemberIdFilter, compile_, columns=(column,), **options)
+
+
+def text(column: str, *, folded: str | None = None, **options: Any) -> FilterField:
+    """A text column; `folded` names a column holding the same without case and accents, for contains and startsWith."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        plain = None if folded is None else Identifier(alias, folded)
+        return operands.text(query, Identifier(alias, column), operand, plain)
+
+    return FilterField(operands.StringFilter, compile_, columns=(column,), **options)
+
+
+def number(column: str, **options: Any) -> FilterField:
+    return FilterField(operands.IntFilter, _on(column, operands.compared("bigint")), columns=(column,), **options)
+
+
+def moment(column: str, **options: Any) -> FilterField:
+    """A timestamptz column."""
+    return FilterField(operands.DateTimeFilter, _on(column, operands.moment), columns=(column,), **options)
+
+
+def day(column: str, **options: Any) -> FilterField:
+    """A date column."""
+    return FilterField(operands.DateFilter, _on(column, operands.day), columns=(column,), **options)
+
+
+def position(column: str, **options: Any) -> FilterField:
+    return FilterField(operands.PositionFilter, _on(column, operands.compared("bigint")), columns=(column,), **options)
+
+
+def amount(minor: str, currency: str, **options: Any) -> FilterField:
+    """Two columns of money; only amounts of the same currency compare."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return operands.money(query, Identifier(alias, minor), Identifier(alias, currency), operand)
+
+    return FilterField(operands.MoneyFilter, compile_, columns=(minor, currency), **options)
+
+
+def choice(column: str, enum: Any, **options: Any) -> FilterField:
+    """A text column holding names of an enum, as `{eq in}`."""
+    return FilterField(operands.enum_filter(enum), _on(column, operands.chosen), columns=(column,), **options)
+
+
+def equals(column: str, type_: Any, pg: LiteralString, **options: Any) -> FilterField:
+    """A bare operand: `direction: INBOUND`, `internal: true`."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return SQL("{} = {}").format(Identifier(alias, column), query.bind(operand, pg, operands.stored))
+
+    return FilterField(type_, compile_, columns=(column,), **options)
+
+
+def items(column: str, **options: Any) -> FilterField:
+    """A text[] column, as `tag`: some item meets the operand."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return operands.some_item(query, Identifier(alias, column), operand)
+
+    return FilterField(operands.StringFilter, compile_, columns=(column,), **options)
+
+
+def child(source: Source, via: str, inner: FilterField, *, own: str = "id", **options: Any) -> FilterField:
+    """Some row of a child table, whose `via` is the record's `own`, meets `inner`. `isNull: true` means there is none."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        def joined(row: LiteralString) -> Composable:
+            return SQL("{} = {}").format(Identifier(row, via), Identifier(alias, own))
+
+        wanted = getattr(operand, "is_null", UNSET)
+        if wanted is UNSET or wanted is None:
+            return query.exists(source, lambda row: [joined(row), inner.compile(query, row, operand)])
+        rest = _without_null(operand)
+        some = query.exists(source, lambda row: [joined(row)])
+        return AND.join([SQL("NOT {}").format(some) if wanted else some, *_rest(query, source, joined, inner, rest)])
+
+    return FilterField(inner.type, compile_, columns=(own,), **options)
+
+
+def _without_null(operand: Any) -> Mapping[str, Any]:
+    return {key: value for key, value in operand.__dict__.items() if key != "is_null" and value is not UNSET}
+
+
+def _rest(
+    query: Query, source: Source, joined: Callable[[LiteralString], Composable], inner: FilterField, rest: Mapping[str, Any]
+) -> Iterable[Composable]:
+    if rest:
+        operand = inner.type(**rest)
+        yield query.exists(source, lambda row: [joined(row), inner.compile(query, row, operand)])
+
+
+def external_id(source: Source, via: str, *, system: str = "system", value: str = "value", own: str = "id") -> FilterField:
+    """A child table of (system, value) pairs."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return query.exists(
+            source,
+            lambda row: [
+                SQL("{} = {}").format(Identifier(row, via), Identifier(alias, own)),
+                operands.external(query, Identifier(row, system), Identifier(row, value), operand),
+            ],
+        )
+
+    return FilterField(operands.ExternalIdFilter, compile_, fields=("externalIds",), columns=(own,))
+
+
+def related(column: str, target: Target, **options: Any) -> FilterField:
+    """The record in `column` meets its own type's filter."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        return query.exists(
+            read_of(target()).source,
+            lambda row: [
+                SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, column)),
+                _all(query, row, operand, ()),
+            ],
+        )
+
+    return FilterField(Later(lambda: read_of(target()).filter()), compile_, columns=(column,), **options)  # type: ignore[misc]
+
+
+def always(condition: Condition) -> FilterField:
+    """A Boolean operand: the condition, or its negation."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        found = condition(query, alias)
+        return found if operand else SQL("({}) IS NOT TRUE").format(found)
+
+    return FilterField(bool, compile_)
+
+
+def _on(column: str, compile_: Callable[[Query, Composable, Any], Composable]) -> Compile:
+    return lambda query, alias, operand: compile_(query, Identifier(alias, column), operand)
+
+
+__all__ = [
+    "FALSE", "FilterField", "always", "amount", "by_id", "by_member", "child", "choice", "condition", "day", "equals",
+    "external_id", "filter_type", "ids", "items", "moment", "names_status", "number", "position", "related", "text",
+]  # fmt: skip

@@ -1,0 +1,169 @@
+"""What a declaration is made of. Data only: `declare.py` makes these, `resolve.py` and `plan.py` execute them, `check.py` reads them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+
+from crm_es.reads.sql import Condition, Source
+
+Target = Callable[[], Any]
+Direction = Literal["ASC", "DESC"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Argument:
+    """An argument of a declared field. `where` makes a condition of its value, for connections."""
+
+    name: str
+    type: Any
+    default: Any = strawberry.UNSET
+    description: str | None = None
+    where: Callable[[Any], Condition] | None = None
+
+    def strawberry(self) -> StrawberryArgument:
+        return StrawberryArgument(
+            python_name=self.name,
+            graphql_name=None,
+            type_annotation=StrawberryAnnotation(self.type),
+            default=self.default,
+            description=self.description,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Value:
+    """A field answered from columns of the record's own row: `build(*columns)`, or the column itself.
+
+    A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record (its `Moment`) before the columns.
+    """
+
+    columns: tuple[str, ...]
+    build: Callable[..., Any] | None = None
+    nulls: bool = False
+    contextual: bool = False
+    arguments: tuple[Argument, ...] = ()
+    maskable: bool = True
+    lazy: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class One:
+    """A record found by its id, which stands in `column`."""
+
+    column: str
+    target: Target
+    maskable: bool = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """A link table between two types. `orders` names the link's own copies of the target's order columns."""
+
+    source: Source
+    parent: str
+    child: str
+    orders: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Many:
+    """A short list in full: the target's rows whose `via` is this record. `limit` is a promise of the domain's."""
+
+    target: Target
+    via: str | Link
+    order: tuple[str, ...]
+    where: Condition | None = None
+    limit: int = 1000
+    maskable: bool = True
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """A paged list of the target. `via` None: a root field, over all the workspace's rows."""
+
+    target: Target
+    via: str | Link | None = None
+    filter: bool = True
+    order: bool = True
+    default: tuple[tuple[str, Direction], ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    where: Condition | None = None
+    as_of: bool = False
+    maskable: bool = True
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup:
+    """A root field: one record by its global id."""
+
+    target: Target
+    as_of: bool = True
+    columns: tuple[str, ...] = ()
+    maskable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batched:
+    """A field that is no row of a read model (a fold of streams): `load(reads, records, arguments)` answers for all at once."""
+
+    load: Callable[[Any, Sequence[Any], Mapping[str, Any]], Awaitable[Sequence[Any]]]
+    arguments: tuple[Argument, ...] = ()
+    columns: tuple[str, ...] = ()
+    maskable: bool = True
+
+
+Declaration = Value | One | Many | Connection | Lookup | Batched
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """The orders a list of the type takes: GraphQL enum value → column; `default` when none is asked for."""
+
+    columns: Mapping[str, str]
+    default: tuple[tuple[str, Direction], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owned:
+    """Whose record it is, for the scopes OWN and TEAM: a column of member ids, and the type that knows members' teams."""
+
+    column: str
+    member: Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadType:
+    """What `read_type` worked out of a class."""
+
+    cls: type[Any]
+    name: str
+    source: Source
+    entity: str | None
+    fields: Mapping[str, Declaration]
+    columns: tuple[str, ...]
+    index: Mapping[str, int]
+    orders: Orders | None
+    filter: Target | None
+    owned: Owned | None
+    hidden: Condition | None
+    listed: tuple[str, str] | None
+    team: str | None
+
+    def layout(self, *extra: str) -> tuple[str, ...]:
+        return (*self.columns, *extra)
+
+
+def read_of(cls: Any) -> ReadType:
+    """The declaration behind a read type."""
+    found: ReadType = cls.__read__
+    return found

@@ -1,0 +1,319 @@
+"""The operand types of filters, as in the contract, and what each operator is in SQL.
+
+An operand's fields are ANDed; none may be null. eq is exact; contains and startsWith ignore case and accents.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any, LiteralString
+from uuid import UUID
+
+import strawberry
+from psycopg.sql import SQL, Composable, Identifier
+from strawberry import ID, UNSET
+
+from crm_es.api import ids
+from crm_es.api.scalars import Position
+from crm_es.errors import InvalidInputError
+from crm_es.eventstore.event import camel
+from crm_es.reads.model import ReadType
+from crm_es.reads.sql import AND, FALSE, TRUE, Query
+
+
+def _op(description: str, name: str | None = None) -> Any:
+    return strawberry.field(name=name, default=UNSET, description=description)
+
+
+@strawberry.input(description="By a global id, past or present.")
+class IDFilter:
+    eq: ID | None = _op("This one.")
+    in_: list[ID] | None = _op("One of these; of none, nothing.", "in")
+    is_null: bool | None = _op("Absent or not.")
+
+
+@strawberry.input(description="By a member; isMe and inTeam keep shared views true for whoever opens them.")
+class MemberIdFilter:
+    eq: ID | None = _op("This member.")
+    in_: list[ID] | None = _op("One of these; of none, nothing.", "in")
+    is_null: bool | None = _op("Absent or not.")
+    is_me: bool | None = _op("The viewer, or anybody else.")
+    in_team: ID | None = _op("A member of this team.")
+
+
+@strawberry.input(description="By a text. eq and in are exact; contains and startsWith ignore case and accents.")
+class StringFilter:
+    eq: str | None = _op("Exactly this.")
+    in_: list[str] | None = _op("Exactly one of these; of none, nothing.", "in")
+    contains: str | None = _op("Somewhere in it.")
+    starts_with: str | None = _op("At its beginning.")
+    is_null: bool | None = _op("Absent or not.")
+
+
+@strawberry.input(description="By a whole number.")
+class IntFilter:
+    eq: int | None = _op("Equal.")
+    in_: list[int] | None = _op("One of these; of none, nothing.", "in")
+    gt: int | None = _op("Greater.")
+    gte: int | None = _op("Greater or equal.")
+    lt: int | None = _op("Less.")
+    lte: int | None = _op("Less or equal.")
+    is_null: bool | None = _op("Absent or not.")
+
+
+@strawberry.input(description="By a moment.")
+class DateTimeFilter:
+    eq: datetime | None = _op("Exactly then.")
+    gt: datetime | None = _op("After.")
+    gte: datetime | None = _op("Then or after.")
+    lt: datetime | None = _op("Before.")
+    lte: datetime | None = _op("Then or before.")
+    past: timedelta | None = _op("Within the last …")
+    next: timedelta | None = _op("Within the coming …")
+    is_null: bool | None = _op("Absent or not.")
+
+
+@strawberry.input(description="By a day, in the workspace's time zone.")
+class DateFilter:
+    eq: date | None = _op("That day.")
+    gt: date | None = _op("After.")
+    gte: date | None = _op("That day or after.")
+    lt: date | None = _op("Before.")
+    lte: date | None = _op("That day or before.")
+    past: timedelta | None = _op("Within the last … days, today included.")
+    next: timedelta | None = _op("Within the coming … days, today included.")
+    is_null: bool | None = _op("Absent or not.")
+
+
+@strawberry.input(description="By a position in the log.")
+class PositionFilter:
+    eq: Position | None = _op("Exactly.")
+    gt: Position | None = _op("After.")
+    gte: Position | None = _op("From.")
+    lt: Position | None = _op("Before.")
+    lte: Position | None = _op("Up to.")
+
+
+@strawberry.input(description="By an amount in one currency; other currencies never match.")
+class MoneyFilter:
+    currency: str = strawberry.field(description="ISO 4217.")
+    gt: Decimal | None = _op("More.")
+    gte: Decimal | None = _op("This or more.")
+    lt: Decimal | None = _op("Less.")
+    lte: Decimal | None = _op("This or less.")
+
+
+@strawberry.input(description="An id that another system gave.")
+class ExternalIdInput:
+    system: str = strawberry.field(description="Which system.")
+    value: str = strawberry.field(description="Its id there.")
+
+
+@strawberry.input(description="By ids that other systems gave.")
+class ExternalIdFilter:
+    eq: ExternalIdInput | None = _op("This one.")
+    in_: list[ExternalIdInput] | None = _op("One of these; of none, nothing.", "in")
+    system: str | None = _op("Any of this system.")
+
+
+@cache
+def enum_filter(enum: type[Enum]) -> Any:
+    """`LifecycleStageFilter {eq in}` of an enum of the schema."""
+    name = enum.__strawberry_definition__.name  # type: ignore[attr-defined]  # a Strawberry enum
+    fields = {
+        "__annotations__": {"eq": enum | None, "in_": list[enum] | None},  # type: ignore[valid-type]
+        "eq": _op("This one."),
+        "in_": _op("One of these; of none, nothing.", "in"),
+    }
+    return strawberry.input(type(f"{name}Filter", (), fields), description=f"By {name}.")
+
+
+def stored(value: Any) -> Any:
+    """An enum as its column holds it."""
+    return value.value if isinstance(value, Enum) else value
+
+
+def given(operand: Any) -> Iterable[tuple[str, Any]]:
+    """The operators used. Raises: InvalidInputError for an explicit null."""
+    for name, value in operand.__dict__.items():
+        if value is None:
+            field = (camel(name.rstrip("_")),)
+            raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=field)
+        if value is not UNSET:
+            yield name, value
+
+
+_COMPARISONS: dict[str, SQL] = {"eq": SQL(" = "), "gt": SQL(" > "), "gte": SQL(" >= "), "lt": SQL(" < "), "lte": SQL(" <= ")}
+Convert = Callable[[Any], object] | None
+
+
+def compared(type_: LiteralString, convert: Convert = None) -> Callable[[Query, Composable, Any], Composable]:
+    """eq in gt gte lt lte isNull on a column of this type."""
+
+    def compile_(query: Query, column: Composable, operand: Any) -> Composable:
+        return _all(_compare(query, column, name, value, type_, convert) for name, value in given(operand))
+
+    return compile_
+
+
+def _compare(
+    query: Query, column: Composable, name: str, value: Any, type_: LiteralString, convert: Convert
+) -> Composable:
+    if name == "is_null":
+        return column + SQL(" IS NULL" if value else " IS NOT NULL")
+    if name == "in_":
+        return _any(query, column, value, type_, convert)
+    return column + _COMPARISONS[name] + query.bind(value, type_, convert)
+
+
+def _any(query: Query, column: Composable, value: Any, type_: LiteralString, convert: Convert) -> Composable:
+    each = convert or stored
+    array: LiteralString = type_ + "[]"
+    return SQL("{} = ANY ({})").format(column, query.bind(value, array, lambda many: [each(item) for item in many]))
+
+
+def _all(parts: Iterable[Composable]) -> Composable:
+    found = list(parts)
+    return SQL("({})").format(AND.join(found)) if found else TRUE
+
+
+def ids_in(type_: str) -> Callable[[Query, Composable, Any], Composable]:
+    """Ids of the past mean the record."""
+    return compared("uuid", lambda id_: ids.expect(id_, type_).id)
+
+
+chosen = compared("text", stored)
+
+
+def member(query: Query, column: Composable, operand: Any, members: ReadType) -> Composable:
+    return _all(_member(query, column, name, value, members) for name, value in given(operand))
+
+
+def _member(query: Query, column: Composable, name: str, value: Any, members: ReadType) -> Composable:
+    if name == "is_me":
+        mine = SQL("{} = {}").format(column, query.bind(query.viewer.member_id, "uuid"))
+        return mine if value else SQL("({}) IS NOT TRUE").format(mine)
+    if name == "in_team":
+        team = query.bind(value, "uuid", lambda id_: ids.expect(id_, "Team").id)
+        return in_team(query, column, members, team)
+    return _compare(query, column, name, value, "uuid", lambda id_: ids.expect(id_, "Member").id)
+
+
+def in_team(query: Query, column: Composable, members: ReadType, team: Composable) -> Composable:
+    """The column names a member of the team."""
+    if members.team is None:
+        return FALSE
+    inside = members.team
+    return query.exists(
+        members.source,
+        lambda row: [
+            SQL("{} = {}").format(Identifier(row, "id"), column),
+            SQL("{} = {}").format(Identifier(row, inside), team),
+        ],
+    )
+
+
+def fold(value: Composable) -> Composable:
+    """A text without case and accents, in SQL; the contract's contains and startsWith compare these."""
+    return SQL(r"lower(regexp_replace(normalize({}, NFKD), '[\u0300-\u036f]', '', 'g'))").format(value)
+
+
+def text(query: Query, column: Composable, operand: Any, folded: Composable | None = None) -> Composable:
+    return _all(_text(query, column, name, value, folded) for name, value in given(operand))
+
+
+def _text(query: Query, column: Composable, name: str, value: Any, folded: Composable | None) -> Composable:
+    plain = fold(column) if folded is None else folded
+    if name == "contains":
+        return SQL("position({} IN {}) > 0").format(fold(query.bind(value, "text")), plain)
+    if name == "starts_with":
+        return SQL("starts_with({}, {})").format(plain, fold(query.bind(value, "text")))
+    return _compare(query, column, name, value, "text", None)
+
+
+def some_item(query: Query, column: Composable, operand: Any) -> Composable:
+    """Some item of a text[]; eq goes by containment, which a GIN index serves."""
+    return _all(_item(query, column, name, value) for name, value in given(operand))
+
+
+def _item(query: Query, column: Composable, name: str, value: Any) -> Composable:
+    if name == "is_null":
+        return SQL("coalesce(cardinality({}), 0) {} 0").format(column, SQL("=" if value else ">"))
+    if name == "eq":
+        return SQL("{} @> ARRAY[{}]").format(column, query.bind(value, "text"))
+    if name == "in_":
+        return SQL("{} && {}").format(column, query.bind(value, "text[]"))
+    item = Identifier("item")
+    return SQL("EXISTS (SELECT FROM unnest({}) AS item WHERE {})").format(column, _text(query, item, name, value, None))
+
+
+def moment(query: Query, column: Composable, operand: Any) -> Composable:
+    return _all(_moment(query, column, name, value) for name, value in given(operand))
+
+
+def _moment(query: Query, column: Composable, name: str, value: Any) -> Composable:
+    if name not in {"past", "next"}:
+        return _compare(query, column, name, value, "timestamptz", None)
+    now, length = query.bind(query.viewer.now, "timestamptz"), query.bind(value, "interval")
+    if name == "past":
+        return SQL("({} BETWEEN {} - {} AND {})").format(column, now, length, now)
+    return SQL("({} BETWEEN {} AND {} + {})").format(column, now, now, length)
+
+
+def day(query: Query, column: Composable, operand: Any) -> Composable:
+    return _all(_day(query, column, name, value) for name, value in given(operand))
+
+
+def _day(query: Query, column: Composable, name: str, value: Any) -> Composable:
+    if name not in {"past", "next"}:
+        return _compare(query, column, name, value, "date", None)
+    zone, length = query.bind(query.viewer.time_zone, "text"), query.bind(value, "interval")
+    today = SQL("({} AT TIME ZONE {})::date").format(query.bind(query.viewer.now, "timestamptz"), zone)
+    if name == "past":
+        return SQL("({} BETWEEN {} - {} AND {})").format(column, today, length, today)
+    return SQL("({} BETWEEN {} AND {} + {})").format(column, today, today, length)
+
+
+def money(query: Query, minor: Composable, currency: Composable, operand: Any) -> Composable:
+    code = operand.currency
+    parts = [SQL("{} = {}").format(currency, query.bind(code, "text"))]
+    for name, value in given(operand):
+        if name != "currency":
+            parts.append(minor + _COMPARISONS[name] + query.bind(value, "numeric", lambda amount: minor_units(amount, code)))
+    return _all(parts)
+
+
+def minor_units(amount: Decimal, currency: str) -> Decimal:
+    """An amount in the currency's minor units; fractions of one stay, since nothing is rounded in a comparison."""
+    return amount.scaleb(digits(currency))
+
+
+def digits(currency: str) -> int:
+    return _DIGITS.get(currency, 2)
+
+
+_DIGITS = {}  # filled below from ISO 4217
+_DIGITS.update(dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0))
+_DIGITS.update(dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3))
+
+
+def external(query: Query, system: Composable, value: Composable, operand: Any) -> Composable:
+    return _all(_external(query, system, value, name, wanted) for name, wanted in given(operand))
+
+
+def _external(query: Query, system: Composable, value: Composable, name: str, wanted: Any) -> Composable:
+    if name == "system":
+        return SQL("{} = {}").format(system, query.bind(wanted, "text"))
+    pairs = [wanted] if name == "eq" else wanted
+    parts = [
+        SQL("({} = {} AND {} = {})").format(
+            system, query.bind(pair.system, "text"), value, query.bind(pair.value, "text")
+        )
+        for pair in pairs
+    ]
+    return SQL("({})").format(SQL(" OR ").join(parts)) if parts else FALSE
+
+
+__all__ = ["UUID", "enum_filter", "fold"]

@@ -1,0 +1,225 @@
+"""The statement for a page of a list, for any number of parents at once, and the one that counts the list.
+
+Order, keyset and LIMIT stand inside every branch (live and twin; not null and null), so each is one walk of one index.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from crm_es.reads.model import Link, ReadType
+from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source
+
+Walk = bool  # descending
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """One order of a list: a column of the target, or the link's copy of it."""
+
+    column: str
+    descending: bool
+    type: LiteralString
+    nullable: bool
+    on_link: bool = False
+    index_descending: bool = False
+
+    def nulls(self, *, descending: bool) -> Composable:
+        """DESC NULLS LAST is the forward walk of a descending index and the backward walk of none."""
+        first = SQL(" NULLS FIRST") if descending != self.index_descending else SQL(" NULLS LAST")
+        return (SQL(" DESC") if descending else SQL(" ASC")) + first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """Which rows, in which order: what a page and its count share."""
+
+    read: ReadType
+    via: str | Link | None
+    keys: tuple[Key, ...]
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """Which part of the list. `after` are the keys (and the id) of the row the page starts behind, walking backwards or not."""
+
+    limit: object
+    after: tuple[object, ...] | None = None
+    backwards: bool = False
+
+
+ROW: LiteralString = "t"
+LINK: LiteralString = "l"
+PARENT: LiteralString = "p"
+
+
+def page(query: Query, listed: Listed, window: Window, columns: Sequence[str], parents: object | None) -> Composed:
+    """Rows of (columns…, order keys…, id), behind the parent's number when there are parents."""
+    body = _merged(query, listed, window, columns)
+    if parents is None:
+        return body
+    return SQL("SELECT p.n, c.* FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS c").format(
+        query.bind(parents, "uuid[]"), body
+    )
+
+
+def count(query: Query, listed: Listed, parents: object | None) -> Composed:
+    """How many rows the whole list holds; behind the parent's number when there are parents."""
+    branches = [_rows(query, listed, twin, (), ()) for twin in query.branches(_driver(listed))]
+    body = SQL("SELECT count(*) AS n FROM ({}) AS c").format(UNION.join(branches))
+    if parents is None:
+        return body
+    return SQL("SELECT p.n, c.n FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS c").format(
+        query.bind(parents, "uuid[]"), body
+    )
+
+
+def _merged(query: Query, listed: Listed, window: Window, columns: Sequence[str]) -> Composed:
+    names = [f"c{n}" for n in range(len(columns))] + [f"k{n}" for n in range(len(listed.keys))] + ["kid"]
+    branches = list(_branches(query, listed, window, columns))
+    if len(branches) == 1:
+        return branches[0]
+    return SQL("SELECT {} FROM ({}) AS m ORDER BY {} LIMIT {}").format(
+        COMMA.join(Identifier(name) for name in names),
+        UNION.join(SQL("({})").format(branch) for branch in branches),
+        _outer_order(listed, window),
+        query.bind(window.limit, "int"),
+    )
+
+
+def _outer_order(listed: Listed, window: Window) -> Composable:
+    parts: list[Composable] = []
+    for number, key in enumerate(listed.keys):
+        name = Identifier(f"k{number}")
+        if key.nullable:
+            parts.append(SQL("({} IS NULL){}").format(name, SQL(" DESC" if window.backwards else "")))
+        parts.append(name + SQL(" DESC" if key.descending != window.backwards else " ASC"))
+    parts.append(Identifier("kid") + SQL(" DESC" if _tie(listed) != window.backwards else " ASC"))
+    return COMMA.join(parts)
+
+
+def _tie(listed: Listed) -> Walk:
+    """Ties break by id, in the direction of the last order: then one index serves the whole."""
+    return listed.keys[-1].descending if listed.keys else False
+
+
+def _branches(query: Query, listed: Listed, window: Window, columns: Sequence[str]) -> Iterator[Composed]:
+    for twin in query.branches(_driver(listed)):
+        for part in _parts(query, listed, window):
+            yield SQL("{} ORDER BY {} LIMIT {}").format(
+                _rows(query, listed, twin, columns, part),
+                _inner_order(listed, window),
+                query.bind(window.limit, "int"),
+            )
+
+
+def _parts(query: Query, listed: Listed, window: Window) -> Iterator[tuple[Composable, ...]]:
+    """With one nullable order the list is two walks: the rows that have the value, then those that lack it."""
+    after = window.after
+    if len(listed.keys) != 1 or not listed.keys[0].nullable:
+        yield () if after is None else (_beyond(query, listed, window),)
+        return
+    (key,) = listed.keys
+    present, absent = (_key(key) + SQL(" IS NOT NULL"), _key(key) + SQL(" IS NULL"))
+    if after is None:
+        yield from ((present,), (absent,))
+    elif after[0] is None:
+        yield (absent, _id_beyond(query, listed, window))
+        if window.backwards:
+            yield (present,)
+    else:
+        yield (present, _row_beyond(query, listed, window))
+        if not window.backwards:
+            yield (absent,)
+
+
+def _key(key: Key) -> Composable:
+    return Identifier(LINK if key.on_link else ROW, key.column)
+
+
+def _inner_order(listed: Listed, window: Window) -> Composable:
+    single = len(listed.keys) == 1
+    parts: list[Composable] = []
+    for key in listed.keys:
+        if key.nullable and not single:
+            parts.append(SQL("({} IS NULL){}").format(_key(key), SQL(" DESC" if window.backwards else "")))
+        parts.append(_key(key) + key.nulls(descending=key.descending != window.backwards))
+    parts.append(_id(listed) + SQL(" DESC" if _tie(listed) != window.backwards else " ASC"))
+    return COMMA.join(parts)
+
+
+def _id(listed: Listed) -> Composable:
+    return Identifier(LINK, listed.via.child) if isinstance(listed.via, Link) else Identifier(ROW, "id")
+
+
+def _bound(query: Query, listed: Listed, window: Window) -> list[Composable]:
+    after = window.after or ()
+    types = [*(key.type for key in listed.keys), "uuid"]
+    return [query.bind(value, type_) for value, type_ in zip(after, types, strict=True)]
+
+
+def _beyond(query: Query, listed: Listed, window: Window) -> Composable:
+    """Behind the cursor, for no order, one order that is never null, or two."""
+    if len(listed.keys) == 1:
+        return _row_beyond(query, listed, window)
+    return _stepwise(query, listed, window)
+
+
+def _row_beyond(query: Query, listed: Listed, window: Window) -> Composable:
+    """(key, id) > (…): a row comparison is one range of the index."""
+    down = listed.keys[0].descending != window.backwards
+    key, id_ = _bound(query, listed, window)
+    return SQL("({}, {}) {} ({}, {})").format(_key(listed.keys[0]), _id(listed), SQL("<" if down else ">"), key, id_)
+
+
+def _id_beyond(query: Query, listed: Listed, window: Window) -> Composable:
+    down = _tie(listed) != window.backwards
+    return SQL("{} {} {}").format(_id(listed), SQL("<" if down else ">"), _bound(query, listed, window)[-1])
+
+
+def _stepwise(query: Query, listed: Listed, window: Window) -> Composable:
+    """Behind the cursor in the first order, or level there and behind in the next, …; nulls are behind everything."""
+    bound = _bound(query, listed, window)
+    found: Composable = _id_beyond(query, listed, window)
+    for key, value, given in reversed(list(zip(listed.keys, bound, window.after or (), strict=False))):
+        level = _key(key) + (SQL(" IS NULL") if given is None else SQL(" = ") + value)
+        ahead = _ahead(key, value, missing=given is None, backwards=window.backwards)
+        found = SQL("({} OR ({} AND {}))").format(ahead, level, found)
+    return found
+
+
+def _ahead(key: Key, value: Composable, *, missing: bool, backwards: bool) -> Composable:
+    down = key.descending != backwards
+    if missing:
+        return _key(key) + SQL(" IS NOT NULL") if backwards else FALSE
+    strictly = SQL("{} {} {}").format(_key(key), SQL("<" if down else ">"), value)
+    return SQL("({} OR {} IS NULL)").format(strictly, _key(key)) if key.nullable and not backwards else strictly
+
+
+def _driver(listed: Listed) -> Source:
+    return listed.via.source if isinstance(listed.via, Link) else listed.read.source
+
+
+def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part: Sequence[Composable]) -> Composed:
+    """One branch: SELECT … FROM … WHERE …, without order."""
+    if isinstance(listed.via, Link):
+        table, where = query.rows_of(listed.via.source, LINK, twin=twin)
+        child = Identifier(LINK, listed.via.child)
+        target = query.joined(listed.read.source, ROW, listed.read.source.names, lambda j: SQL("{} = {}").format(Identifier(j, "id"), child))
+        table = SQL("{} CROSS JOIN {}").format(table, target)
+        where.append(Identifier(LINK, listed.via.parent) + SQL(" = p.id"))
+    else:
+        table, where = query.rows_of(listed.read.source, ROW, twin=twin)
+        if listed.via is not None:
+            where.append(Identifier(ROW, listed.via) + SQL(" = p.id"))
+    where += [condition(query, ROW) for condition in listed.conditions]
+    chosen = [Identifier(ROW, name) + SQL(f" AS c{number}") for number, name in enumerate(columns)]  # type: ignore[arg-type]
+    chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]  # type: ignore[arg-type]
+    chosen.append(_id(listed) + SQL(" AS kid"))
+    return SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(chosen), table, AND.join([*where, *part]))
+
+
+__all__ = ["Any", "Key", "Listed", "Window", "count", "page"]

@@ -1,0 +1,169 @@
+"""SQL out of declarations, never out of a client's text. `Query.rows_of` stands at every table reference: it alone adds the
+workspace, `removed`, and `asOf`, so no query can forget them. Pages of a connection are in `pages.py`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+from psycopg.abc import AdaptContext
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from crm_es.projector.contract import Column, Table
+
+COMMA = SQL(", ")
+AND = SQL(" AND ")
+UNION = SQL(" UNION ALL ")
+TRUE = SQL("true")
+FALSE = SQL("false")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table of a read model; `model` is the read model's NAME, which is also its schema."""
+
+    model: LiteralString
+    table: Table
+
+    @property
+    def names(self) -> tuple[LiteralString, ...]:
+        """Every column a query may name, those all tables have included."""
+        own = tuple(column.name for column in self.table.columns)
+        return ("workspace_id", "position", *(name for name in self.table.key if name not in own), *own)
+
+    @property
+    def ends(self) -> bool:
+        """Whether rows end by an update of `removed`."""
+        return any(column.name == "removed" for column in self.table.columns)
+
+    def column(self, name: str) -> Column:
+        """Raises: KeyError."""
+        for column in self.table.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.model}.{self.table.name} has no column {name}")
+
+    def nullable(self, name: str) -> bool:
+        """Whether rows may lack it. Personal columns may: erasure empties them."""
+        if name in {"workspace_id", "position"}:
+            return False
+        column = self.column(name)
+        return column.null or column.personal
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A parameter known only when a compiled plan runs: `take(environment)` gives it."""
+
+    take: Callable[[Any], object]
+
+
+class Numbered(Composable):
+    """`$3::uuid`: a parameter with its type, so that one prepared statement serves every value."""
+
+    def __init__(self, number: int, type_: LiteralString) -> None:
+        super().__init__(f"${number}::{type_}")
+        self._text = f"${number}::{type_}"
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:  # noqa: ARG002  # psycopg's signature
+        return self._text.encode()
+
+
+Condition = Callable[["Query", LiteralString], Composable]
+"""A row condition on the rows under an alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads, when: what a statement needs of one operation. In a compiled plan the values are slots."""
+
+    workspace: object
+    member_id: object
+    now: object
+    time_zone: object = "UTC"
+    masked: Callable[[str | None], frozenset[str]] = field(default=lambda _entity: frozenset())
+    scope: Callable[[str], str | None] = field(default=lambda _entity: "WORKSPACE")
+
+
+class Query:
+    """One statement in the making: its parameters, and the workspace and moment that hold at all its table references.
+
+    `at` is a position (or its slot), None for the present.
+    """
+
+    def __init__(self, viewer: Viewer, at: object | None) -> None:
+        self.viewer = viewer
+        self.parameters: list[object] = []
+        self.past = at is not None
+        self._seen: dict[tuple[int, LiteralString], Numbered] = {}
+        self._at = at
+        self._aliases = 0
+
+    def bind(self, value: object, type_: LiteralString, convert: Callable[[Any], object] | None = None) -> Composable:
+        """A parameter, converted first. The very same object asked for again is bound once."""
+        known = self._seen.get((id(value), type_)) if convert is None else None
+        if known is None:
+            self.parameters.append(_converted(value, convert))
+            known = Numbered(len(self.parameters), type_)
+            if convert is None:
+                self._seen[(id(value), type_)] = known
+        return known
+
+    def alias(self) -> LiteralString:
+        """A fresh alias."""
+        self._aliases += 1
+        return _ALIASES[self._aliases]
+
+    def branches(self, source: Source) -> tuple[bool, ...]:
+        """Live alone; as of the past also the twin (True), where there is one."""
+        return (False, True) if self.past and source.table.versioned else (False,)
+
+    def rows_of(self, source: Source, alias: LiteralString, *, twin: bool = False) -> tuple[Composable, list[Composable]]:
+        """What to put into FROM and into WHERE for the rows of `source`, or of its history twin."""
+        name = f"{source.table.name}_history" if twin else source.table.name
+        where = [SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))]
+        if source.ends:
+            where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
+        if self.past:
+            at = self.bind(self._at, "bigint")
+            where.append(SQL("{} <= {}").format(Identifier(alias, "position"), at))
+            if twin:
+                where.append(SQL("{} > {}").format(Identifier(alias, "valid_to_position"), at))
+        return SQL("{} AS {}").format(Identifier(source.model, name), Identifier(alias)), where
+
+    def select(
+        self, source: Source, alias: LiteralString, columns: Iterable[str], where: Callable[[], Sequence[Composable]]
+    ) -> Composed:
+        """The rows of `source` at the query's moment, one SELECT a branch; `where` adds conditions on the alias."""
+        listed = COMMA.join(Identifier(alias, name) for name in columns) or SQL("1")
+        parts = []
+        for twin in self.branches(source):
+            table, own = self.rows_of(source, alias, twin=twin)
+            parts.append(SQL("SELECT {} FROM {} WHERE {}").format(listed, table, AND.join([*own, *where()])))
+        return UNION.join(parts)
+
+    def exists(self, source: Source, where: Callable[[LiteralString], Sequence[Composable]]) -> Composable:
+        """Whether a row of `source` meets the conditions."""
+        alias = self.alias()
+        return SQL("EXISTS ({})").format(self.select(source, alias, (), lambda: where(alias)))
+
+    def joined(
+        self, source: Source, alias: LiteralString, columns: Iterable[str], on: Callable[[LiteralString], Composable]
+    ) -> Composable:
+        """`source` as a joined item: a lateral subselect over its branches, which the planner pulls up."""
+        inner = self.alias()
+        return SQL("LATERAL ({}) AS {}").format(self.select(source, inner, columns, lambda: [on(inner)]), Identifier(alias))
+
+
+def _converted(value: object, convert: Callable[[Any], object] | None) -> object:
+    if convert is None:
+        return value
+    if isinstance(value, Slot):
+        take = value.take
+        return Slot(lambda environment: convert(take(environment)))
+    return convert(value)
+
+
+_ALIASES: tuple[LiteralString, ...] = tuple(sql_name for sql_name in (f"r{n}" for n in range(2000)))  # type: ignore[assignment]
+
+__all__ = ["AND", "COMMA", "FALSE", "TRUE", "UNION", "Condition", "Query", "Slot", "Source", "Viewer"]
