@@ -12,7 +12,7 @@ from strawberry.types.arguments import StrawberryArgument
 from crm_es.api.enums import OrderDirection
 from crm_es.api.nodes import AsOf, PageInfo
 from crm_es.eventstore.event import camel
-from crm_es.reads.fields import Later
+from crm_es.reads.later import Later
 from crm_es.reads.model import Argument, Connection, Lookup, read_of
 
 PAGE = 50
@@ -91,10 +91,10 @@ def order_type(target: type[Any]) -> type[Any]:
 
 
 _PAGING = (
-    Argument(name="first", type=int | None, default=None, description=f"So many from the start, or after `after`: {PAGE}, at most {LARGEST_PAGE}."),
-    Argument(name="after", type=str | None, default=None, description="A cursor of this list: what follows it."),
-    Argument(name="last", type=int | None, default=None, description="So many from the end, or before `before`."),
-    Argument(name="before", type=str | None, default=None, description="A cursor of this list: what precedes it."),
+    Argument(name="first", type=int | None, description=f"So many from the start, or after `after`: {PAGE}, at most {LARGEST_PAGE}."),
+    Argument(name="after", type=str | None, description="A cursor of this list: what follows it."),
+    Argument(name="last", type=int | None, description="So many from the end, or before `before`."),
+    Argument(name="before", type=str | None, description="A cursor of this list: what precedes it."),
 )  # fmt: skip
 _AS_OF = Argument(name="as_of", type=AsOf | None, description="As it was recorded then; everything below follows.")
 

@@ -18,12 +18,14 @@ from uuid import UUID
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
 
+from crm_es import values as amounts
 from crm_es.api import ids
 from crm_es.api.nodes import Action, Entity, Money
 from crm_es.api.scalars import Position
 from crm_es.eventstore.event import camel
 from crm_es.reads import connections
-from crm_es.reads.fields import Later, ReadField
+from crm_es.reads.fields import ReadField
+from crm_es.reads.later import Later
 from crm_es.reads.model import (
     Argument, Batched, Connection, Declaration, Link, Lookup, Many, One, Orders, Owned, ReadType, Target, Value, read_of,
 )
@@ -49,7 +51,7 @@ def id_of(name: str, type_: str, description: str | None = None, **options: Any)
 
 def money(minor: str, currency: str, description: str | None = None, **options: Any) -> Any:
     """Two columns as an amount of money."""
-    return _field(Value(columns=(minor, currency), build=Money, **options), description)
+    return _field(Value(columns=(minor, currency), build=_money, **options), description)
 
 
 def values(name: str, build: Callable[[Any], Any], description: str | None = None, **options: Any) -> Any:
@@ -141,9 +143,6 @@ def read_type(
             cls=made, name=type_name, source=source, entity=entity, fields=fields, orders=orders, filter=filter, owned=owned,
             hidden=hidden, listed=listed, team=team, key=key,
         )  # fmt: skip
-        for item in made.__strawberry_definition__.fields:
-            if isinstance(item, ReadField):
-                item.bind(made.__read__)
         return made  # type: ignore[no-any-return]
 
     return declare
@@ -154,7 +153,7 @@ def _worked_out(*, fields: Mapping[str, Declaration], key: str | None, **rest: A
     wanted += [name for declared in fields.values() if not _is_lazy(declared) for name in declared.columns]
     columns = tuple(dict.fromkeys(wanted))
     index = {name: number for number, name in enumerate(columns)}
-    return ReadType(fields=fields, columns=columns, index=index, **rest)
+    return ReadType(fields=fields, key=key, columns=columns, index=index, **rest)
 
 
 def _is_lazy(declared: Declaration) -> bool:
@@ -173,6 +172,14 @@ def _field(declared: Declaration, description: str | None, answer: Any = None) -
     return made
 
 
+def _money(minor: int, currency: str) -> Money:
+    return Money(amount=amounts.Money(minor, currency).amount, currency=currency)
+
+
+def _live_id(type_: str) -> Callable[[UUID], str]:
+    return lambda id_: ids.encode(type_, id_)
+
+
 def _global_id(type_: str) -> Callable[..., str]:
     return lambda moment, value: moment.global_id(type_, value)
 
@@ -184,8 +191,25 @@ def _entity_fields(cls: type[Any], type_name: str, label: str) -> None:
         "live_id": (strawberry.ID, column("id", "The same record now.", render=_live_id(type_name), maskable=False)),
         "stream_id": (UUID, column("id", "As in exports.", maskable=False)),
         "version": (int, column("version", "Counts its events; send it as expectedVersion.", maskable=False)),
-        "as_of": (Position | None, computed(lambda moment, _id: moment.at, ("id",), "Set on a past one.", contextual=True)),
+        "as_of": (
+            Position | None,
+            computed(lambda moment, _id: moment.at, ("id",), "Set on a past one.", contextual=True, maskable=False),
+        ),
         "label": (str | None, column(label, "What to call it in any list.")),
+        "viewer_can": (
+            list[Action],
+            computed(
+                lambda moment, _id: moment.viewer_can(type_name), ("id",), "What you may do with it.",
+                contextual=True, maskable=False,
+            ),
+        ),
+        "masked_fields": (
+            list[str],
+            computed(
+                lambda moment, _id: moment.masked_fields(type_name), ("id",), "Null for you, not in truth: never write them back.",
+                contextual=True, maskable=False,
+            ),
+        ),
         "created_at": (datetime, column("created_at", "When it was first recorded.", maskable=False)),
         "updated_at": (datetime, column("updated_at", "When it was last changed.", maskable=False)),
     }

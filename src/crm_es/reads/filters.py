@@ -15,7 +15,7 @@ from crm_es.api import ids
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads import operands
-from crm_es.reads.fields import Later
+from crm_es.reads.later import Later
 from crm_es.reads.model import Target, read_of
 from crm_es.reads.sql import AND, FALSE, TRUE, Condition, Query, Source
 
@@ -42,7 +42,7 @@ def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
     itself = Later(lambda: made["type"])
     some: Any = list[itself]  # type: ignore[valid-type]
     annotations: dict[str, Any] = {
-        "and_": some | None if False else _optional(some), "or_": _optional(some), "not_": itself | None,
+        "and_": _optional(some), "or_": _optional(some), "not_": _optional(itself),
         **{key: _optional(value.type) for key, value in fields.items()},
     }  # fmt: skip
     attributes: dict[str, Any] = {

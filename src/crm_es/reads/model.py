@@ -75,7 +75,10 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Many:
-    """A short list in full: the target's rows whose `via` is this record. `limit` is a promise of the domain's."""
+    """A short list in full: the target's rows whose `via` is this record. `limit` is a promise of the domain's.
+
+    `order` names columns, with a minus for descending.
+    """
 
     target: Target
     via: str | Link
@@ -148,6 +151,7 @@ class ReadType:
     cls: type[Any]
     name: str
     source: Source
+    key: str | None
     entity: str | None
     fields: Mapping[str, Declaration]
     columns: tuple[str, ...]
@@ -159,8 +163,11 @@ class ReadType:
     listed: tuple[str, str] | None
     team: str | None
 
-    def layout(self, *extra: str) -> tuple[str, ...]:
-        return (*self.columns, *extra)
+    def masked(self, names: frozenset[str]) -> frozenset[str]:
+        """The columns that no statement may select when these API fields are masked."""
+        if not names:
+            return frozenset()
+        return frozenset(column for name in names if name in self.fields for column in self.fields[name].columns)
 
 
 def read_of(cls: Any) -> ReadType:

@@ -12,7 +12,8 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from crm_es.reads.model import Link, ReadType
 from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source
 
-Walk = bool  # descending
+ROW: LiteralString = "t"
+LINK: LiteralString = "l"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,13 @@ class Listed:
     keys: tuple[Key, ...]
     conditions: tuple[Condition, ...]
 
+    @property
+    def tie(self) -> Composable:
+        """The column that breaks ties: the record's id, or nothing where the table has none."""
+        if isinstance(self.via, Link):
+            return Identifier(LINK, self.via.child)
+        return SQL("NULL::uuid") if self.read.key is None else Identifier(ROW, self.read.key)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
@@ -49,11 +57,6 @@ class Window:
     limit: object
     after: tuple[object, ...] | None = None
     backwards: bool = False
-
-
-ROW: LiteralString = "t"
-LINK: LiteralString = "l"
-PARENT: LiteralString = "p"
 
 
 def page(query: Query, listed: Listed, window: Window, columns: Sequence[str], parents: object | None) -> Composed:
@@ -101,7 +104,7 @@ def _outer_order(listed: Listed, window: Window) -> Composable:
     return COMMA.join(parts)
 
 
-def _tie(listed: Listed) -> Walk:
+def _tie(listed: Listed) -> bool:
     """Ties break by id, in the direction of the last order: then one index serves the whole."""
     return listed.keys[-1].descending if listed.keys else False
 
@@ -147,12 +150,8 @@ def _inner_order(listed: Listed, window: Window) -> Composable:
         if key.nullable and not single:
             parts.append(SQL("({} IS NULL){}").format(_key(key), SQL(" DESC" if window.backwards else "")))
         parts.append(_key(key) + key.nulls(descending=key.descending != window.backwards))
-    parts.append(_id(listed) + SQL(" DESC" if _tie(listed) != window.backwards else " ASC"))
+    parts.append(listed.tie + SQL(" DESC" if _tie(listed) != window.backwards else " ASC"))
     return COMMA.join(parts)
-
-
-def _id(listed: Listed) -> Composable:
-    return Identifier(LINK, listed.via.child) if isinstance(listed.via, Link) else Identifier(ROW, "id")
 
 
 def _bound(query: Query, listed: Listed, window: Window) -> list[Composable]:
@@ -172,12 +171,12 @@ def _row_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     """(key, id) > (…): a row comparison is one range of the index."""
     down = listed.keys[0].descending != window.backwards
     key, id_ = _bound(query, listed, window)
-    return SQL("({}, {}) {} ({}, {})").format(_key(listed.keys[0]), _id(listed), SQL("<" if down else ">"), key, id_)
+    return SQL("({}, {}) {} ({}, {})").format(_key(listed.keys[0]), listed.tie, SQL("<" if down else ">"), key, id_)
 
 
 def _id_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     down = _tie(listed) != window.backwards
-    return SQL("{} {} {}").format(_id(listed), SQL("<" if down else ">"), _bound(query, listed, window)[-1])
+    return SQL("{} {} {}").format(listed.tie, SQL("<" if down else ">"), _bound(query, listed, window)[-1])
 
 
 def _stepwise(query: Query, listed: Listed, window: Window) -> Composable:
@@ -216,9 +215,13 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
         if listed.via is not None:
             where.append(Identifier(ROW, listed.via) + SQL(" = p.id"))
     where += [condition(query, ROW) for condition in listed.conditions]
-    chosen = [Identifier(ROW, name) + SQL(f" AS c{number}") for number, name in enumerate(columns)]  # type: ignore[arg-type]
+    masked = listed.read.masked(query.viewer.masked(listed.read.entity))
+    chosen = [
+        (SQL("NULL") if name in masked else Identifier(ROW, name)) + SQL(f" AS c{number}")  # type: ignore[arg-type]
+        for number, name in enumerate(columns)
+    ]
     chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]  # type: ignore[arg-type]
-    chosen.append(_id(listed) + SQL(" AS kid"))
+    chosen.append(listed.tie + SQL(" AS kid"))
     return SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(chosen), table, AND.join([*where, *part]))
 
 

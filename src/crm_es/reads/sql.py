@@ -94,6 +94,7 @@ class Query:
     def __init__(self, viewer: Viewer, at: object | None) -> None:
         self.viewer = viewer
         self.parameters: list[object] = []
+        self.models: set[str] = set()
         self.past = at is not None
         self._seen: dict[tuple[int, LiteralString], Numbered] = {}
         self._at = at
@@ -120,6 +121,7 @@ class Query:
 
     def rows_of(self, source: Source, alias: LiteralString, *, twin: bool = False) -> tuple[Composable, list[Composable]]:
         """What to put into FROM and into WHERE for the rows of `source`, or of its history twin."""
+        self.models.add(source.model)
         name = f"{source.table.name}_history" if twin else source.table.name
         where = [SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))]
         if source.ends:

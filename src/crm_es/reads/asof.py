@@ -1,0 +1,114 @@
+"""Which moment a read shows: `asOf {time | position}` as the last position of an append, so no command is ever half visible."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from psycopg.sql import SQL, Composable
+from strawberry import UNSET
+
+from crm_es.errors import InvalidInputError
+from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
+
+
+class Rows(Protocol):
+    """Where statements run: a `driver.Snapshot`."""
+
+    workspace: UUID
+
+    async def rows(self, statement: Composable, parameters: list[object]) -> list[tuple[Any, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A resolved moment: the position answers stand at, when it was recorded, and its place in the house's log."""
+
+    position: int
+    time: datetime | None
+    log_id: int
+
+
+EMPTY = Past(0, None, 0)
+
+# All events of an append share one recorded_at, and no two appends of a workspace share one.
+_END = """
+SELECT e.sequence, e.recorded_at, e.notification_id
+FROM es.events e
+WHERE e.workspace_id = $1::uuid
+  AND e.recorded_at {comparison} {moment}
+ORDER BY e.recorded_at DESC, e.sequence DESC
+LIMIT 1
+"""
+_BY_TIME = SQL(_END).format(comparison=SQL("<="), moment=SQL("$2::timestamptz"))
+_BY_POSITION = SQL("""
+SELECT e.sequence, e.recorded_at, e.notification_id, n.recorded_at = e.recorded_at
+FROM es.events e
+LEFT JOIN es.events n ON n.workspace_id = e.workspace_id AND n.sequence = e.sequence + 1
+WHERE e.workspace_id = $1::uuid
+  AND e.sequence = $2::bigint
+""")
+_BEFORE = SQL(_END).format(comparison=SQL("<"), moment=SQL("$2::timestamptz"))
+_HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.workspace_id = $1::uuid")
+_BOOKMARKS = SQL("SELECT b.read_model, b.log_id FROM es.bookmark b")
+_SHOWN = SQL("""
+SELECT e.sequence
+FROM es.events e
+WHERE e.workspace_id = $1::uuid
+  AND e.notification_id <= $2::bigint
+ORDER BY e.sequence DESC
+LIMIT 1
+""")
+
+
+async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
+    """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError for neither time nor position."""
+    if as_of is None or as_of is UNSET:
+        return None
+    if as_of.time not in (None, UNSET):
+        return await at_time(rows, as_of.time, now)
+    if as_of.position in (None, UNSET):
+        raise InvalidInputError("asOf needs a time or a position.", rule="as_of.empty", field=("asOf",))
+    return await at_position(rows, int(as_of.position))
+
+
+async def at_time(rows: Rows, time: datetime, now: datetime) -> Past:
+    if time > now:
+        raise AsOfOutOfRangeError("asOf is in the future. Leave it out for the present.", field=("asOf", "time"))
+    found = await rows.rows(_BY_TIME, [rows.workspace, time])
+    return Past(found[0][0], time, found[0][2]) if found else EMPTY
+
+
+async def at_position(rows: Rows, position: int) -> Past:
+    """The append that ends at the position; in the middle of one, the append before."""
+    if position == 0:
+        return EMPTY
+    found = await rows.rows(_BY_POSITION, [rows.workspace, position])
+    if not found:
+        head = (await rows.rows(_HEAD, [rows.workspace]))[0][0]
+        raise AsOfOutOfRangeError(f"The log ends at position {head}.", field=("asOf", "position"))
+    sequence, recorded_at, log_id, amid = found[0]
+    if not amid:
+        return Past(sequence, recorded_at, log_id)
+    before = await rows.rows(_BEFORE, [rows.workspace, recorded_at])
+    return Past(*before[0]) if before else EMPTY
+
+
+async def bookmarks(rows: Rows) -> dict[str, int]:
+    """How far each read model has come, as places in the house's log."""
+    return dict(await rows.rows(_BOOKMARKS, []))  # type: ignore[arg-type]  # pairs
+
+
+async def shown(rows: Rows, log_id: int) -> int:
+    """The workspace's newest position at or before a place in the house's log."""
+    found = await rows.rows(_SHOWN, [rows.workspace, log_id])
+    return int(found[0][0]) if found else 0
+
+
+async def require(rows: Rows, past: Past, read_model: str, reached: int) -> None:
+    """Raises: NotYetProjectedError where the read model's bookmark lies before the moment."""
+    if past.log_id > reached:
+        raise NotYetProjectedError(wanted=past.position, reached=await shown(rows, reached))
+
+
+__all__ = ["EMPTY", "Past", "at_position", "at_time", "bookmarks", "require", "resolve", "shown"]

@@ -1,0 +1,178 @@
+"""A list as asked for: arguments checked, orders and cursors worked out, pages and counts loaded for all parents at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from strawberry import UNSET
+
+from crm_es.api.nodes import PageInfo
+from crm_es.errors import InvalidInputError
+from crm_es.reads import filters, pages, records
+from crm_es.reads.connections import LARGEST_PAGE, PAGE
+from crm_es.reads.cursor import bound_to
+from crm_es.reads.model import Connection, Link, ReadType, read_of
+from crm_es.reads.pages import Key, Listed, Window
+from crm_es.reads.session import Moment
+from crm_es.reads.sql import Condition, Viewer
+
+MOST_ORDERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A connection's arguments, checked. `size` is the page without the row that tells whether more come."""
+
+    listed: Listed
+    window: Window
+    size: int
+    bound: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    rows: Sequence[tuple[Any, ...]]
+    more: bool
+
+
+def asked(moment: Moment, declared: Connection, field: str, given: Mapping[str, Any]) -> Asked:
+    """Raises: InvalidInputError, BadCursorError."""
+    read = read_of(declared.target())
+    keys = orders(read, declared, given.get("order_by"), moment.viewer)
+    size, backwards, cursor = paging(given)
+    order = " ".join(f"{key.column}{'-' if key.descending else '+'}" for key in keys)
+    bound = bound_to(moment.reads.workspace, field, order, moment.at)
+    after = None if cursor is None else moment.reads.cursors.open(bound, cursor, len(keys) + 1)
+    listed = Listed(read=read, via=declared.via, keys=keys, conditions=conditions(read, declared, given, moment.viewer))
+    return Asked(listed, Window(limit=size + 1, after=after, backwards=backwards), size, bound)
+
+
+def paging(given: Mapping[str, Any]) -> tuple[int, bool, str | None]:
+    """(size, backwards, cursor). Refused, never clamped: over 1,000, negative, or both pairs."""
+    first, last, after, before = (given.get(name) for name in ("first", "last", "after", "before"))
+    if (first is not None or after is not None) and (last is not None or before is not None):
+        raise InvalidInputError("Ask with first and after, or with last and before.", rule="page.both_ways")
+    backwards = last is not None or before is not None
+    size = next((n for n in (last if backwards else first,) if n is not None), PAGE)
+    if not 0 <= size <= LARGEST_PAGE:
+        field = ("last" if backwards else "first",)
+        raise InvalidInputError(f"A page has 0 to {LARGEST_PAGE} records.", rule="page.size", field=field)
+    return size, backwards, before if backwards else after
+
+
+def orders(read: ReadType, declared: Connection, given: Any, viewer: Viewer) -> tuple[Key, ...]:
+    """The orders asked for, or the list's own. Raises: InvalidInputError for three, one twice, or a masked one."""
+    wanted = [(item.field.name, item.direction.value) for item in given or ()] if given is not UNSET else []
+    if len(wanted) > MOST_ORDERS or len({name for name, _ in wanted}) < len(wanted):
+        raise InvalidInputError(f"At most {MOST_ORDERS} different orders.", rule="order.too_many", field=("orderBy",))
+    named = read.orders.columns if read.orders is not None else {}
+    default = declared.default or (read.orders.default if read.orders is not None else ())
+    keys = tuple(
+        key_of(read, declared.via, named.get(name, name), descending=way == "DESC") for name, way in wanted or default
+    )
+    masked = read.masked(viewer.masked(read.entity))
+    if wanted and any(key.column in masked for key in keys):
+        raise InvalidInputError("You cannot order by a field you may not see.", rule="order.masked", field=("orderBy",))
+    return keys
+
+
+def key_of(read: ReadType, via: str | Link | None, column: str, *, descending: bool) -> Key:
+    """An order's column: the link's own copy of it where there is one."""
+    on_link = isinstance(via, Link) and column in via.orders
+    source = via.source if isinstance(via, Link) and on_link else read.source
+    name = via.orders[column] if isinstance(via, Link) and on_link else column
+    type_ = "bigint" if name == "position" else source.column(name).type
+    walked = next((index for index in source.table.indexes if index.columns[-1] == name and index.order), None)
+    return Key(
+        column=name, descending=descending, type=type_, nullable=source.nullable(name), on_link=on_link,
+        index_descending=walked is not None and walked.descending,
+    )  # fmt: skip
+
+
+def conditions(
+    read: ReadType, declared: Connection, given: Mapping[str, Any], viewer: Viewer
+) -> tuple[Condition, ...]:
+    """Everything that narrows the list: sight, record status, the declaration's own, arguments, the filter."""
+    found = list(records.visible(read, viewer))
+    chosen = given.get("filter", UNSET)
+    if read.listed is not None and not filters.names_status(chosen):
+        found.append(records.equal(*read.listed))
+    if declared.where is not None:
+        found.append(declared.where)
+    for argument in declared.arguments:
+        value = given.get(argument.name, UNSET)
+        if argument.where is not None and value is not UNSET and value is not None:
+            found.append(argument.where(value))
+    if chosen is not UNSET and chosen is not None:
+        found.append(filters.condition(chosen))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What an edge type's fields are read from."""
+
+    cursor: str
+    node: Any
+
+
+class Listing:
+    """One connection of one parent. Nothing is read until edges, nodes, pageInfo or totalCount ask."""
+
+    def __init__(self, moment: Moment, ask: Asked, key: tuple[Any, ...], parent: UUID | None) -> None:
+        self._moment = moment
+        self._ask = ask
+        self._key = key
+        self._parent = parent
+
+    async def edges(self) -> list[Any]:
+        page = await self._page()
+        return [Edge(cursor=self._cursor(row), node=self._record(row)) for row in page.rows]
+
+    async def nodes(self) -> list[Any]:
+        return [self._record(row) for row in (await self._page()).rows]
+
+    async def page_info(self) -> PageInfo:
+        page, window = await self._page(), self._ask.window
+        return PageInfo(
+            has_next_page=window.after is not None if window.backwards else page.more,
+            has_previous_page=page.more if window.backwards else window.after is not None,
+            start_cursor=self._cursor(page.rows[0]) if page.rows else None,
+            end_cursor=self._cursor(page.rows[-1]) if page.rows else None,
+        )
+
+    async def total_count(self) -> int:
+        loader = self._moment.reads.loader((*self._key, "count"), self._count_all)
+        return int(await loader.load(self._parent))
+
+    async def _page(self) -> Page:
+        return await self._moment.reads.loader(self._key, self._load_all).load(self._parent)  # type: ignore[no-any-return]
+
+    async def _load_all(self, parents: list[UUID | None]) -> list[Page]:
+        ask, query = self._ask, self._moment.query()
+        given = None if parents == [None] else parents
+        statement = pages.page(query, ask.listed, ask.window, ask.listed.read.columns, given)
+        rows = await self._moment.rows(query, statement)
+        return [_page_of(found, ask) for found in records.grouped(rows, given)]
+
+    async def _count_all(self, parents: list[UUID | None]) -> list[int]:
+        query = self._moment.query()
+        given = None if parents == [None] else parents
+        rows = await self._moment.rows(query, pages.count(query, self._ask.listed, given))
+        return [found[0][0] for found in records.grouped(rows, given)]
+
+    def _record(self, row: tuple[Any, ...]) -> Any:
+        return records.made(self._ask.listed.read, row, self._moment)
+
+    def _cursor(self, row: tuple[Any, ...]) -> str:
+        return self._moment.reads.cursors.seal(self._ask.bound, row[len(self._ask.listed.read.columns) :])
+
+
+def _page_of(rows: list[tuple[Any, ...]], ask: Asked) -> Page:
+    more = len(rows) > ask.size
+    kept = rows[: ask.size]
+    return Page(kept[::-1] if ask.window.backwards else kept, more)
+
+
+__all__ = ["Asked", "Listing", "asked"]

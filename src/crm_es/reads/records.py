@@ -1,0 +1,127 @@
+"""Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from crm_es.reads import operands
+from crm_es.reads.model import ReadType, read_of
+from crm_es.reads.session import Moment
+from crm_es.reads.sql import AND, FALSE, Condition, Query, Viewer
+
+ROW: LiteralString = "t"
+
+
+def made(read: ReadType, row: Sequence[Any], moment: Moment) -> Any:
+    """The record of a row laid out as `read.columns` (longer ones keep their tail)."""
+    record = read.cls.__new__(read.cls)
+    record.__dict__.update(_row=row, _moment=moment)
+    return record
+
+
+def raw(record: Any, column: str) -> Any:
+    """A column of a record's row, for the few fields written by hand."""
+    return record._row[read_of(type(record)).index[column]]  # noqa: SLF001  # we put it there
+
+
+def moment_of(record: Any) -> Moment:
+    found: Moment = record._moment  # noqa: SLF001
+    return found
+
+
+def visible(read: ReadType, viewer: Viewer) -> tuple[Condition, ...]:
+    """Which rows of the type the viewer may see. Row-level security is the second fence, not this one's excuse."""
+    found: list[Condition] = []
+    if read.entity is not None:
+        scope = viewer.scope(read.entity)
+        if scope is None:
+            return (lambda _query, _alias: FALSE,)
+        if scope != "WORKSPACE":
+            found.append(_owned(read, scope))
+    if read.hidden is not None:
+        found.append(read.hidden)
+    return tuple(found)
+
+
+def _owned(read: ReadType, scope: str) -> Condition:
+    owned = read.owned
+    if owned is None:
+        return lambda _query, _alias: FALSE
+
+    def mine(query: Query, alias: LiteralString) -> Composable:
+        column = Identifier(alias, owned.column)
+        own = SQL("{} = {}").format(column, query.bind(query.viewer.member_id, "uuid"))
+        if scope == "OWN":
+            return own
+        members = read_of(owned.member())
+        return SQL("({} OR {})").format(own, operands.in_team(query, column, members, _my_team(query, members)))
+
+    return mine
+
+
+def _my_team(query: Query, members: ReadType) -> Composable:
+    alias = query.alias()
+    me = query.bind(query.viewer.member_id, "uuid")
+    team = query.select(
+        members.source, alias, [members.team or "id"], lambda: [SQL("{} = {}").format(Identifier(alias, "id"), me)]
+    )
+    return SQL("({})").format(team)
+
+
+def equal(column: str, value: str) -> Condition:
+    return lambda query, alias: SQL("{} = {}").format(Identifier(alias, column), query.bind(value, "text"))
+
+
+def by_ids(query: Query, read: ReadType, ids: object, columns: Sequence[str]) -> Composed:
+    """The rows with these ids that the viewer may see, as (columns…)."""
+    masked = read.masked(query.viewer.masked(read.entity))
+    key = read.key or "id"
+    parts = []
+    for twin in query.branches(read.source):
+        table, where = query.rows_of(read.source, ROW, twin=twin)
+        where.append(SQL("{} = ANY ({})").format(Identifier(ROW, key), query.bind(ids, "uuid[]")))
+        where += [condition(query, ROW) for condition in visible(read, query.viewer)]
+        chosen = [SQL("NULL") if name in masked else Identifier(ROW, name) for name in columns]
+        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
+    return SQL(" UNION ALL ").join(parts)
+
+
+async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
+    """The record, or None where there is none the viewer may see; asked for together, loaded together."""
+
+    async def all_of(ids: list[UUID]) -> list[Any | None]:
+        query = moment.query()
+        rows = await moment.rows(query, by_ids(query, read, ids, read.columns))
+        found = {row[0]: made(read, row, moment) for row in rows}
+        return [found.get(id_) for id_ in ids]
+
+    return await moment.reads.loader(("record", read.name, moment.at), all_of).load(id_)
+
+
+async def load_column(record: Any, column: str) -> Any:
+    """A lazy column of a record, in one statement for all records that ask."""
+    read, moment = read_of(type(record)), moment_of(record)
+
+    async def all_of(ids: list[UUID]) -> list[Any]:
+        query = moment.query()
+        rows = await moment.rows(query, by_ids(query, read, ids, [read.key or "id", column]))
+        found = dict(rows)
+        return [found.get(id_) for id_ in ids]
+
+    return await moment.reads.loader(("column", read.name, column, moment.at), all_of).load(record._row[0])  # noqa: SLF001
+
+
+def grouped(rows: list[tuple[Any, ...]], parents: Sequence[object] | None) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows behind their parent's number (from 1), as one list a parent; without parents, one list."""
+    if parents is None:
+        yield rows
+        return
+    lists: list[list[tuple[Any, ...]]] = [[] for _ in parents]
+    for row in rows:
+        lists[row[0] - 1].append(row[1:])
+    yield from lists
+
+
+Take = Callable[[Any], Any]

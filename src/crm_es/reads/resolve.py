@@ -1,0 +1,163 @@
+"""The generic executor: answers a declared field, through loaders, so that each level of a query is one statement."""
+
+from collections.abc import Callable
+from functools import partial, singledispatch
+from typing import Any
+from uuid import UUID
+
+from strawberry import UNSET
+
+from crm_es.api import ids
+from crm_es.reads import listing, pages, records
+from crm_es.reads.model import Batched, Connection, Lookup, Many, One, ReadType, Value, read_of
+from crm_es.reads.pages import Listed, Window
+from crm_es.reads.session import Moment
+
+Answer = Callable[[Any, Any, dict[str, Any]], Any]
+
+
+@singledispatch
+def answerer(declared: Any, name: str, read: ReadType) -> Answer:
+    """How the field `name` is answered on records of `read`: (source, info, arguments) → value or awaitable.
+
+    Root fields have no record; their `read` is None.
+    """
+    raise TypeError(f"{name}: {declared!r} is no declaration")
+
+
+@answerer.register(Value)
+def _of_value(declared: Value, name: str, read: ReadType) -> Answer:
+    if declared.lazy:
+        return partial(_lazy, declared)
+    places = tuple(read.index[name] for name in declared.columns)
+    build = declared.build
+    if build is None:
+        (place,) = places
+        return lambda source, _info, _given: source._row[place]  # noqa: SLF001
+    if len(places) == 1 and not (declared.nulls or declared.contextual or declared.arguments):
+        return lambda source, _info, _given: None if (v := source._row[places[0]]) is None else build(v)  # noqa: SLF001
+    return partial(_built, declared, places)
+
+
+def _built(declared: Value, places: tuple[int, ...], source: Any, _info: Any, given: dict[str, Any]) -> Any:
+    row = source._row  # noqa: SLF001
+    if row[places[0]] is None and not declared.nulls:
+        return None
+    first = (source._moment,) if declared.contextual else ()  # noqa: SLF001
+    return declared.build(*first, *(row[place] for place in places), **given)  # type: ignore[misc]  # not None here
+
+
+async def _lazy(declared: Value, source: Any, _info: Any, given: dict[str, Any]) -> Any:
+    value = await records.load_column(source, declared.columns[0])
+    if declared.build is None or value is None:
+        return value
+    return declared.build(value, **given)
+
+
+@answerer.register(One)
+def _of_one(declared: One, name: str, read: ReadType) -> Answer:
+    place = read.index[declared.column]
+    target: list[ReadType] = []
+
+    def answer(source: Any, _info: Any, _given: dict[str, Any]) -> Any:
+        id_ = source._row[place]  # noqa: SLF001
+        if id_ is None:
+            return None
+        if not target:
+            target.append(read_of(declared.target()))
+        return records.load(source._moment, target[0], id_)  # noqa: SLF001
+
+    return answer
+
+
+@answerer.register(Many)
+def _of_many(declared: Many, name: str, read: ReadType) -> Answer:
+    def answer(source: Any, _info: Any, _given: dict[str, Any]) -> Any:
+        moment = records.moment_of(source)
+        if _masked(moment, read, name):
+            return None
+        loader = moment.reads.loader(("many", id(declared), moment.at), partial(_all_lists, declared, moment))
+        return loader.load(source._row[0])  # noqa: SLF001
+
+    return answer
+
+
+async def _all_lists(declared: Many, moment: Moment, parents: list[UUID]) -> list[list[Any]]:
+    target, query = read_of(declared.target()), moment.query()
+    rows = await moment.rows(query, pages.page(query, listed_of(declared, moment), Window(limit=declared.limit), target.columns, parents))
+    return [[records.made(target, row, moment) for row in found] for found in records.grouped(rows, parents)]
+
+
+def listed_of(declared: Many, moment: Moment) -> Listed:
+    target = read_of(declared.target())
+    keys = tuple(
+        listing.key_of(target, declared.via, name.removeprefix("-"), descending=name.startswith("-"))
+        for name in declared.order
+    )
+    narrowed = () if declared.where is None else (declared.where,)
+    return Listed(
+        read=target, via=declared.via, keys=keys, conditions=(*records.visible(target, moment.viewer), *narrowed)
+    )
+
+
+@answerer.register(Connection)
+def _of_connection(declared: Connection, name: str, read: ReadType | None) -> Answer:
+    if read is None or declared.via is None:
+        return partial(_root_list, declared, f"Query.{name}")
+
+    def answer(source: Any, info: Any, given: dict[str, Any]) -> Any:
+        moment = records.moment_of(source)
+        if _masked(moment, read, name):
+            return None
+        return _list(moment, declared, f"{read.name}.{name}", info, given, source._row[0])  # noqa: SLF001
+
+    return answer
+
+
+async def _root_list(declared: Connection, name: str, _source: Any, info: Any, given: dict[str, Any]) -> Any:
+    moment = await info.context.reads.moment(given.get("as_of", UNSET))
+    return _list(moment, declared, name, info, given, None)
+
+
+def _list(moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], parent: UUID | None) -> Any:
+    """Siblings at one place of the document have the same arguments: these are worked out once."""
+    place = (name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
+    ask = moment.reads.asked.get(place)
+    if ask is None:
+        ask = moment.reads.asked[place] = listing.asked(moment, declared, name, given)
+    return listing.Listing(moment, ask, place, parent)
+
+
+@answerer.register(Lookup)
+def _of_lookup(declared: Lookup, name: str, read: ReadType | None) -> Answer:  # noqa: ARG001
+    return partial(_find, declared)
+
+
+async def _find(declared: Lookup, _source: Any, info: Any, given: dict[str, Any]) -> Any:
+    """By id; the id of a past record means the record. Raises: InvalidInputError for an id of another type."""
+    target = read_of(declared.target())
+    id_ = ids.expect(given["id"], target.name, field=("id",)).id
+    moment = await info.context.reads.moment(given.get("as_of", UNSET))
+    return await records.load(moment, target, id_)
+
+
+@answerer.register(Batched)
+def _of_batched(declared: Batched, name: str, read: ReadType) -> Answer:
+    def answer(source: Any, info: Any, given: dict[str, Any]) -> Any:
+        moment = records.moment_of(source)
+        if _masked(moment, read, name):
+            return None
+        place = (read.name, name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
+
+        async def load(sources: list[Any]) -> Any:
+            return await declared.load(moment.reads, [by_id[id(each)] for each in sources], given)
+
+        by_id = moment.reads.sources
+        by_id[id(source)] = source
+        return moment.reads.loader(place, load).load(id(source))
+
+    return answer
+
+
+def _masked(moment: Moment, read: ReadType, name: str) -> bool:
+    return bool(read.entity) and name in moment.reads.masked(read.entity)

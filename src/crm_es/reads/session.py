@@ -1,0 +1,192 @@
+"""What one operation knows while it reads: its viewer, its one snapshot, the moments it shows, and the loaders that batch."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from psycopg.sql import Composable
+
+from crm_es.api import ids
+from crm_es.reads import asof
+from crm_es.reads.asof import Past
+from crm_es.reads.cursor import Cursors
+from crm_es.reads.driver import Snapshot
+from crm_es.reads.sql import Query, Viewer
+from crm_es.workspaces.actions import Action, EntityType, Scope
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Permissions(Protocol):
+    """What reads ask of `workspaces/permissions.py`."""
+
+    def scope(self, type: EntityType, action: Action) -> Scope | None: ...
+    def masked(self, type: EntityType) -> frozenset[str]: ...
+
+
+class Loader(Generic[K, V]):
+    """Gathers the keys asked for in one turn of the event loop into one call; a key is loaded once."""
+
+    def __init__(self, load: Callable[[list[K]], Awaitable[Sequence[V]]]) -> None:
+        self._load = load
+        self._answers: dict[K, asyncio.Future[V]] = {}
+        self._waiting: list[K] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def load(self, key: K) -> asyncio.Future[V]:
+        answer = self._answers.get(key)
+        if answer is None:
+            loop = asyncio.get_running_loop()
+            answer = self._answers[key] = loop.create_future()
+            if not self._waiting:
+                loop.call_soon(self._send)
+            self._waiting.append(key)
+        return answer
+
+    def _send(self) -> None:
+        keys, self._waiting = self._waiting, []
+        task = asyncio.get_running_loop().create_task(self._answer(keys))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, keys: list[K]) -> None:
+        answers = [self._answers[key] for key in keys]
+        try:
+            found = await self._load(keys)
+        except Exception as exc:  # noqa: BLE001  # whatever it is belongs to those who wait
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(exc)
+        except BaseException:
+            for answer in answers:
+                answer.cancel()
+            raise
+        else:
+            for answer, value in zip(answers, found, strict=True):
+                if not answer.done():
+                    answer.set_result(value)
+
+
+class Reads:
+    """Made by the context of an operation; resolvers find it as `info.context.reads`.
+
+    `snapshot` opens the operation's snapshot when first asked and gives the same one after. `cursor_key` is 32 bytes of the
+    workspace's own.
+    """
+
+    def __init__(
+        self, *, snapshot: Callable[[], Awaitable[Snapshot]], workspace: UUID, now: datetime, permissions: Permissions,
+        member_id: UUID | None = None, time_zone: str = "UTC", cursor_key: bytes,
+    ) -> None:  # fmt: skip
+        self.permissions = permissions
+        self.cursors = Cursors(cursor_key)
+        self.viewer = Viewer(
+            workspace=workspace, member_id=member_id, now=now, time_zone=time_zone, masked=self.masked, scope=self.scope
+        )
+        self.workspace = workspace
+        self.models: set[str] = set()
+        self.asked: dict[Hashable, Any] = {}
+        self.sources: dict[int, Any] = {}
+        self.snapshot = snapshot
+        self._now = now
+        self._moments: dict[int | None, Moment] = {None: Moment(self, None)}
+        self._loaders: dict[Hashable, Loader[Any, Any]] = {}
+        self._bookmarks: asyncio.Future[dict[str, int]] | None = None
+
+    @property
+    def present(self) -> "Moment":
+        return self._moments[None]
+
+    def masked(self, entity: str | None) -> frozenset[str]:
+        return frozenset() if entity is None else self.permissions.masked(EntityType(entity))
+
+    def scope(self, entity: str) -> str | None:
+        return self.permissions.scope(EntityType(entity), Action.READ)
+
+    async def moment(self, as_of: Any) -> "Moment":
+        """The moment an `asOf` argument names."""
+        return self._at(await asof.resolve(await self.snapshot(), as_of, self._now))
+
+    async def moment_at(self, position: int | None) -> "Moment":
+        """The moment in a past id."""
+        if position is None:
+            return self.present
+        return self._at(await asof.at_position(await self.snapshot(), position))
+
+    def _at(self, past: Past | None) -> "Moment":
+        position = None if past is None else past.position
+        return self._moments.setdefault(position, Moment(self, past))
+
+    def loader(self, key: Hashable, load: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> Loader[Any, Any]:
+        """The loader of that name in this operation."""
+        found = self._loaders.get(key)
+        if found is None:
+            found = self._loaders[key] = Loader(load)
+        return found
+
+    def forget(self) -> None:
+        """Answers loaded so far are old: a mutation's payload reads anew, on a snapshot of its own."""
+        self._loaders.clear()
+        self.asked.clear()
+        self.sources.clear()
+        self._bookmarks = None
+
+    async def bookmarks(self) -> dict[str, int]:
+        if self._bookmarks is None:
+            snapshot = await self.snapshot()
+            if self._bookmarks is None:
+                self._bookmarks = asyncio.ensure_future(asof.bookmarks(snapshot))
+        return await self._bookmarks
+
+    async def position(self) -> int:
+        """The lowest position the read models read so far show: `extensions.position`."""
+        bookmarks = await self.bookmarks()
+        reached = [bookmarks.get(model, 0) for model in self.models] or list(bookmarks.values())
+        return await asof.shown(await self.snapshot(), min(reached)) if reached else 0
+
+
+class Moment:
+    """The present, or one resolved past, of one operation. Every record carries the one it is shown at."""
+
+    __slots__ = ("_required", "at", "past", "reads", "viewer")
+
+    def __init__(self, reads: Reads, past: Past | None) -> None:
+        self.reads = reads
+        self.past = past
+        self.at = None if past is None else past.position
+        self.viewer = reads.viewer if past is None or past.time is None else replace(reads.viewer, now=past.time)
+        self._required: set[str] = set()
+
+    def query(self) -> Query:
+        return Query(self.viewer, self.at)
+
+    async def rows(self, query: Query, statement: Composable) -> list[tuple[Any, ...]]:
+        """Run a statement, once its read models are known to reach this moment. Raises: NotYetProjectedError."""
+        await self.require(query.models)
+        snapshot = await self.reads.snapshot()
+        return await snapshot.rows(statement, query.parameters)
+
+    async def require(self, models: set[str]) -> None:
+        self.reads.models |= models
+        if self.past is None or models <= self._required:
+            return
+        bookmarks = await self.reads.bookmarks()
+        for model in models - self._required:
+            await asof.require(await self.reads.snapshot(), self.past, model, bookmarks.get(model, 0))
+        self._required |= models
+
+    def global_id(self, type_: str, id_: UUID) -> str:
+        return ids.encode(type_, id_, self.at)
+
+    def masked_fields(self, entity: str | None) -> list[str]:
+        return sorted(self.reads.masked(entity))
+
+    def viewer_can(self, entity: str | None) -> list[Action]:
+        """What the viewer's roles allow with records of this type."""
+        if entity is None:
+            return []
+        return [action for action in Action if self.reads.permissions.scope(EntityType(entity), action) is not None]

@@ -1,0 +1,270 @@
+"""A small CRM of our own, declared as a room would: the tests read it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from crm_es.api.enums import describe
+from crm_es.api.nodes import Entity, Money
+from crm_es.api.scalars import SCALARS
+from crm_es.projector.contract import Column, Index, Table
+from crm_es.reads import filters
+from crm_es.reads.declare import (
+    Argument,
+    Link,
+    Orders,
+    Owned,
+    Source,
+    column,
+    computed,
+    connection,
+    lookup,
+    many,
+    money,
+    one,
+    read_type,
+    values,
+)
+
+NAME = "small"
+VERSION = 1
+
+
+class RecordStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    ARCHIVED = "ARCHIVED"
+
+
+class Stage(StrEnum):
+    LEAD = "LEAD"
+    CUSTOMER = "CUSTOMER"
+
+
+describe(RecordStatus, "Where it is.", ACTIVE="In use.", ARCHIVED="Put away.")
+describe(Stage, "How far.", LEAD="Not yet.", CUSTOMER="Bought.")
+
+_ENTITY = (
+    Column(name="id", type="uuid"),
+    Column(name="version", type="int"),
+    Column(name="record_status", type="text"),
+    Column(name="created_at", type="timestamptz"),
+    Column(name="updated_at", type="timestamptz"),
+)
+CONTACT = Table(
+    name="contact",
+    columns=(
+        *_ENTITY,
+        Column(name="display_name", type="text", personal=True),
+        Column(name="company_id", type="uuid", null=True),
+        Column(name="owner_id", type="uuid", null=True),
+        Column(name="stage", type="text"),
+        Column(name="tags", type="text[]", personal=True),
+        Column(name="last_at", type="timestamptz", null=True),
+        Column(name="note", type="text", null=True),
+        Column(name="phones", type="jsonb", personal=True),
+    ),
+    indexes=(
+        Index(name="name", columns=("display_name",), order=True),
+        Index(name="created", columns=("created_at",), order=True),
+        Index(name="last", columns=("last_at",), descending=True, order=True),
+        Index(name="company", columns=("company_id", "display_name"), order=True),
+    ),
+)
+COMPANY = Table(
+    name="company",
+    columns=(
+        *_ENTITY,
+        Column(name="name", type="text"),
+        Column(name="revenue_minor", type="bigint", null=True),
+        Column(name="revenue_currency", type="text", null=True),
+    ),
+    indexes=(Index(name="name", columns=("name",), order=True),),
+)
+EMAIL = Table(
+    name="email",
+    columns=(
+        Column(name="contact_id", type="uuid"),
+        Column(name="address", type="text"),
+        Column(name="is_primary", type="bool"),
+        Column(name="removed", type="bool"),
+    ),
+    key=("contact_id", "address"),
+)
+MEETING = Table(
+    name="meeting",
+    columns=(
+        *_ENTITY,
+        Column(name="subject", type="text"),
+        Column(name="occurred_at", type="timestamptz"),
+        Column(name="private", type="bool"),
+    ),
+    indexes=(Index(name="occurred", columns=("occurred_at",), order=True),),
+)
+GUEST = Table(
+    name="guest",
+    columns=(
+        Column(name="contact_id", type="uuid"),
+        Column(name="meeting_id", type="uuid"),
+        Column(name="occurred_at", type="timestamptz"),
+        Column(name="removed", type="bool"),
+    ),
+    key=("contact_id", "meeting_id"),
+    indexes=(Index(name="time", columns=("contact_id", "occurred_at"), order=True),),
+)
+MEMBER = Table(
+    name="member",
+    columns=(*_ENTITY, Column(name="name", type="text"), Column(name="team_id", type="uuid", null=True)),
+)
+TABLES = (CONTACT, COMPANY, EMAIL, MEETING, GUEST, MEMBER)
+TOPICS = frozenset[str]()
+
+
+def source(table: Table) -> Source:
+    return Source(NAME, table)
+
+
+@read_type(source(MEMBER), entity="MEMBER", label="name", team="team_id")
+class Member(Entity):
+    """Somebody who works here."""
+
+    name: str = column("name", "As colleagues say.")
+
+
+@read_type(
+    source(COMPANY),
+    entity="COMPANY",
+    label="name",
+    orders=Orders(columns={"NAME": "name", "CREATED_AT": "created_at"}, default=(("NAME", "ASC"),)),
+    filter=lambda: CompanyFilter,
+    listed=("record_status", "ACTIVE"),
+)
+class Company(Entity):
+    """An organisation."""
+
+    name: str = column("name", "Its name.")
+    record_status: RecordStatus = column("record_status", "In use or not.", render=RecordStatus)
+    revenue: Money | None = money("revenue_minor", "revenue_currency", "A year.")
+    contacts = connection(lambda: Contact, via="company_id", description="Who works there.")
+
+
+@strawberry.type(description="A telephone number.")
+class Phone:
+    number: str = strawberry.field(description="E.164")
+
+
+@read_type(source(EMAIL), key=None)
+class Email:
+    """An address."""
+
+    address: str = column("address", "As given.")
+    primary: bool = column("is_primary", "The one to use.")
+
+
+@read_type(
+    source(CONTACT),
+    entity="CONTACT",
+    label="display_name",
+    orders=Orders(
+        columns={
+            "DISPLAY_NAME": "display_name",
+            "CREATED_AT": "created_at",
+            "LAST_AT": "last_at",
+            "STAGE": "stage",
+        },
+        default=(("CREATED_AT", "DESC"),),
+    ),
+    filter=lambda: ContactFilter,
+    owned=Owned(column="owner_id", member=lambda: Member),
+    listed=("record_status", "ACTIVE"),
+)
+class Contact(Entity):
+    """A person."""
+
+    display_name: str | None = column("display_name", "As called.")
+    shouted: str | None = computed(
+        lambda name, *, times=1: name.upper() + "!" * times,
+        ("display_name",),
+        "Louder.",
+        arguments=(Argument(name="times", type=int, default=1, description="How much."),),
+    )
+    record_status: RecordStatus = column("record_status", "In use or not.", render=RecordStatus)
+    stage: Stage = column("stage", "How far.", render=Stage)
+    tags: list[str] | None = column("tags", "Words.")
+    last_at: datetime | None = column("last_at", "When last met.")
+    note: str | None = column("note", "Long.", lazy=True)
+    phones: list[Phone] | None = values("phones", lambda item: Phone(**item), "Where to call.")
+    company = one("company_id", lambda: Company, "Where they work.")
+    owner = one("owner_id", lambda: Member, "Who looks after them.")
+    emails = many(lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True)
+    meetings = connection(
+        lambda: Meeting,
+        via=Link(source=source(GUEST), parent="contact_id", child="meeting_id", orders={"occurred_at": "occurred_at"}),
+        description="When we met.",
+    )
+
+
+@read_type(
+    source(MEETING),
+    entity="INTERACTION",
+    label="subject",
+    orders=Orders(columns={"OCCURRED_AT": "occurred_at"}, default=(("OCCURRED_AT", "DESC"),)),
+    filter=lambda: MeetingFilter,
+    listed=("record_status", "ACTIVE"),
+)
+class Meeting(Entity):
+    """A meeting."""
+
+    subject: str = column("subject", "About what.")
+    occurred_at: datetime = column("occurred_at", "When.")
+    contacts = many(
+        lambda: Contact,
+        via=Link(source=source(GUEST), parent="meeting_id", child="contact_id"),
+        order=("display_name",),
+        description="Who was there.",
+    )
+
+
+CompanyFilter = filters.filter_type(
+    "CompanyFilter",
+    lambda: Company,
+    id=filters.by_id("id", "Company"),
+    record_status=filters.choice("record_status", RecordStatus),
+    name=filters.text("name"),
+    revenue=filters.amount("revenue_minor", "revenue_currency"),
+)
+ContactFilter = filters.filter_type(
+    "ContactFilter",
+    lambda: Contact,
+    id=filters.by_id("id", "Contact"),
+    record_status=filters.choice("record_status", RecordStatus),
+    stage=filters.choice("stage", Stage),
+    display_name=filters.text("display_name"),
+    email=filters.child(source(EMAIL), "contact_id", filters.text("address"), fields=("emails",)),
+    tag=filters.items("tags", fields=("tags",)),
+    owner_id=filters.by_member("owner_id", lambda: Member, fields=("owner",)),
+    company_id=filters.by_id("company_id", "Company", fields=("company",)),
+    last_at=filters.moment("last_at"),
+    created_at=filters.moment("created_at"),
+    company=filters.related("company_id", lambda: Company),
+)
+MeetingFilter = filters.filter_type(
+    "MeetingFilter",
+    lambda: Meeting,
+    occurred_at=filters.moment("occurred_at"),
+    private=filters.equals("private", bool, "bool"),
+    contact_id=filters.child(source(GUEST), "meeting_id", filters.by_id("contact_id", "Contact")),
+)
+
+
+@strawberry.type(description="Where reading starts.")
+class Query:
+    contact = lookup(lambda: Contact, "By id.")
+    contacts = connection(lambda: Contact, description="All.")
+    companies = connection(lambda: Company, description="All.")
+    meetings = connection(lambda: Meeting, description="All.")
+    members = connection(lambda: Member, description="All.", filter=False, order=False)
+
+
+schema = strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS), types=[Member])
