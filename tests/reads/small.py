@@ -197,7 +197,9 @@ class Contact(Entity):
     phones: list[Phone] | None = values("phones", lambda item: Phone(**item), "Where to call.")
     company = one("company_id", lambda: Company, "Where they work.")
     owner = one("owner_id", lambda: Member, "Who looks after them.")
-    emails = many(lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True)
+    emails = many(
+        lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True
+    )
     meetings = connection(
         lambda: Meeting,
         via=Link(source=source(GUEST), parent="contact_id", child="meeting_id", orders={"occurred_at": "occurred_at"}),

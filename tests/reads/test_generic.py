@@ -50,7 +50,9 @@ async def test_a_record_is_found_by_its_id(world: World) -> None:
 async def test_an_unknown_id_is_null_and_one_of_another_type_is_refused(world: World) -> None:
     acme = world.insert(small.COMPANY)
 
-    assert await world.ask("query ($i: ID!) { contact(id: $i) { id } }", {"i": gid("Contact", acme)}) == {"contact": None}
+    assert await world.ask("query ($i: ID!) { contact(id: $i) { id } }", {"i": gid("Contact", acme)}) == {
+        "contact": None
+    }
     with pytest.raises(InvalidInputError) as refused:
         await world.ask("query ($i: ID!) { contact(id: $i) { id } }", {"i": gid("Company", acme)})
     assert refused.value.rule == "id.wrong_type"

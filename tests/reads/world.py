@@ -68,7 +68,8 @@ class World:
         """Record an append of so many events, and move the bookmark over it."""
         self._writing.execute(
             "INSERT INTO es.events (originator_id, originator_version, topic, state, workspace_id, sequence, recorded_at,"
-            " command_id) SELECT gen_random_uuid(), 1, 'x.y', '', %s, n, %s, gen_random_uuid() FROM generate_series(%s, %s) n",
+            " command_id) SELECT gen_random_uuid(), 1, 'x.y', '', %s, n, %s, gen_random_uuid()"
+            " FROM generate_series(%s::bigint, %s::bigint) n",
             [self.workspace, self.time(self.position + count), self.position + 1, self.position + count],
         )
         self.position += count
@@ -112,7 +113,9 @@ class World:
         return position
 
     def _execute(self, statement: Any, row: Mapping[str, Any]) -> None:
-        adapted = {name: Jsonb(value) if name == "phones" and value is not None else value for name, value in row.items()}
+        adapted = {
+            name: Jsonb(value) if name == "phones" and value is not None else value for name, value in row.items()
+        }
         self._writing.execute(statement, adapted)
 
     def _plausible(self, table: Table, position: int) -> dict[str, Any]:

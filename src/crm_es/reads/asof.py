@@ -96,7 +96,7 @@ async def at_position(rows: Rows, position: int) -> Past:
 
 async def bookmarks(rows: Rows) -> dict[str, int]:
     """How far each read model has come, as places in the house's log."""
-    return dict(await rows.rows(_BOOKMARKS, []))  # type: ignore[arg-type]  # pairs
+    return dict(await rows.rows(_BOOKMARKS, []))
 
 
 async def shown(rows: Rows, log_id: int) -> int:
@@ -105,8 +105,8 @@ async def shown(rows: Rows, log_id: int) -> int:
     return int(found[0][0]) if found else 0
 
 
-async def require(rows: Rows, past: Past, read_model: str, reached: int) -> None:
-    """Raises: NotYetProjectedError where the read model's bookmark lies before the moment."""
+async def require(rows: Rows, past: Past, reached: int) -> None:
+    """Raises: NotYetProjectedError where a read model has reached only a place before the moment."""
     if past.log_id > reached:
         raise NotYetProjectedError(wanted=past.position, reached=await shown(rows, reached))
 

@@ -28,14 +28,14 @@ class Listing(Protocol):
     async def total_count(self) -> int: ...
 
 
-def connection_type(target: type[Any], name: str | None = None, node: Callable[[], Any] | None = None) -> type[Any]:
+def connection_type(target: Any, name: str | None = None, node: Callable[[], Any] | None = None) -> type[Any]:
     """`ContactConnection` of `Contact`; of an interface, with the name given."""
     return _connection_type(target if node is None else node(), name)
 
 
 @cache
 def _connection_type(node: type[Any], name: str | None) -> type[Any]:
-    node_name = node.__strawberry_definition__.name  # type: ignore[attr-defined]  # a Strawberry type
+    node_name = node.__strawberry_definition__.name
     stem = (name or node_name).removesuffix("Connection")
     edge = _edge_type(node, node_name, stem)
 
@@ -91,7 +91,7 @@ def order_type(target: type[Any]) -> type[Any]:
 
 
 _PAGING = (
-    Argument(name="first", type=int | None, description=f"So many from the start, or after `after`: {PAGE}, at most {LARGEST_PAGE}."),
+    Argument(name="first", type=int | None, description=f"So many from the start or `after`: {PAGE}, at most {LARGEST_PAGE}."),
     Argument(name="after", type=str | None, description="A cursor of this list: what follows it."),
     Argument(name="last", type=int | None, description="So many from the end, or before `before`."),
     Argument(name="before", type=str | None, description="A cursor of this list: what precedes it."),
@@ -104,7 +104,9 @@ def arguments(declared: Connection) -> list[StrawberryArgument]:
     given = [*_PAGING]
     if declared.filter:
         filter_type: Any = Later(lambda: read_of(declared.target()).filter())  # type: ignore[misc]
-        given.append(Argument(name="filter", type=filter_type | None, description="Which; ACTIVE records unless it says."))
+        given.append(
+            Argument(name="filter", type=filter_type | None, description="Which; ACTIVE records unless it says.")
+        )
     if declared.order:
         order: Any = list[Later(lambda: order_type(declared.target()))]  # type: ignore[misc]
         given.append(Argument(name="order_by", type=order | None, description="In which order; at most two."))

@@ -12,24 +12,38 @@ with the catalogue.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
 
-from crm_es import values as amounts
 from crm_es.api import ids
-from crm_es.api.nodes import Action, Entity, Money
+from crm_es.api.nodes import Money
 from crm_es.api.scalars import Position
 from crm_es.eventstore.event import camel
-from crm_es.reads import connections
+from crm_es.reads import connections, operands
 from crm_es.reads.fields import ReadField
 from crm_es.reads.later import Later
 from crm_es.reads.model import (
-    Argument, Batched, Connection, Declaration, Link, Lookup, Many, One, Orders, Owned, ReadType, Target, Value, read_of,
+    Argument,
+    Batched,
+    Connection,
+    Declaration,
+    Link,
+    Lookup,
+    Many,
+    One,
+    Orders,
+    Owned,
+    ReadType,
+    Target,
+    Value,
+    read_of,
 )
 from crm_es.reads.sql import Condition, Source
+from crm_es.workspaces.actions import Action
 
 __all__ = [
     "Argument", "Condition", "Link", "Orders", "Owned", "Source", "batched", "column", "computed", "connection", "id_of",
@@ -39,7 +53,9 @@ __all__ = [
 T = TypeVar("T")
 
 
-def column(name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, **options: Any) -> Any:
+def column(
+    name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, **options: Any
+) -> Any:
     """The column itself, or `render(value)` where it is not null. Options: `maskable`, `lazy` (long texts: loaded when asked)."""
     return _field(Value(columns=(name,), build=render, **options), description)
 
@@ -74,7 +90,13 @@ def one(column: str, target: Target, description: str | None = None, *, null: bo
 
 
 def many(
-    target: Target, *, via: str | Link, order: tuple[str, ...], description: str | None = None, null: bool = False, **options: Any
+    target: Target,
+    *,
+    via: str | Link,
+    order: tuple[str, ...],
+    description: str | None = None,
+    null: bool = False,
+    **options: Any,
 ) -> Any:
     """All of them, in order. For short lists; anything that grows is a `connection`."""
     answer: Any = list[Later(target)]  # type: ignore[misc]
@@ -132,7 +154,7 @@ def read_type(
     def declare(cls: type[T]) -> type[T]:
         type_name = name or cls.__name__
         if label is not None:
-            _entity_fields(cls, type_name, label)
+            _entity_fields(cls, type_name, entity, label)
         made: Any = strawberry.type(cls, name=name, description=_described(cls))
         fields = {
             item.graphql_name or camel(item.python_name): item.metadata["read"]
@@ -173,7 +195,7 @@ def _field(declared: Declaration, description: str | None, answer: Any = None) -
 
 
 def _money(minor: int, currency: str) -> Money:
-    return Money(amount=amounts.Money(minor, currency).amount, currency=currency)
+    return Money(amount=Decimal(minor).scaleb(-operands.digits(currency)), currency=currency)
 
 
 def _live_id(type_: str) -> Callable[[UUID], str]:
@@ -184,7 +206,7 @@ def _global_id(type_: str) -> Callable[..., str]:
     return lambda moment, value: moment.global_id(type_, value)
 
 
-def _entity_fields(cls: type[Any], type_name: str, label: str) -> None:
+def _entity_fields(cls: type[Any], type_name: str, entity: str | None, label: str) -> None:
     """The fields every record with a stream has, unless the class declares its own."""
     fixed: dict[str, tuple[Any, Any]] = {
         "id": (strawberry.ID, id_of("id", type_name, "Its own under asOf.", maskable=False)),
@@ -199,15 +221,21 @@ def _entity_fields(cls: type[Any], type_name: str, label: str) -> None:
         "viewer_can": (
             list[Action],
             computed(
-                lambda moment, _id: moment.viewer_can(type_name), ("id",), "What you may do with it.",
-                contextual=True, maskable=False,
+                lambda moment, _id: moment.viewer_can(entity),
+                ("id",),
+                "What you may do with it.",
+                contextual=True,
+                maskable=False,
             ),
         ),
         "masked_fields": (
             list[str],
             computed(
-                lambda moment, _id: moment.masked_fields(type_name), ("id",), "Null for you, not in truth: never write them back.",
-                contextual=True, maskable=False,
+                lambda moment, _id: moment.masked_fields(entity),
+                ("id",),
+                "Null for you, not in truth: never write them back.",
+                contextual=True,
+                maskable=False,
             ),
         ),
         "created_at": (datetime, column("created_at", "When it was first recorded.", maskable=False)),

@@ -32,10 +32,11 @@ class ReadConnections:
         self._timeout = statement_timeout_ms
         self._room = asyncio.Semaphore(size)
         self._free: list[AsyncConnection[Any]] = []
+        self._closed = False
 
     async def close(self) -> None:
         """Close the idle ones; those in use are closed as they come back."""
-        self._room = asyncio.Semaphore(0)
+        self._closed = True
         while self._free:
             await self._free.pop().close()
 
@@ -54,7 +55,7 @@ class ReadConnections:
     async def give(self, connection: AsyncConnection[Any], *, sound: bool) -> None:
         """Take a connection back; an unsound one is closed."""
         try:
-            if sound and connection.info.transaction_status == TransactionStatus.IDLE:
+            if sound and not self._closed and connection.info.transaction_status == TransactionStatus.IDLE:
                 self._free.append(connection)
             else:
                 await connection.close()
@@ -88,6 +89,7 @@ class Snapshot:
         self._connections = connections
         self._connection: AsyncConnection[Any] | None = None
         self._sound = True
+        self._closed = False
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -114,21 +116,23 @@ class Snapshot:
         return found
 
     async def close(self, *, sound: bool = True) -> None:
-        """End the transaction and hand the connection back. Safe to call twice."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        sound = sound and self._sound
+        """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
+        self._closed = True
+        async with self._turn:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.shield(self._finish(connection, sound=sound and self._sound))
+
+    async def _finish(self, connection: AsyncConnection[Any], *, sound: bool) -> None:
         try:
             if sound:
                 await connection.execute("COMMIT")
-        except BaseException:
-            sound = False
-            raise
         finally:
-            await asyncio.shield(self._connections.give(connection, sound=sound))
+            await self._connections.give(connection, sound=sound)
 
     async def _opened(self) -> AsyncConnection[Any]:
+        if self._closed:  # resolvers of an operation that failed elsewhere
+            raise asyncio.CancelledError
         if self._connection is None:
             self._connection = await self._connections.take()
             self._sound = False

@@ -46,5 +46,7 @@ class DeclarationError(CrmError):
     rule = "reads.declaration"
 
     def __init__(self, faults: tuple[str, ...]) -> None:
-        super().__init__("The declared reads do not fit the read models:\n" + "\n".join(f"  {fault}" for fault in faults))
+        super().__init__(
+            "The declared reads do not fit the read models:\n" + "\n".join(f"  {fault}" for fault in faults)
+        )
         self.faults = faults

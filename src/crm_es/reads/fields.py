@@ -9,6 +9,7 @@ from crm_es.eventstore.event import camel
 from crm_es.reads import resolve
 from crm_es.reads.model import Value
 
+
 class ReadField(StrawberryField):
     """A field whose `metadata["read"]` says how it is read."""
 
@@ -22,7 +23,7 @@ class ReadField(StrawberryField):
     def api_name(self) -> str:
         return self.graphql_name or camel(self.python_name)
 
-    def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: Any) -> Any:
+    def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: Any) -> Any:  # noqa: ARG002
         """Fields of an interface are shared by its types, so the answer is worked out per type of record."""
         answers: dict[type[Any], resolve.Answer] = self.__dict__.setdefault("answers", {})
         answer = answers.get(type(source))

@@ -1,6 +1,6 @@
 """Filters, declared: a GraphQL filter field → a condition on columns and child tables. The operand types are in `operands.py`.
 
-    contact_filter = filter_type(lambda: Contact, id=by_id("id", "Contact"), email=child(EMAILS, "contact_id", text("address")), …)
+contact_filter = filter_type(lambda: Contact, id=by_id("id", "Contact"), email=child(EMAILS, "contact_id", text("address")), …)
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -54,7 +54,9 @@ def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
         "__filter__": fields,
         "__target__": staticmethod(target),
     }
-    made["type"] = strawberry.input(type(name, (), attributes), description="Which records; fields of one object are ANDed.")
+    made["type"] = strawberry.input(
+        type(name, (), attributes), description="Which records; fields of one object are ANDed."
+    )
     return made["type"]
 
 
@@ -86,7 +88,7 @@ def _input(name: str, description: str) -> Any:
 
 
 def _all(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]) -> Composable:
-    parts = [part for part in _parts(query, alias, given, path)]
+    parts = list(_parts(query, alias, given, path))
     return SQL("({})").format(AND.join(parts)) if parts else TRUE
 
 
@@ -98,14 +100,13 @@ def _parts(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]
         if value is None:
             raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=here)
         try:
-            yield _part(query, alias, given, name, value, here)
+            yield _part(query, alias, given, name, here)
         except InvalidInputError as exc:
             raise exc if exc.field[: len(path)] == path else exc.at(*here) from None
 
 
-def _part(
-    query: Query, alias: LiteralString, given: Any, name: str, value: Any, path: tuple[str, ...]
-) -> Composable:
+def _part(query: Query, alias: LiteralString, given: Any, name: str, path: tuple[str, ...]) -> Composable:
+    value = getattr(given, name)
     if name == "not_":
         return SQL("({}) IS NOT TRUE").format(_all(query, alias, value, path))
     if name == "and_":
@@ -114,11 +115,15 @@ def _part(
         if not value:
             raise InvalidInputError("`or` needs at least one alternative.", rule="filter.empty_or", field=path)
         return SQL("({})").format(OR.join(_all(query, alias, item, path) for item in value))
+    return _asked(query, alias, given, name, path)
+
+
+def _asked(query: Query, alias: LiteralString, given: Any, name: str, path: tuple[str, ...]) -> Composable:
     declared: FilterField = given.__filter__[name]
     masked = query.viewer.masked(read_of(given.__target__()).entity)
     if masked.intersection(declared.fields or (path[-1],)):
         raise InvalidInputError("You cannot filter by a field you may not see.", rule="filter.masked", field=path)
-    return declared.compile(query, alias, value)
+    return declared.compile(query, alias, getattr(given, name))
 
 
 # What a room declares
@@ -149,7 +154,7 @@ def text(column: str, *, folded: str | None = None, **options: Any) -> FilterFie
 
 
 def number(column: str, **options: Any) -> FilterField:
-    return FilterField(operands.IntFilter, _on(column, operands.compared("bigint")), columns=(column,), **options)
+    return FilterField(operands.IntFilter, _on(column, operands.whole), columns=(column,), **options)
 
 
 def moment(column: str, **options: Any) -> FilterField:
@@ -163,7 +168,7 @@ def day(column: str, **options: Any) -> FilterField:
 
 
 def position(column: str, **options: Any) -> FilterField:
-    return FilterField(operands.PositionFilter, _on(column, operands.compared("bigint")), columns=(column,), **options)
+    return FilterField(operands.PositionFilter, _on(column, operands.whole), columns=(column,), **options)
 
 
 def amount(minor: str, currency: str, **options: Any) -> FilterField:
@@ -220,14 +225,20 @@ def _without_null(operand: Any) -> Mapping[str, Any]:
 
 
 def _rest(
-    query: Query, source: Source, joined: Callable[[LiteralString], Composable], inner: FilterField, rest: Mapping[str, Any]
+    query: Query,
+    source: Source,
+    joined: Callable[[LiteralString], Composable],
+    inner: FilterField,
+    rest: Mapping[str, Any],
 ) -> Iterable[Composable]:
     if rest:
         operand = inner.type(**rest)
         yield query.exists(source, lambda row: [joined(row), inner.compile(query, row, operand)])
 
 
-def external_id(source: Source, via: str, *, system: str = "system", value: str = "value", own: str = "id") -> FilterField:
+def external_id(
+    source: Source, via: str, *, system: str = "system", value: str = "value", own: str = "id"
+) -> FilterField:
     """A child table of (system, value) pairs."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:

@@ -90,9 +90,7 @@ def key_of(read: ReadType, via: str | Link | None, column: str, *, descending: b
     )  # fmt: skip
 
 
-def conditions(
-    read: ReadType, declared: Connection, given: Mapping[str, Any], viewer: Viewer
-) -> tuple[Condition, ...]:
+def conditions(read: ReadType, declared: Connection, given: Mapping[str, Any], viewer: Viewer) -> tuple[Condition, ...]:
     """Everything that narrows the list: sight, record status, the declaration's own, arguments, the filter."""
     found = list(records.visible(read, viewer))
     chosen = given.get("filter", UNSET)

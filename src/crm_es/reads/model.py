@@ -1,4 +1,4 @@
-"""What a declaration is made of. Data only: `declare.py` makes these, `resolve.py` and `plan.py` execute them, `check.py` reads them."""
+"""What a declaration is made of. Data only: `declare.py` makes these, `resolve.py` and `plan.py` execute them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, LiteralString
-from uuid import UUID
+from typing import Any, LiteralString, NamedTuple
 
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
@@ -145,32 +144,46 @@ def given(operand: Any) -> Iterable[tuple[str, Any]]:
             yield name, value
 
 
-_COMPARISONS: dict[str, SQL] = {"eq": SQL(" = "), "gt": SQL(" > "), "gte": SQL(" >= "), "lt": SQL(" < "), "lte": SQL(" <= ")}
+_COMPARISONS: dict[str, SQL] = {
+    "eq": SQL(" = "),
+    "gt": SQL(" > "),
+    "gte": SQL(" >= "),
+    "lt": SQL(" < "),
+    "lte": SQL(" <= "),
+}
 Convert = Callable[[Any], object] | None
 
 
-def compared(type_: LiteralString, convert: Convert = None) -> Callable[[Query, Composable, Any], Composable]:
-    """eq in gt gte lt lte isNull on a column of this type."""
+class Kind(NamedTuple):
+    """A column's type, and what turns an operand into one of its values."""
+
+    type: LiteralString
+    convert: Convert = None
+
+
+TEXT, MOMENTS, DAYS = Kind("text"), Kind("timestamptz"), Kind("date")
+
+
+def compared(kind: Kind) -> Callable[[Query, Composable, Any], Composable]:
+    """Eq in gt gte lt lte isNull on a column of this kind."""
 
     def compile_(query: Query, column: Composable, operand: Any) -> Composable:
-        return _all(_compare(query, column, name, value, type_, convert) for name, value in given(operand))
+        return _all(_compare(query, column, name, value, kind) for name, value in given(operand))
 
     return compile_
 
 
-def _compare(
-    query: Query, column: Composable, name: str, value: Any, type_: LiteralString, convert: Convert
-) -> Composable:
+def _compare(query: Query, column: Composable, name: str, value: Any, kind: Kind) -> Composable:
     if name == "is_null":
         return column + SQL(" IS NULL" if value else " IS NOT NULL")
     if name == "in_":
-        return _any(query, column, value, type_, convert)
-    return column + _COMPARISONS[name] + query.bind(value, type_, convert)
+        return _any(query, column, value, kind)
+    return column + _COMPARISONS[name] + query.bind(value, kind.type, kind.convert)
 
 
-def _any(query: Query, column: Composable, value: Any, type_: LiteralString, convert: Convert) -> Composable:
-    each = convert or stored
-    array: LiteralString = type_ + "[]"
+def _any(query: Query, column: Composable, value: Any, kind: Kind) -> Composable:
+    each = kind.convert or stored
+    array: LiteralString = kind.type + "[]"
     return SQL("{} = ANY ({})").format(column, query.bind(value, array, lambda many: [each(item) for item in many]))
 
 
@@ -181,10 +194,14 @@ def _all(parts: Iterable[Composable]) -> Composable:
 
 def ids_in(type_: str) -> Callable[[Query, Composable, Any], Composable]:
     """Ids of the past mean the record."""
-    return compared("uuid", lambda id_: ids.expect(id_, type_).id)
+    return compared(Kind("uuid", lambda id_: ids.expect(id_, type_).id))
 
 
-chosen = compared("text", stored)
+chosen = compared(Kind("text", stored))
+whole = compared(Kind("bigint"))
+
+
+_MEMBER = Kind("uuid", lambda id_: ids.expect(id_, "Member").id)
 
 
 def member(query: Query, column: Composable, operand: Any, members: ReadType) -> Composable:
@@ -198,7 +215,7 @@ def _member(query: Query, column: Composable, name: str, value: Any, members: Re
     if name == "in_team":
         team = query.bind(value, "uuid", lambda id_: ids.expect(id_, "Team").id)
         return in_team(query, column, members, team)
-    return _compare(query, column, name, value, "uuid", lambda id_: ids.expect(id_, "Member").id)
+    return _compare(query, column, name, value, _MEMBER)
 
 
 def in_team(query: Query, column: Composable, members: ReadType, team: Composable) -> Composable:
@@ -230,7 +247,7 @@ def _text(query: Query, column: Composable, name: str, value: Any, folded: Compo
         return SQL("position({} IN {}) > 0").format(fold(query.bind(value, "text")), plain)
     if name == "starts_with":
         return SQL("starts_with({}, {})").format(plain, fold(query.bind(value, "text")))
-    return _compare(query, column, name, value, "text", None)
+    return _compare(query, column, name, value, TEXT)
 
 
 def some_item(query: Query, column: Composable, operand: Any) -> Composable:
@@ -255,7 +272,7 @@ def moment(query: Query, column: Composable, operand: Any) -> Composable:
 
 def _moment(query: Query, column: Composable, name: str, value: Any) -> Composable:
     if name not in {"past", "next"}:
-        return _compare(query, column, name, value, "timestamptz", None)
+        return _compare(query, column, name, value, MOMENTS)
     now, length = query.bind(query.viewer.now, "timestamptz"), query.bind(value, "interval")
     if name == "past":
         return SQL("({} BETWEEN {} - {} AND {})").format(column, now, length, now)
@@ -268,7 +285,7 @@ def day(query: Query, column: Composable, operand: Any) -> Composable:
 
 def _day(query: Query, column: Composable, name: str, value: Any) -> Composable:
     if name not in {"past", "next"}:
-        return _compare(query, column, name, value, "date", None)
+        return _compare(query, column, name, value, DAYS)
     zone, length = query.bind(query.viewer.time_zone, "text"), query.bind(value, "interval")
     today = SQL("({} AT TIME ZONE {})::date").format(query.bind(query.viewer.now, "timestamptz"), zone)
     if name == "past":
@@ -281,7 +298,9 @@ def money(query: Query, minor: Composable, currency: Composable, operand: Any) -
     parts = [SQL("{} = {}").format(currency, query.bind(code, "text"))]
     for name, value in given(operand):
         if name != "currency":
-            parts.append(minor + _COMPARISONS[name] + query.bind(value, "numeric", lambda amount: minor_units(amount, code)))
+            parts.append(
+                minor + _COMPARISONS[name] + query.bind(value, "numeric", lambda amount: minor_units(amount, code))
+            )
     return _all(parts)
 
 
@@ -294,9 +313,9 @@ def digits(currency: str) -> int:
     return _DIGITS.get(currency, 2)
 
 
-_DIGITS = {}  # filled below from ISO 4217
-_DIGITS.update(dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0))
-_DIGITS.update(dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3))
+_NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THREE = "BHD IQD JOD KWD LYD OMR TND"
+_DIGITS = {**dict.fromkeys(_NONE.split(), 0), **dict.fromkeys(_THREE.split(), 3)}
 
 
 def external(query: Query, system: Composable, value: Composable, operand: Any) -> Composable:
@@ -314,6 +333,3 @@ def _external(query: Query, system: Composable, value: Composable, name: str, wa
         for pair in pairs
     ]
     return SQL("({})").format(SQL(" OR ").join(parts)) if parts else FALSE
-
-
-__all__ = ["UUID", "enum_filter", "fold"]

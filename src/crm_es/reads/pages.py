@@ -207,7 +207,12 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
     if isinstance(listed.via, Link):
         table, where = query.rows_of(listed.via.source, LINK, twin=twin)
         child = Identifier(LINK, listed.via.child)
-        target = query.joined(listed.read.source, ROW, listed.read.source.names, lambda j: SQL("{} = {}").format(Identifier(j, "id"), child))
+        target = query.joined(
+            listed.read.source,
+            ROW,
+            listed.read.source.names,
+            lambda j: SQL("{} = {}").format(Identifier(j, "id"), child),
+        )
         table = SQL("{} CROSS JOIN {}").format(table, target)
         where.append(Identifier(LINK, listed.via.parent) + SQL(" = p.id"))
     else:
@@ -217,10 +222,10 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
     where += [condition(query, ROW) for condition in listed.conditions]
     masked = listed.read.masked(query.viewer.masked(listed.read.entity))
     chosen = [
-        (SQL("NULL") if name in masked else Identifier(ROW, name)) + SQL(f" AS c{number}")  # type: ignore[arg-type]
+        (SQL("NULL") if name in masked else Identifier(ROW, name)) + SQL(f" AS c{number}")
         for number, name in enumerate(columns)
     ]
-    chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]  # type: ignore[arg-type]
+    chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]
     chosen.append(listed.tie + SQL(" AS kid"))
     return SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(chosen), table, AND.join([*where, *part]))
 

@@ -16,7 +16,7 @@ ROW: LiteralString = "t"
 
 def made(read: ReadType, row: Sequence[Any], moment: Moment) -> Any:
     """The record of a row laid out as `read.columns` (longer ones keep their tail)."""
-    record = read.cls.__new__(read.cls)
+    record = object.__new__(read.cls)
     record.__dict__.update(_row=row, _moment=moment)
     return record
 

@@ -17,7 +17,7 @@ Answer = Callable[[Any, Any, dict[str, Any]], Any]
 
 
 @singledispatch
-def answerer(declared: Any, name: str, read: ReadType) -> Answer:
+def answerer(declared: Any, name: str, read: Any) -> Answer:  # noqa: ARG001  # for the answers below
     """How the field `name` is answered on records of `read`: (source, info, arguments) → value or awaitable.
 
     Root fields have no record; their `read` is None.
@@ -26,7 +26,7 @@ def answerer(declared: Any, name: str, read: ReadType) -> Answer:
 
 
 @answerer.register(Value)
-def _of_value(declared: Value, name: str, read: ReadType) -> Answer:
+def _of_value(declared: Value, _name: str, read: ReadType) -> Answer:
     if declared.lazy:
         return partial(_lazy, declared)
     places = tuple(read.index[name] for name in declared.columns)
@@ -55,7 +55,7 @@ async def _lazy(declared: Value, source: Any, _info: Any, given: dict[str, Any])
 
 
 @answerer.register(One)
-def _of_one(declared: One, name: str, read: ReadType) -> Answer:
+def _of_one(declared: One, _name: str, read: ReadType) -> Answer:
     place = read.index[declared.column]
     target: list[ReadType] = []
 
@@ -84,7 +84,9 @@ def _of_many(declared: Many, name: str, read: ReadType) -> Answer:
 
 async def _all_lists(declared: Many, moment: Moment, parents: list[UUID]) -> list[list[Any]]:
     target, query = read_of(declared.target()), moment.query()
-    rows = await moment.rows(query, pages.page(query, listed_of(declared, moment), Window(limit=declared.limit), target.columns, parents))
+    window = Window(limit=declared.limit)
+    statement = pages.page(query, listed_of(declared, moment), window, target.columns, parents)
+    rows = await moment.rows(query, statement)
     return [[records.made(target, row, moment) for row in found] for found in records.grouped(rows, parents)]
 
 
@@ -109,17 +111,19 @@ def _of_connection(declared: Connection, name: str, read: ReadType | None) -> An
         moment = records.moment_of(source)
         if _masked(moment, read, name):
             return None
-        return _list(moment, declared, f"{read.name}.{name}", info, given, source._row[0])  # noqa: SLF001
+        return _list(moment, declared, f"{read.name}.{name}", info, given, parent=source._row[0])  # noqa: SLF001
 
     return answer
 
 
 async def _root_list(declared: Connection, name: str, _source: Any, info: Any, given: dict[str, Any]) -> Any:
     moment = await info.context.reads.moment(given.get("as_of", UNSET))
-    return _list(moment, declared, name, info, given, None)
+    return _list(moment, declared, name, info, given)
 
 
-def _list(moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], parent: UUID | None) -> Any:
+def _list(
+    moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], *, parent: UUID | None = None
+) -> Any:
     """Siblings at one place of the document have the same arguments: these are worked out once."""
     place = (name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
     ask = moment.reads.asked.get(place)

@@ -176,7 +176,7 @@ class Moment:
             return
         bookmarks = await self.reads.bookmarks()
         for model in models - self._required:
-            await asof.require(await self.reads.snapshot(), self.past, model, bookmarks.get(model, 0))
+            await asof.require(await self.reads.snapshot(), self.past, bookmarks.get(model, 0))
         self._required |= models
 
     def global_id(self, type_: str, id_: UUID) -> str:

@@ -119,11 +119,15 @@ class Query:
         """Live alone; as of the past also the twin (True), where there is one."""
         return (False, True) if self.past and source.table.versioned else (False,)
 
-    def rows_of(self, source: Source, alias: LiteralString, *, twin: bool = False) -> tuple[Composable, list[Composable]]:
+    def rows_of(
+        self, source: Source, alias: LiteralString, *, twin: bool = False
+    ) -> tuple[Composable, list[Composable]]:
         """What to put into FROM and into WHERE for the rows of `source`, or of its history twin."""
         self.models.add(source.model)
         name = f"{source.table.name}_history" if twin else source.table.name
-        where = [SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))]
+        where: list[Composable] = [
+            SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))
+        ]
         if source.ends:
             where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
         if self.past:
@@ -154,7 +158,9 @@ class Query:
     ) -> Composable:
         """`source` as a joined item: a lateral subselect over its branches, which the planner pulls up."""
         inner = self.alias()
-        return SQL("LATERAL ({}) AS {}").format(self.select(source, inner, columns, lambda: [on(inner)]), Identifier(alias))
+        return SQL("LATERAL ({}) AS {}").format(
+            self.select(source, inner, columns, lambda: [on(inner)]), Identifier(alias)
+        )
 
 
 def _converted(value: object, convert: Callable[[Any], object] | None) -> object:
@@ -166,6 +172,6 @@ def _converted(value: object, convert: Callable[[Any], object] | None) -> object
     return convert(value)
 
 
-_ALIASES: tuple[LiteralString, ...] = tuple(sql_name for sql_name in (f"r{n}" for n in range(2000)))  # type: ignore[assignment]
+_ALIASES: tuple[LiteralString, ...] = tuple(f"r{n}" for n in range(2000))
 
 __all__ = ["AND", "COMMA", "FALSE", "TRUE", "UNION", "Condition", "Query", "Slot", "Source", "Viewer"]
