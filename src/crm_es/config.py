@@ -92,6 +92,10 @@ class Settings:
     jwt_issuer: str = setting("JWT_ISSUER", str, "the `iss` of tokens", "crm-es")
     jwt_audience: str = setting("JWT_AUDIENCE", str, "the `aud` of tokens", "crm-es")
     jwt_jwks: str | None = setting("JWT_JWKS", str, "a URL https://… or the path of a file", None)
+    jwt_workspace_claim: str = setting(
+        "JWT_WORKSPACE_CLAIM", str, "the claim that holds the workspace's id", "workspace"
+    )
+    jwt_member_claim: str = setting("JWT_MEMBER_CLAIM", str, "the claim that holds the member's id", "sub")
     jwt_algorithms: tuple[str, ...] = setting(
         "JWT_ALGORITHMS", _names, "algorithms, separated by commas", ("Ed25519", "EdDSA", "ES256", "PS256", "RS256")
     )

@@ -46,6 +46,12 @@ class NotAllowedError(CrmError):
     rule = "permission.denied"
 
 
+class UnauthenticatedError(CrmError):
+    """Nobody we know, or no longer. Protocol code UNAUTHENTICATED."""
+
+    rule = "token.missing"
+
+
 class RuleViolatedError(CrmError):
     """The record's present state forbids it. Code RULE_VIOLATED."""
 

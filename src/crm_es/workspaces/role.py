@@ -1,30 +1,9 @@
 """A role: a named set of permissions. What is not permitted is denied."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar
 
-from crm_es.values import EntityType
-
-
-class Action(StrEnum):
-    READ = "READ"
-    CREATE = "CREATE"
-    UPDATE = "UPDATE"
-    ASSIGN = "ASSIGN"
-    ARCHIVE = "ARCHIVE"
-    MERGE = "MERGE"
-    REVEAL = "REVEAL"
-    EXPORT = "EXPORT"
-    ERASE = "ERASE"
-    AUDIT = "AUDIT"
-    ADMINISTER = "ADMINISTER"
-
-
-class Scope(StrEnum):
-    OWN = "OWN"
-    TEAM = "TEAM"
-    WORKSPACE = "WORKSPACE"
+from crm_es.workspaces.actions import Action, EntityType, Scope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,173 @@
+"""Who is asking: from a bearer to a member or an API key as they stand now, with what they may do.
+
+Roles are not in the token: they are read from the members' read model and kept until that moves on.
+"""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from psycopg.sql import SQL, Composable
+
+from crm_es.errors import UnauthenticatedError
+from crm_es.eventstore.event import Actor, ActorKind, WorkspaceId
+from crm_es.workspaces.actions import Action, EntityType, Scope
+from crm_es.workspaces.permissions import Permissions
+from crm_es.workspaces.role import Permission
+from crm_es.workspaces.tokens import API_KEY_PREFIX, ApiKeyToken, Verifier
+
+KEPT_SECONDS: Final = 60.0
+KEPT: Final = 10_000
+MEMBER: Final = SQL(
+    "SELECT roles, deactivated_at FROM members.members WHERE workspace_id = $1 AND id = $2 AND NOT removed"
+)
+API_KEY: Final = SQL(
+    "SELECT scopes, secret_hmac, expires_at, revoked_at FROM members.api_keys WHERE workspace_id = $1 AND id = $2 AND NOT removed"
+)
+OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.roles WHERE workspace_id = $1 AND NOT removed LIMIT 1000")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """One of `member_id` and `api_key_id` is set."""
+
+    workspace: WorkspaceId
+    actor: Actor
+    member_id: UUID | None
+    api_key_id: UUID | None
+    role_keys: tuple[str, ...]
+    permissions: Permissions
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """A member or key as the read model has it. `secret_hmac` is a key's."""
+
+    roles: tuple[str, ...]
+    permissions: Permissions
+    ended_at: datetime | None
+    expires_at: datetime | None = None
+    secret_hmac: str = ""
+
+
+class Rows(Protocol):
+    """A snapshot of one workspace, as `reads` opens it."""
+
+    workspace: UUID
+
+    async def rows(self, statement: Composable, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
+
+
+class Connections(Protocol):
+    def snapshot(self, workspace: UUID) -> AbstractAsyncContextManager[Rows]: ...
+
+
+Read = Callable[[Rows, UUID], Awaitable[Known | None]]
+
+
+class Authenticator:
+    """`bookmark` tells how far the members' read model is: what was read stands until it moves."""
+
+    def __init__(
+        self, *, connections: Connections, verifier: Verifier, pepper: bytes, bookmark: Callable[[], int]
+    ) -> None:
+        self._connections = connections
+        self._verifier = verifier
+        self._pepper = pepper
+        self._bookmark = bookmark
+        self._kept: dict[tuple[UUID, UUID], tuple[int, float, Known | None]] = {}
+
+    async def authenticate(self, bearer: str) -> Identity:
+        """Raises: UnauthenticatedError."""
+        if bearer.startswith(API_KEY_PREFIX):
+            return await self._program(ApiKeyToken.parse(bearer))
+        return await self._person(bearer)
+
+    async def _person(self, token: str) -> Identity:
+        claims = await self._verifier.verify(token)
+        if claims.expires_at < datetime.now(UTC):
+            raise UnauthenticatedError("The token has expired. Sign in again.", rule="token.expired")
+        member = await self._known(claims.workspace, claims.member, _member)
+        if member is None or member.ended_at:
+            raise UnauthenticatedError(
+                "The token's member is not, or no longer, a member of its workspace.", rule="member.unknown"
+            )
+        return Identity(
+            workspace=WorkspaceId(claims.workspace),
+            actor=Actor(kind=ActorKind.MEMBER, id=claims.member, auth="jwt", session=claims.session),
+            member_id=claims.member,
+            api_key_id=None,
+            role_keys=member.roles,
+            permissions=member.permissions,
+            expires_at=claims.expires_at,
+        )
+
+    async def _program(self, token: ApiKeyToken) -> Identity:
+        key = await self._known(token.workspace, token.key, _api_key)
+        if key is None or not hmac.compare_digest(key.secret_hmac, token.hmac(self._pepper)):
+            raise UnauthenticatedError("There is no such API key.", rule="api_key.unknown")
+        if key.ended_at:
+            raise UnauthenticatedError("The API key was revoked.", rule="api_key.revoked")
+        if key.expires_at and key.expires_at <= datetime.now(UTC):
+            raise UnauthenticatedError("The API key has expired.", rule="api_key.expired")
+        return Identity(
+            workspace=WorkspaceId(token.workspace),
+            actor=Actor(kind=ActorKind.API_KEY, id=token.key, auth="api_key"),
+            member_id=None,
+            api_key_id=token.key,
+            role_keys=key.roles,
+            permissions=key.permissions,
+            expires_at=key.expires_at,
+        )
+
+    async def _known(self, workspace: UUID, id: UUID, read: Read) -> Known | None:
+        bookmark, kept = self._bookmark(), self._kept.get((workspace, id))
+        if kept and kept[0] == bookmark and time.monotonic() < kept[1]:
+            return kept[2]
+        async with self._connections.snapshot(workspace) as rows:
+            known = await read(rows, id)
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[workspace, id] = bookmark, time.monotonic() + KEPT_SECONDS, known
+        return known
+
+
+async def _member(rows: Rows, id: UUID) -> Known | None:
+    for roles, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
+        return Known(roles=tuple(roles), permissions=await _permissions(rows, roles), ended_at=deactivated_at)
+    return None
+
+
+async def _api_key(rows: Rows, id: UUID) -> Known | None:
+    for scopes, secret_hmac, expires_at, revoked_at in await rows.rows(API_KEY, (rows.workspace, id)):
+        return Known(
+            roles=tuple(scopes),
+            permissions=await _permissions(rows, scopes),
+            ended_at=revoked_at,
+            expires_at=expires_at,
+            secret_hmac=secret_hmac,
+        )
+    return None
+
+
+async def _permissions(rows: Rows, roles: list[str]) -> Permissions:
+    own = {
+        key: [_permission(p) for p in permissions] for key, permissions in await rows.rows(OWN_ROLES, (rows.workspace,))
+    }
+    return Permissions.of(roles, own)
+
+
+def _permission(row: Mapping[str, Any]) -> Permission:
+    fields = row.get("fields")
+    return Permission(
+        type=EntityType(row["type"]),
+        action=Action(row["action"]),
+        scope=Scope(row["scope"]),
+        fields=None if fields is None else tuple(fields),
+    )
