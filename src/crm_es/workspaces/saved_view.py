@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from crm_es.eventstore.event import Erased, changes, pii
-from crm_es.values import EntityType
+from crm_es.workspaces.actions import EntityType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
