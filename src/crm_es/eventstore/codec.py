@@ -81,14 +81,6 @@ class Stored(NamedTuple):
     state: bytes
 
 
-class Encoded(NamedTuple):
-    """A state that lacks only its time; `hole` is where that goes, from 0."""
-
-    state: bytes
-    hole: int
-    key_id: UUID | None
-
-
 class Sealing(NamedTuple):
     field: PersonalField
     sealed: Sealed
@@ -129,6 +121,11 @@ def _origin_bytes(origin: Origin) -> msgspec.Raw:
     return msgspec.Raw(encode(body, ("origin",)))
 
 
+def hole_of(state: bytes) -> int:
+    """Where recorded_at goes, from 0. What follows it in an envelope is never free text."""
+    return state.rindex(_MARK) + len(_MARK)
+
+
 class Codec:
     """Knows every event class of these aggregates, and the key store that opens their personal values."""
 
@@ -162,7 +159,7 @@ class Codec:
             return True
         return bool(self._shapes[event.TOPIC].personal_values(event))
 
-    def encode(self, command: Command, change: Change, key: Key | Erased | None) -> Encoded:
+    def encode(self, command: Command, change: Change, key: Key | Erased | None) -> bytes:
         """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
         event, shape = change.event, self._shapes[change.event.TOPIC]
         place = f"{command.workspace}|{change.stream}|{change.version}".encode()
@@ -190,7 +187,7 @@ class Codec:
         )
         if len(state) > LARGEST_STATE:
             raise _too_long(shape, event)
-        return Encoded(state, state.rindex(_MARK) + len(_MARK), key.id if isinstance(key, Key) else None)
+        return state
 
     def _data(self, shape: Shape, event: Event, data: dict[str, object]) -> bytes:
         try:

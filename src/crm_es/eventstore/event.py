@@ -34,7 +34,8 @@ class Event(Protocol):
     """A frozen, keyword-only, slotted dataclass with a `TOPIC`.
 
     Fields hold new values only: `UNSET` = unchanged, `None` = cleared. Optional class variables:
-    `SCHEMA` (int, default 1) counts its stored shape; `FIELDS` names the API fields it changes, when they are not simply
+    `SCHEMA` (int, default 1) counts its stored shape; `NEW_KEY` (redactions) seals it with a fresh key of the stream and
+    has the old one destroyed; `FIELDS` names the API fields it changes, when they are not simply
     its own set fields in camelCase.
     """
 
@@ -149,6 +150,14 @@ class Change:
     subjects: tuple[UUID, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """An event that happened at another time than its command says: a row of a batch."""
+
+    event: Event
+    occurred_at: datetime
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
     """A stored event with its envelope, opened: what folds, projections and audit read.
@@ -187,7 +196,7 @@ class Reservation:
 
 
 __all__ = [
-    "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
+    "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Dated", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
     "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "personal_fields", "pii",
 ]  # fmt: skip
 

@@ -88,8 +88,8 @@ class KeyStore:
             return key
 
     def ready(self, workspace: UUID, keys: int = 1) -> bool:
-        """Whether `take` can answer this often from memory."""
-        return len(self._spares.get(workspace, ())) >= keys
+        """Whether `take` this often, and `blind`, answer from memory."""
+        return len(self._spares.get(workspace, ())) >= keys and f"index/{workspace}" in self._secrets
 
     def key(self, key_id: UUID) -> Key | Erased:
         """The key, or `ERASED` where a tombstone was read. Raises: KeyUnavailableError for anything else."""

@@ -8,7 +8,7 @@ SET LOCAL ROLE crm_owner;
 CREATE FUNCTION es.read_streams(workspace uuid, streams uuid[], after bigint[], upto bigint, command uuid)
 RETURNS TABLE (
   stream uuid, version bigint, log_id bigint, sequence bigint, state bytea,
-  request_hash bytea, ids uuid[], command_position bigint, command_changed boolean, refusals text
+  request_hash bytea, ids uuid[], command_position bigint, refusals text, command_log_id bigint
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
@@ -18,9 +18,10 @@ BEGIN
   PERFORM pg_catalog.set_config('app.workspace', workspace::text, true);
   RETURN QUERY
   SELECT e.originator_id, e.originator_version, e.notification_id, e.sequence, e.state,
-         c.request_hash, c.ids, c.position, c.changed, c.refusals
+         c.request_hash, c.ids, CASE WHEN c.changed THEN c.position END, c.refusals, l.notification_id
   FROM (SELECT) AS always
   LEFT JOIN es.command c ON c.workspace_id = workspace AND c.command_id = command
+  LEFT JOIN es.events l ON l.workspace_id = workspace AND l.sequence = c.position AND c.changed
   LEFT JOIN LATERAL (
     SELECT t.originator_id, t.originator_version, t.notification_id, t.sequence, t.state
     FROM unnest(streams, after) AS wanted (stream, version)

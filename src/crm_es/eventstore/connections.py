@@ -1,0 +1,70 @@
+"""The store's own connections to the log: a bounded free list, and what a lost one looks like."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from crm_es.errors import UnavailableError
+
+Connection = psycopg.Connection[dict[str, Any]]
+LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+STATEMENT_TIMEOUT_MS = 30_000
+_TRANSIENT = ("40", "53", "55", "57014", "58")  # rolled back by the server; the same statement may succeed
+
+
+def connect(url: str, name: str) -> Connection:
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=5,
+        row_factory=dict_row,
+        application_name=name,
+        options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+    )
+
+
+def outcome_known(error: psycopg.Error) -> bool:
+    """Whether the server itself answered that the statement failed; otherwise it may have committed."""
+    return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
+
+
+def transient(error: psycopg.Error) -> bool:
+    return not outcome_known(error) or str(error.sqlstate).startswith(_TRANSIENT)
+
+
+class Connections:
+    """Safe for threads; at most `size` are open, the last used is taken first."""
+
+    def __init__(self, url: str, *, size: int, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._places = threading.BoundedSemaphore(size)
+        self._free: list[Connection] = []
+
+    @contextmanager
+    def take(self) -> Iterator[Connection]:
+        """Raises: UnavailableError when no connection can be made; lost ones are thrown away."""
+        with self._places:
+            connection = self._free.pop() if self._free else self._open()
+            try:
+                yield connection
+            except LOST:
+                connection.close()
+                raise
+            finally:
+                if not connection.closed:
+                    self._free.append(connection)
+
+    def _open(self) -> Connection:
+        try:
+            return connect(self._url, self._name)
+        except LOST as exc:
+            raise UnavailableError(f"The log's database does not answer: {exc}") from exc
+
+    def close(self) -> None:
+        while self._free:
+            self._free.pop().close()

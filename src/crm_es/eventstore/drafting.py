@@ -1,0 +1,143 @@
+"""From decided events to one append: versions, keys, reservations taken and freed, holders of keys. Pure but for taking keys."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from crm_es.eventstore.aggregate import Aggregate, Loaded
+from crm_es.eventstore.codec import Codec
+from crm_es.eventstore.commit import Append, Doomed, Freed, Holder, Taken
+from crm_es.eventstore.event import Change, Command, Dated, Erased, Event, Reservation, StreamId
+from crm_es.eventstore.log import Entry, SealingMapper
+from crm_es.privacy.keystore import KeyStore
+from crm_es.privacy.sealing import Key
+
+HASHED = 16  # bytes of a reservation's HMAC that are kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """What was decided for one stream. `loaded` is None for a new one."""
+
+    aggregate: Aggregate[Any, Any]
+    stream: UUID
+    events: Sequence[Event | Dated]
+    loaded: Loaded[Any] | None = None
+    via: UUID | None = None
+
+
+@dataclass(slots=True)
+class _Written:
+    """One stream's part of the append, as it grows event by event."""
+
+    state: Any
+    version: int
+    key_id: UUID | None
+    key: Key | Erased | None = None
+    entries: list[Entry] = field(default_factory=list)
+    doomed: list[Doomed] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An append, and the states that hold once it is accepted."""
+
+    append: Append
+    after: Sequence[tuple[Aggregate[Any, Any], Loaded[Any]]]
+
+
+class Drafter:
+    def __init__(self, codec: Codec, mapper: SealingMapper, keys: KeyStore) -> None:
+        self._codec = codec
+        self._mapper = mapper
+        self._keys = keys
+
+    def prepare(
+        self,
+        command: Command,
+        drafts: Sequence[Draft],
+        *,
+        ids: Sequence[UUID] | None = None,
+        refusals: Sequence[object] = (),
+    ) -> Prepared:
+        """Raises: InvalidInputError (text, length), ErasedError, KeyUnavailableError."""
+        written = [(draft, self._write(command, draft)) for draft in drafts]
+        before = _reserved((draft.aggregate, draft.stream, draft.loaded.state) for draft in drafts if draft.loaded)
+        after = _reserved((draft.aggregate, draft.stream, done.state) for draft, done in written if done.version)
+        append = Append(
+            command=command,
+            events=[self._mapper.to_stored_event(entry) for _, done in written for entry in done.entries],
+            ids=[draft.stream for draft in drafts] if ids is None else ids,
+            taken=[Taken(one.kind, self._hashed(command, one), one.holder) for one in _ordered(after - before)],
+            freed=[Freed(one.kind, self._hashed(command, one), one.holder) for one in _ordered(before - after)],
+            holders=[holder for draft, done in written for holder in _holders(draft, done)],
+            doomed=[doomed for _, done in written for doomed in done.doomed],
+            refusals=msgspec.json.encode(refusals).decode() if refusals else None,
+        )
+        return Prepared(
+            append=append, after=[(draft.aggregate, _loaded(draft, done)) for draft, done in written if done.entries]
+        )
+
+    def hashed(self, workspace: UUID, kind: str, value: str) -> bytes:
+        """How a reservation is kept: findable by who knows the value and this workspace's index key."""
+        return self._keys.blind(workspace, "reservation", kind, value)[:HASHED]
+
+    def _hashed(self, command: Command, reservation: Reservation) -> bytes:
+        return self.hashed(command.workspace, reservation.kind, reservation.value)
+
+    def _write(self, command: Command, draft: Draft) -> _Written:
+        loaded = draft.loaded
+        done = _Written(loaded.state, loaded.version, loaded.key_id) if loaded else _Written(None, 0, None)
+        for one in draft.events:
+            event, occurred_at = (one.event, one.occurred_at) if isinstance(one, Dated) else (one, None)
+            done.version += 1
+            change = Change(
+                stream=StreamId(draft.stream), version=done.version, event=event, via=draft.via, occurred_at=occurred_at
+            )
+            done.entries.append(Entry(command=command, change=change, key=self._key(command, draft, event, done)))
+            done.state = draft.aggregate.evolve(done.state, event)
+        return done
+
+    def _key(self, command: Command, draft: Draft, event: Event, done: _Written) -> Key | Erased | None:
+        """The stream's key; a fresh one for the first event that needs one, or that asks for a new one."""
+        if getattr(event, "NEW_KEY", False):
+            if done.key_id is not None:
+                done.doomed.append(Doomed(done.key_id, draft.stream))
+            done.key_id = done.key = None
+        if not self._codec.needs_key(event, command.reason):
+            return None
+        if done.key is None:
+            done.key = self._keys.take(command.workspace) if done.key_id is None else self._keys.key(done.key_id)
+        if isinstance(done.key, Key):
+            done.key_id = done.key.id
+        return done.key
+
+
+def _reserved(states: Iterable[tuple[Aggregate[Any, Any], UUID, Any]]) -> frozenset[Reservation]:
+    return frozenset().union(*(aggregate.reservations(stream, state) for aggregate, stream, state in states))
+
+
+def _ordered(reservations: frozenset[Reservation]) -> list[Reservation]:
+    return sorted(reservations, key=lambda one: (one.kind, one.value))
+
+
+def _holders(draft: Draft, done: _Written) -> list[Holder]:
+    """Rows for a key whose subjects are others than its own stream; that one needs none, its facts name the key."""
+    subjects, stream, loaded = draft.aggregate.subjects, draft.stream, draft.loaded
+    old = set(subjects(stream, loaded.state)) if loaded and loaded.key_id else set[UUID]()
+    new = set(subjects(stream, done.state)) if done.key_id else set[UUID]()
+    rows: list[Holder] = []
+    if loaded and loaded.key_id:
+        gone = old if loaded.key_id != done.key_id else old - new
+        rows += [Holder(subject, loaded.key_id, stream, held=False) for subject in sorted(gone) if subject != stream]
+    if done.key_id:
+        come = new if not loaded or loaded.key_id != done.key_id else new - old
+        rows += [Holder(subject, done.key_id, stream, held=True) for subject in sorted(come) if subject != stream]
+    return rows
+
+
+def _loaded(draft: Draft, done: _Written) -> Loaded[Any]:
+    return Loaded(id=draft.stream, version=done.version, state=done.state, key_id=done.key_id)

@@ -1,0 +1,356 @@
+"""The store: load a stream, decide, append. The only crossing between coroutines and the blocking log."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Self, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import msgspec
+from eventsourcing.application import AggregateNotFoundError
+
+from crm_es.errors import AlreadyExistsError, CommandReusedError, ConflictError, CrmError, NotFoundError
+from crm_es.eventstore.aggregate import Aggregate, Loaded
+from crm_es.eventstore.codec import Codec
+from crm_es.eventstore.commit import Verdict
+from crm_es.eventstore.drafting import Draft, Drafter, Prepared
+from crm_es.eventstore.event import Command, Dated, Event, Fact, WorkspaceId
+from crm_es.eventstore.log import Log
+from crm_es.eventstore.merging import check_edits, unknown_version
+from crm_es.eventstore.recorder import END, Recorder, SeenCommand, StreamKey
+from crm_es.eventstore.states import States, fold
+from crm_es.privacy.keystore import KeyStore
+
+TRIES = 5
+INLINE_EVENTS = 4  # appends this small are prepared in the event loop; larger ones would hold it up
+READERS = 8
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Events = Sequence[Event | Dated]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of a command. `position` is None when it changed nothing; `log_id` is what bookmarks count.
+
+    `ids` are the streams it named (of a batch, in order of its rows), `refusals` what was remembered of refused rows.
+    """
+
+    position: int | None
+    log_id: int | None
+    replayed: bool = False
+    ids: tuple[UUID, ...] = ()
+    refusals: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """What a decision over several streams may answer instead of its events alone."""
+
+    events: Mapping[UUID, Events]
+    ids: Sequence[UUID] | None = None
+    refusals: Sequence[object] = ()
+
+
+class Store:
+    """One a process. Open it in the event loop that uses it."""
+
+    def __init__(
+        self, url: str, aggregates: Iterable[Aggregate[Any, Any]], keys: KeyStore, *, readers: int = READERS
+    ) -> None:
+        self.keys = keys
+        self.codec = Codec(aggregates, keys)
+        self.recorder = Recorder(url, readers=readers)
+        self._log = Log(self.recorder, self.codec)
+        self._drafter = Drafter(self.codec, self._log.mapper, keys)
+        self._states = States()
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="crm-store")
+        self._turns: WeakValueDictionary[tuple[UUID, UUID], asyncio.Lock] = WeakValueDictionary()
+
+    @classmethod
+    async def open(
+        cls, url: str, aggregates: Iterable[Aggregate[Any, Any]], keys: KeyStore, *, readers: int = READERS
+    ) -> Self:
+        """Connect as the application role, and destroy what keys an earlier process was told to and could not."""
+        store = cls(url, aggregates, keys, readers=readers)
+        await store._run(store._sweep)  # its own
+        return store
+
+    async def close(self) -> None:
+        """Finish what was begun. The key store is the caller's to close."""
+        await self._run(self._log.close)
+        self._threads.shutdown()
+
+    # -- reading
+
+    async def load(
+        self,
+        aggregate: Aggregate[Any, Any],
+        workspace: WorkspaceId,
+        id: UUID,
+        *,
+        at_version: int | None = None,
+        follow: bool = True,
+    ) -> Loaded[Any] | None:
+        """The folded stream, now or at a version; `follow` goes on to the survivor where it was merged."""
+        if at_version is not None:
+            return await self._run(self._load_at, aggregate, workspace, id, at_version)
+        loaded, _ = await self._run(self._load, aggregate, workspace, id, follow=follow)
+        return loaded
+
+    async def load_many(
+        self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, ids: Iterable[UUID]
+    ) -> dict[UUID, Loaded[Any]]:
+        """Those that exist, in one statement; merged ones as they stand."""
+        found, _ = await self._run(self._read, workspace, dict.fromkeys(ids, aggregate))
+        return {id_: loaded for id_, loaded in found.items() if loaded is not None}
+
+    async def facts(
+        self, workspace: WorkspaceId, stream: UUID, *, after: int = 0, upto: int | None = None
+    ) -> list[Fact]:
+        """A stream's events with their envelopes, oldest first; `after` and `upto` are versions."""
+        return await self._run(self._facts, workspace, stream, after, END if upto is None else upto)
+
+    async def holder(self, workspace: WorkspaceId, kind: str, value: str) -> UUID | None:
+        """The stream whose event took this value; `load` follows it to the survivor."""
+        return (await self.holders(workspace, [(kind, value)])).get((kind, value))
+
+    async def holders(self, workspace: WorkspaceId, values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+        """The holder of each (kind, normal form) that has one."""
+        return await self._run(self._holders, workspace, list(values))
+
+    async def exists(self, workspace: WorkspaceId, aggregate: Aggregate[Any, Any], ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these are streams of this aggregate in this workspace."""
+        return await self._run(self.recorder.existing, workspace, aggregate.name, list(ids))
+
+    async def seen(self, command: Command) -> Outcome | None:
+        """The outcome of this command if it was accepted before. Raises: CommandReusedError."""
+        _, seen = await self._run(self._read, command.workspace, {}, command.command_id)
+        return None if seen is None else _seen(command, seen)
+
+    # -- writing
+
+    async def decide(
+        self,
+        command: Command,
+        aggregate: Aggregate[Any, Any],
+        id: UUID,
+        decision: Callable[[Any], Events],
+        *,
+        expected_version: int | None = None,
+    ) -> Outcome:
+        """Load, decide, append; decided again where somebody was faster. An absorbed id is decided on its survivor.
+
+        Raises: NotFoundError, VersionConflictError, AlreadyExistsError, CommandReusedError, and what `decision` raises.
+        """
+        async with self._turn(command.workspace, id):
+            for _ in range(TRIES):
+                prepared = await self._run(self._decide, command, aggregate, id, decision, expected_version)
+                if isinstance(prepared, Outcome):
+                    return prepared
+                outcome = await self._append(prepared)
+                if outcome is not None:
+                    return outcome
+        raise ConflictError("This record is being changed too fast. Try again.", rule="record.busy")
+
+    async def transact(
+        self,
+        command: Command,
+        targets: Sequence[tuple[Aggregate[Any, Any], UUID]],
+        decision: Callable[[Mapping[UUID, Loaded[Any] | None]], Mapping[UUID, Events] | Decided],
+    ) -> Outcome:
+        """Decide over several streams and append to all or none. Streams are taken as they stand, merged or not; one that
+        does not exist yet is None and may be begun."""
+        for _ in range(TRIES):
+            prepared = await self._run(self._transact, command, targets, decision)
+            if isinstance(prepared, Outcome):
+                return prepared
+            outcome = await self._append(prepared)
+            if outcome is not None:
+                return outcome
+        raise ConflictError("These records are being changed too fast. Try again.", rule="record.busy")
+
+    async def create(self, command: Command, aggregate: Aggregate[Any, Any], id: UUID, events: Events) -> Outcome:
+        """Begin a stream under an id nobody has used."""
+        return await self.create_many(command, [(aggregate, id, events)])
+
+    async def create_many(
+        self,
+        command: Command,
+        streams: Sequence[tuple[Aggregate[Any, Any], UUID, Events]],
+        *,
+        ids: Sequence[UUID] | None = None,
+        refusals: Sequence[object] = (),
+    ) -> Outcome:
+        """Begin several streams at once, all or none. `ids` is what the command answers for its rows, where that differs."""
+        drafts = [Draft(aggregate=aggregate, stream=id_, events=events) for aggregate, id_, events in streams]
+        small = sum(len(draft.events) for draft in drafts) <= INLINE_EVENTS
+        if small and self.keys.ready(command.workspace, len(drafts)):
+            prepared = self._drafter.prepare(command, drafts, ids=ids, refusals=refusals)
+        else:
+            prepared = await self._run(self._drafter.prepare, command, drafts, ids=ids, refusals=refusals)
+        outcome = await self._append(prepared)
+        if outcome is None:
+            raise ConflictError("A record with this id exists already.", rule="record.id_taken")
+        return outcome
+
+    # -- in the store's threads
+
+    async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    def _read(
+        self, workspace: WorkspaceId, targets: Mapping[UUID, Aggregate[Any, Any]], command_id: UUID | None = None
+    ) -> tuple[dict[UUID, Loaded[Any] | None], SeenCommand | None]:
+        kept = {id_: self._states.get(workspace, aggregate, id_) for id_, aggregate in targets.items()}
+        after = {id_: loaded.version if loaded else 0 for id_, loaded in kept.items()}
+        rows, seen = self.recorder.read_streams(workspace, after, command_id=command_id)
+        facts = iter(self.codec.decode_many(row for stream in rows.values() for _, row in stream))
+        for id_, stream in rows.items():
+            kept[id_] = fold(targets[id_], kept[id_], [next(facts) for _ in stream])
+            if (loaded := kept[id_]) is not None:
+                self._states.put(workspace, targets[id_], loaded)
+        return kept, seen
+
+    def _load(
+        self,
+        aggregate: Aggregate[Any, Any],
+        workspace: WorkspaceId,
+        id: UUID,
+        command_id: UUID | None = None,
+        *,
+        follow: bool = True,
+    ) -> tuple[Loaded[Any] | None, SeenCommand | None]:
+        found, seen = self._read(workspace, {id: aggregate}, command_id)
+        loaded = found[id]
+        while follow and loaded is not None and (survivor := aggregate.merged_into(loaded.state)) is not None:
+            loaded = self._read(workspace, {survivor: aggregate})[0][survivor]
+        if loaded is not None and loaded.id != id:
+            loaded = Loaded(id=loaded.id, version=loaded.version, state=loaded.state, via=id, key_id=loaded.key_id)
+        return loaded, seen
+
+    def _load_at(
+        self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, id: UUID, version: int
+    ) -> Loaded[Any] | None:
+        def projected(initial: Loaded[Any] | None, facts: Iterable[Any]) -> Loaded[Any] | None:
+            return fold(aggregate, initial, facts)
+
+        try:
+            loaded: Loaded[Any] = self._log.repository.get(
+                StreamKey(workspace, id), version=version, projector_func=projected
+            )
+        except AggregateNotFoundError:
+            return None
+        return loaded
+
+    def _facts(self, workspace: WorkspaceId, stream: UUID, after: int, upto: int) -> list[Fact]:
+        rows, _ = self.recorder.read_streams(workspace, {stream: after}, upto=upto)
+        return self.codec.decode_many(row for _, row in rows.get(stream, ()))
+
+    def _holders(self, workspace: WorkspaceId, values: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+        hashed = {(kind, self._drafter.hashed(workspace, kind, value)): (kind, value) for kind, value in values}
+        return {hashed[found]: stream for found, stream in self.recorder.holders(workspace, list(hashed)).items()}
+
+    def _decide(
+        self,
+        command: Command,
+        aggregate: Aggregate[Any, Any],
+        id: UUID,
+        decision: Callable[[Any], Events],
+        expected_version: int | None,
+    ) -> Prepared | Outcome:
+        loaded, seen = self._load(aggregate, command.workspace, id, command.command_id)
+        if seen is not None:
+            return _seen(command, seen)
+        if loaded is None:
+            raise NotFoundError("There is no such record.")
+        if expected_version is not None and not 1 <= expected_version <= loaded.version:
+            raise unknown_version(expected_version)
+        events = decision(loaded.state)
+        if expected_version is not None and expected_version < loaded.version and events:
+            facts = self._facts(command.workspace, loaded.id, 0, loaded.version)
+            check_edits(aggregate, facts, expected_version, [_event(one) for one in events])
+        draft = Draft(aggregate=aggregate, stream=loaded.id, events=events, loaded=loaded, via=loaded.via)
+        return self._drafter.prepare(command, [draft])
+
+    def _transact(
+        self,
+        command: Command,
+        targets: Sequence[tuple[Aggregate[Any, Any], UUID]],
+        decision: Callable[[Mapping[UUID, Loaded[Any] | None]], Mapping[UUID, Events] | Decided],
+    ) -> Prepared | Outcome:
+        aggregates = {id_: aggregate for aggregate, id_ in targets}
+        loaded, seen = self._read(command.workspace, aggregates, command.command_id)
+        if seen is not None:
+            return _seen(command, seen)
+        decided = decision(loaded)
+        if not isinstance(decided, Decided):
+            decided = Decided(events=decided)
+        drafts = [
+            Draft(aggregate=aggregates[id_], stream=id_, events=events, loaded=loaded[id_])
+            for id_, events in decided.events.items()
+        ]
+        return self._drafter.prepare(command, drafts, ids=decided.ids, refusals=decided.refusals)
+
+    def _sweep(self) -> None:
+        while pending := self.recorder.pending_doomed_keys():
+            self._destroy(pending)
+
+    def _destroy(self, key_ids: Sequence[UUID]) -> None:
+        self.keys.destroy(key_ids)
+        self.recorder.doomed_keys_destroyed(key_ids)
+
+    # -- the end of an append
+
+    def _turn(self, workspace: UUID, id: UUID) -> asyncio.Lock:
+        """Deciders of one stream in this process go one after the other: they would only conflict."""
+        return self._turns.setdefault((workspace, id), asyncio.Lock())
+
+    async def _append(self, prepared: Prepared) -> Outcome | None:
+        """None for CONFLICT: decide again."""
+        append = prepared.append
+        verdict = await self.recorder.commits.append(append)
+        if verdict.status == "CONFLICT":
+            return None
+        if verdict.status != "OK":
+            return _refused(verdict)
+        for aggregate, loaded in prepared.after:
+            self._states.put(append.command.workspace, aggregate, loaded)
+        if append.doomed:
+            await self._run(self._destroy, [doomed.key for doomed in append.doomed])
+        refusals = tuple(msgspec.json.decode(append.refusals)) if append.refusals else ()
+        return Outcome(
+            position=verdict.last_position, log_id=verdict.last_log_id, ids=tuple(append.ids), refusals=refusals
+        )
+
+
+def _event(one: Event | Dated) -> Event:
+    return one.event if isinstance(one, Dated) else one
+
+
+def _seen(command: Command, seen: SeenCommand) -> Outcome:
+    if seen.request_hash != command.request_hash:
+        raise CommandReusedError
+    return _replayed(seen.position, seen.log_id, seen.ids, seen.refusals)
+
+
+def _refused(verdict: Verdict) -> Outcome:
+    match verdict.status:
+        case "REPLAYED":
+            return _replayed(verdict.last_position, verdict.last_log_id, verdict.ids, verdict.refusals)
+        case "REUSED":
+            raise CommandReusedError
+        case "TAKEN" if verdict.kind is not None and verdict.holder is not None:
+            raise AlreadyExistsError(kind=verdict.kind, holder=verdict.holder)
+        case "FOREIGN":
+            raise NotFoundError("There is no such record.")
+        case status:
+            raise CrmError(f"The log answered {status}, which nobody understands.")
+
+
+def _replayed(position: int | None, log_id: int | None, ids: Sequence[UUID], refusals: str | None) -> Outcome:
+    remembered = tuple(msgspec.json.decode(refusals)) if refusals else ()
+    return Outcome(position=position, log_id=log_id, replayed=True, ids=tuple(ids), refusals=remembered)
