@@ -230,7 +230,8 @@ def _minor_units(value: Decimal, digits: int, currency: str, field: FieldPath) -
     shift = int(exponent) + digits
     if shift < 0 and (-shift >= len(figures) or any(figures[shift:])):
         refuse("money.too_many_digits", f"{currency} has {digits} digits after the point; nothing is rounded.", field)
-    minor = int("".join(map(str, figures[:shift] if shift < 0 else figures))) * 10 ** max(shift, 0)
+    kept = figures[:shift] if shift < 0 else (*figures, *[0] * shift)
+    minor = int("".join(map(str, kept)))
     if minor > _LARGEST:
         refuse("money.too_large", "The amount does not fit into 64 bits of minor units.", field)
     return -minor if sign else minor
