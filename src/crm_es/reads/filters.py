@@ -62,7 +62,15 @@ def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
 
 def condition(given: Any) -> Condition:
     """What a filter object says, as a condition. Raises: InvalidInputError for nulls, an empty `or`, a masked field."""
-    return lambda query, alias: _all(query, alias, given, ("filter",))
+
+    def compile_(query: Query, alias: LiteralString) -> Composable:
+        try:
+            return _all(query, alias, given)
+        except InvalidInputError as exc:
+            exc.at("filter")
+            raise
+
+    return compile_
 
 
 def names_status(given: Any) -> bool:
@@ -87,43 +95,41 @@ def _input(name: str, description: str) -> Any:
     return strawberry.field(name=name, default=UNSET, description=description)
 
 
-def _all(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]) -> Composable:
-    parts = list(_parts(query, alias, given, path))
+def _all(query: Query, alias: LiteralString, given: Any) -> Composable:
+    parts = [_part(query, alias, given, name, value) for name, value in given.__dict__.items() if value is not UNSET]
     return SQL("({})").format(AND.join(parts)) if parts else TRUE
 
 
-def _parts(query: Query, alias: LiteralString, given: Any, path: tuple[str, ...]) -> Iterable[Composable]:
-    for name, value in given.__dict__.items():
-        if value is UNSET:
-            continue
-        here = (*path, camel(name.rstrip("_")))
-        if value is None:
-            raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=here)
-        try:
-            yield _part(query, alias, given, name, here)
-        except InvalidInputError as exc:
-            raise exc if exc.field[: len(path)] == path else exc.at(*here) from None
+def _part(query: Query, alias: LiteralString, given: Any, name: str, value: Any) -> Composable:
+    try:
+        match name:
+            case _ if value is None:
+                operands.refuse_null()
+            case "not_":
+                return SQL("({}) IS NOT TRUE").format(_all(query, alias, value))
+            case "and_":
+                return AND.join([TRUE, *(_all(query, alias, item) for item in value)])
+            case "or_":
+                return _some(query, alias, value)
+            case _:
+                return _asked(query, alias, given, name, value)
+    except InvalidInputError as exc:
+        exc.at(camel(name.rstrip("_")))
+        raise
 
 
-def _part(query: Query, alias: LiteralString, given: Any, name: str, path: tuple[str, ...]) -> Composable:
-    value = getattr(given, name)
-    if name == "not_":
-        return SQL("({}) IS NOT TRUE").format(_all(query, alias, value, path))
-    if name == "and_":
-        return AND.join([TRUE, *(_all(query, alias, item, path) for item in value)])
-    if name == "or_":
-        if not value:
-            raise InvalidInputError("`or` needs at least one alternative.", rule="filter.empty_or", field=path)
-        return SQL("({})").format(OR.join(_all(query, alias, item, path) for item in value))
-    return _asked(query, alias, given, name, path)
+def _some(query: Query, alias: LiteralString, value: Any) -> Composable:
+    if not value:
+        raise InvalidInputError("`or` needs at least one alternative.", rule="filter.empty_or")
+    return SQL("({})").format(OR.join(_all(query, alias, item) for item in value))
 
 
-def _asked(query: Query, alias: LiteralString, given: Any, name: str, path: tuple[str, ...]) -> Composable:
+def _asked(query: Query, alias: LiteralString, given: Any, name: str, value: Any) -> Composable:
     declared: FilterField = given.__filter__[name]
     masked = query.viewer.masked(read_of(given.__target__()).entity)
-    if masked.intersection(declared.fields or (path[-1],)):
-        raise InvalidInputError("You cannot filter by a field you may not see.", rule="filter.masked", field=path)
-    return declared.compile(query, alias, getattr(given, name))
+    if masked.intersection(declared.fields or (camel(name),)):
+        raise InvalidInputError("You cannot filter by a field you may not see.", rule="filter.masked")
+    return declared.compile(query, alias, value)
 
 
 # What a room declares
@@ -261,7 +267,7 @@ def related(column: str, target: Target, **options: Any) -> FilterField:
             read_of(target()).source,
             lambda row: [
                 SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, column)),
-                _all(query, row, operand, ()),
+                _all(query, row, operand),
             ],
         )
 

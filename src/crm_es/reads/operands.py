@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple, NoReturn
 
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
@@ -134,12 +134,15 @@ def stored(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
+def refuse_null(*field: str) -> NoReturn:
+    raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=field)
+
+
 def given(operand: Any) -> Iterable[tuple[str, Any]]:
     """The operators used. Raises: InvalidInputError for an explicit null."""
     for name, value in operand.__dict__.items():
         if value is None:
-            field = (camel(name.rstrip("_")),)
-            raise InvalidInputError("A filter takes no null; use isNull.", rule="filter.null", field=field)
+            refuse_null(camel(name.rstrip("_")))
         if value is not UNSET:
             yield name, value
 

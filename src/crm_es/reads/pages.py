@@ -154,12 +154,6 @@ def _inner_order(listed: Listed, window: Window) -> Composable:
     return COMMA.join(parts)
 
 
-def _bound(query: Query, listed: Listed, window: Window) -> list[Composable]:
-    after = window.after or ()
-    types = [*(key.type for key in listed.keys), "uuid"]
-    return [query.bind(value, type_) for value, type_ in zip(after, types, strict=True)]
-
-
 def _beyond(query: Query, listed: Listed, window: Window) -> Composable:
     """Behind the cursor, for no order, one order that is never null, or two."""
     if len(listed.keys) == 1:
@@ -170,30 +164,34 @@ def _beyond(query: Query, listed: Listed, window: Window) -> Composable:
 def _row_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     """(key, id) > (…): a row comparison is one range of the index."""
     down = listed.keys[0].descending != window.backwards
-    key, id_ = _bound(query, listed, window)
-    return SQL("({}, {}) {} ({}, {})").format(_key(listed.keys[0]), listed.tie, SQL("<" if down else ">"), key, id_)
+    (key,) = listed.keys
+    value, id_ = window.after or (None, None)
+    return SQL("({}, {}) {} ({}, {})").format(
+        _key(key), listed.tie, SQL("<" if down else ">"), query.bind(value, key.type), query.bind(id_, "uuid")
+    )
 
 
 def _id_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     down = _tie(listed) != window.backwards
-    return SQL("{} {} {}").format(listed.tie, SQL("<" if down else ">"), _bound(query, listed, window)[-1])
+    id_ = (window.after or (None,))[-1]
+    return SQL("{} {} {}").format(listed.tie, SQL("<" if down else ">"), query.bind(id_, "uuid"))
 
 
 def _stepwise(query: Query, listed: Listed, window: Window) -> Composable:
     """Behind the cursor in the first order, or level there and behind in the next, …; nulls are behind everything."""
-    bound = _bound(query, listed, window)
     found: Composable = _id_beyond(query, listed, window)
-    for key, value, given in reversed(list(zip(listed.keys, bound, window.after or (), strict=False))):
-        level = _key(key) + (SQL(" IS NULL") if given is None else SQL(" = ") + value)
-        ahead = _ahead(key, value, missing=given is None, backwards=window.backwards)
+    for key, given in reversed(list(zip(listed.keys, window.after or (), strict=False))):
+        if given is None:
+            level, ahead = _key(key) + SQL(" IS NULL"), _key(key) + SQL(" IS NOT NULL") if window.backwards else FALSE
+        else:
+            value = query.bind(given, key.type)
+            level, ahead = _key(key) + SQL(" = ") + value, _ahead(key, value, backwards=window.backwards)
         found = SQL("({} OR ({} AND {}))").format(ahead, level, found)
     return found
 
 
-def _ahead(key: Key, value: Composable, *, missing: bool, backwards: bool) -> Composable:
+def _ahead(key: Key, value: Composable, *, backwards: bool) -> Composable:
     down = key.descending != backwards
-    if missing:
-        return _key(key) + SQL(" IS NOT NULL") if backwards else FALSE
     strictly = SQL("{} {} {}").format(_key(key), SQL("<" if down else ">"), value)
     return SQL("({} OR {} IS NULL)").format(strictly, _key(key)) if key.nullable and not backwards else strictly
 
