@@ -59,11 +59,17 @@ class Store:
     """One a process. Open it in the event loop that uses it."""
 
     def __init__(
-        self, url: str, aggregates: Iterable[Aggregate[Any, Any]], keys: KeyStore, *, readers: int = READERS
+        self,
+        url: str,
+        aggregates: Iterable[Aggregate[Any, Any]],
+        keys: KeyStore,
+        *,
+        readers: int = READERS,
+        recorder: Recorder | None = None,
     ) -> None:
         self.keys = keys
         self.codec = Codec(aggregates, keys)
-        self.recorder = Recorder(url, readers=readers)
+        self.recorder = recorder or Recorder(url, readers=readers)  # an import's dry run brings one that keeps nothing
         self._log = Log(self.recorder, self.codec)
         self._drafter = Drafter(self.codec, self._log.mapper, keys)
         self._states = States()
