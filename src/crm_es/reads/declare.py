@@ -12,18 +12,18 @@ with the catalogue.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
 
+from crm_es import values as amounts
 from crm_es.api import ids
 from crm_es.api.nodes import Money
 from crm_es.api.scalars import Position
 from crm_es.eventstore.event import camel
-from crm_es.reads import connections, operands
+from crm_es.reads import connections
 from crm_es.reads.fields import ReadField
 from crm_es.reads.later import Later
 from crm_es.reads.model import (
@@ -195,7 +195,7 @@ def _field(declared: Declaration, description: str | None, answer: Any = None) -
 
 
 def _money(minor: int, currency: str) -> Money:
-    return Money(amount=Decimal(minor).scaleb(-operands.digits(currency)), currency=currency)
+    return Money(amount=amounts.Money(minor, currency).amount, currency=currency)
 
 
 def _live_id(type_: str) -> Callable[[UUID], str]:

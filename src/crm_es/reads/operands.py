@@ -16,6 +16,7 @@ from strawberry import ID, UNSET
 
 from crm_es.api import ids
 from crm_es.api.scalars import Position
+from crm_es.currencies import DIGITS
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads.model import ReadType
@@ -309,16 +310,7 @@ def money(query: Query, minor: Composable, currency: Composable, operand: Any) -
 
 def minor_units(amount: Decimal, currency: str) -> Decimal:
     """An amount in the currency's minor units; fractions of one stay, since nothing is rounded in a comparison."""
-    return amount.scaleb(digits(currency))
-
-
-def digits(currency: str) -> int:
-    return _DIGITS.get(currency, 2)
-
-
-_NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_THREE = "BHD IQD JOD KWD LYD OMR TND"
-_DIGITS = {**dict.fromkeys(_NONE.split(), 0), **dict.fromkeys(_THREE.split(), 3)}
+    return amount.scaleb(DIGITS.get(currency, 2))
 
 
 def external(query: Query, system: Composable, value: Composable, operand: Any) -> Composable:

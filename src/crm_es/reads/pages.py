@@ -182,7 +182,8 @@ def _stepwise(query: Query, listed: Listed, window: Window) -> Composable:
     found: Composable = _id_beyond(query, listed, window)
     for key, given in reversed(list(zip(listed.keys, window.after or (), strict=False))):
         if given is None:
-            level, ahead = _key(key) + SQL(" IS NULL"), _key(key) + SQL(" IS NOT NULL") if window.backwards else FALSE
+            level = _key(key) + SQL(" IS NULL")
+            ahead: Composable = _key(key) + SQL(" IS NOT NULL") if window.backwards else FALSE
         else:
             value = query.bind(given, key.type)
             level, ahead = _key(key) + SQL(" = ") + value, _ahead(key, value, backwards=window.backwards)
