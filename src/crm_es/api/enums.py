@@ -128,3 +128,5 @@ describe(
         }.items()
     },
 )
+
+__all__ = ["Action", "ChangeKind", "EntityType", "OrderDirection", "RecordStatus", "Scope", "UserErrorCode", "describe"]
