@@ -1,9 +1,11 @@
-"""Every event class there is. The composition root hands them to the codec."""
+"""Every aggregate and every event class there is. The composition root hands them to the store."""
 
 from typing import Any, get_args
 
 from crm_es.contacts.company import CompanyEvent
+from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.contact_events import ContactEvent
+from crm_es.eventstore.aggregate import Aggregate
 from crm_es.interactions.interaction import InteractionEvent
 from crm_es.workspaces.api_key import ApiKeyEvent
 from crm_es.workspaces.member import MemberEvent
@@ -33,3 +35,5 @@ EVENT_CLASSES = tuple(
     )
     for event in classes_of(union)
 )
+
+AGGREGATES: tuple[Aggregate[Any, Any], ...] = (CONTACT,)

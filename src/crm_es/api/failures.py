@@ -56,7 +56,7 @@ def shown(error: GraphQLError, *, running: bool) -> GraphQLError:
         return _coded(error, error.message, **error.extensions)
     if not running:
         return _coded(error, error.message, code="GRAPHQL_VALIDATION_FAILED")
-    if cause is None and error.path is None:
+    if error.path is None and (cause is None or isinstance(cause, GraphQLError)):
         return _coded(error, error.message, code="BAD_USER_INPUT")  # variables that do not fit their types
     return masked(error)
 

@@ -1,12 +1,29 @@
 """Business refusals as the API shows them: the interface UserError and its kinds. `refusals.py` makes them of our errors."""
 
+from typing import Final
+from uuid import UUID
+
 import strawberry
 
+from crm_es.api import finding
 from crm_es.api.enums import UserErrorCode
 from crm_es.api.nodes import Entity
+from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import JSON
+from crm_es.context import Info
+
+_HOLDERS: Final = {
+    "email": ("Contact",),
+    "identity": ("Contact",),
+    "external_id": ("Contact", "Company", "Member"),
+    "domain": ("Company",),
+    "interaction": ("Interaction",),
+    "member_email": ("Member",),
+}
+"""Which records a reserved value may belong to. Teams and roles are no entities."""
 
 
+@ruled(PARENT)
 @strawberry.interface(
     description="Why a mutation was refused. `rule` is a stable name to translate by, as `email.malformed`, `deal.closed`."
 )
@@ -17,27 +34,42 @@ class UserError:
     rule: str = strawberry.field(description="The rule that refused, a stable name.")
 
 
+@ruled(PARENT)
 @strawberry.type(description="The input can never be accepted as it is.")
 class InvalidInput(UserError): ...
 
 
+@ruled(PARENT)
 @strawberry.type(description="NOT_FOUND NOT_ALLOWED RULE_VIOLATED COMMAND_ID_REUSED ERASED")
 class Refusal(UserError): ...
 
 
+async def _existing(self: "AlreadyExists", info: Info) -> Entity | None:
+    found: Entity | None = await finding.first(info.context, _HOLDERS.get(self.kind, ()), self.holder)
+    return found
+
+
+@ruled(PARENT)
 @strawberry.type(description="A value that must be unique belongs to another record.")
 class AlreadyExists(UserError):
-    existing: Entity | None = strawberry.field(description="The record that holds it, if you may see it.")
+    kind: strawberry.Private[str]
+    holder: strawberry.Private[UUID]
+    existing: Entity | None = strawberry.field(
+        resolver=_existing, description="The record that holds it, if you may see it."
+    )
 
 
+@ruled(PARENT)
 @strawberry.type(description="One field that both changed.")
 class FieldConflict:
     field: str = strawberry.field(description="The field's name.")
     base: JSON | None = strawberry.field(description="Its value at `expectedVersion`.")
     mine: JSON | None = strawberry.field(description="The value you sent.")
     theirs: JSON | None = strawberry.field(description="The value that stands.")
+    theirs_set_by: strawberry.Private[tuple[UUID, int]]
 
 
+@ruled(PARENT)
 @strawberry.type(description="The same field was changed since `expectedVersion`; nothing was recorded.")
 class VersionConflict(UserError):
     current_version: int = strawberry.field(description="The version the record stands at now.")

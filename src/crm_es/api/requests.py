@@ -43,6 +43,7 @@ class _Body(msgspec.Struct):
     extensions: dict[str, Any] | None = None
 
 
+_POSITION_DIGITS: Final = 18
 _decode_body: Final = msgspec.json.Decoder(_Body).decode
 _decode_variables: Final = msgspec.json.Decoder(dict[str, Any] | None).decode
 _decode_extensions: Final = msgspec.json.Decoder(dict[str, Any] | None).decode
@@ -88,7 +89,7 @@ def min_position(request: Request) -> int | None:
     given = request.headers.get("crm-min-position")
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) <= 18):
+    if not (given.isascii() and given.isdigit() and len(given) <= _POSITION_DIGITS):
         raise RefusedError(400, "CRM-Min-Position is a position: a whole number.")
     return int(given)
 

@@ -1,0 +1,174 @@
+"""The schema as we run it: every operation, over whichever transport, passes the gate (parse, limits, validation, cost, rate)
+and leaves with its errors coded and everything unexpected masked.
+
+A document that passed once is remembered, so that a known text pays for its cost with these variables and nothing else.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any, Final
+
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, validate
+from graphql.utilities import get_operation_ast
+from strawberry import Schema
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionContext, ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from crm_es.api import limits
+from crm_es.api.cost import cost_of
+from crm_es.api.failures import ProtocolError, shown
+from crm_es.api.scalars import SCALARS
+from crm_es.context import Context
+
+_REMEMBERED: Final = 1_000
+_MAX_ERRORS: Final = 20
+
+
+class KnownDocuments:
+    """Documents valid for one schema, by text; the least used goes first."""
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+
+    def get(self, query: str) -> DocumentNode | None:
+        document = self._documents.get(query)
+        if document is not None:
+            self._documents.move_to_end(query)
+        return document
+
+    def put(self, query: str, document: DocumentNode) -> None:
+        self._documents[query] = document
+        if len(self._documents) > _REMEMBERED:
+            self._documents.popitem(last=False)
+
+
+class Gate(SchemaExtension):
+    """Strawberry makes one for each operation; what it remembers is the schema's."""
+
+    def __init__(self, known: KnownDocuments) -> None:
+        self.known = known
+        self.fresh = True
+
+    def on_parse(self) -> Iterator[None]:
+        execution = self.execution_context
+        if execution.query:
+            remembered = self.known.get(execution.query)
+            self.fresh = remembered is None
+            execution.graphql_document = remembered or limits.read(execution.query)
+            _permitted(execution.graphql_document, execution)
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        execution = self.execution_context
+        document, query = execution.graphql_document, execution.query
+        if document is not None and query is not None:
+            schema = execution.schema._schema  # noqa: SLF001  # Strawberry has no public name for it
+            faults = _faults(schema, document) if self.fresh else []
+            if not faults:
+                self.known.put(query, document)
+            execution.validation_rules = ()
+            execution.pre_execution_errors = faults or _charged(schema, document, execution)
+        yield
+
+
+def _faults(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
+    return limits.check(document) or validate(schema, document, max_errors=_MAX_ERRORS, hide_suggestions=True)
+
+
+def _permitted(document: DocumentNode, execution: ExecutionContext) -> None:
+    """Raises: GraphQLError, unless the request names one operation, of a kind that goes through this door."""
+    operation = get_operation_ast(document, execution._provided_operation_name)  # noqa: SLF001  # the public one guesses
+    if operation is None:
+        raise GraphQLError(
+            "The document has no operation of that name, or several and none is named.",
+            extensions={"code": "GRAPHQL_VALIDATION_FAILED"},
+        )
+    if operation.operation.value not in {kind.value for kind in execution.allowed_operations}:
+        raise GraphQLError(
+            "Subscriptions go over a WebSocket (graphql-transport-ws) or are asked for as text/event-stream.",
+            nodes=operation,
+            extensions={"code": "BAD_USER_INPUT"},
+        )
+
+
+def _charged(schema: GraphQLSchema, document: DocumentNode, execution: ExecutionContext) -> list[GraphQLError] | None:
+    """Take the operation's cost from its actor's minute; the refusal when it does not fit."""
+    operation = get_operation_ast(document, execution.operation_name)
+    context = execution.context
+    if operation is None or not isinstance(context, Context):
+        return None
+    try:
+        context.cost = cost_of(schema, document, operation, execution.variables or {})
+        context.pay()
+    except GraphQLError as error:
+        return [error]
+    except ProtocolError as error:
+        return [GraphQLError(error.message, nodes=operation, original_error=error)]
+    return None
+
+
+class CrmSchema(Schema):
+    """Strawberry's schema behind the gate."""
+
+    def __init__(
+        self, query: type, mutation: type | None, subscription: type | None, *, types: Sequence[type] = ()
+    ) -> None:
+        self._known = KnownDocuments()
+        super().__init__(
+            query,
+            mutation,
+            subscription,
+            types=types,
+            extensions=[lambda: Gate(self._known)],
+            config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
+        )
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Nothing: `failures.masked` logs, once, what deserves it."""
+
+    async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        context: Context | None = kwargs.get("context_value")
+        sound = False
+        try:
+            result = await super().execute(*args, **kwargs)
+            await _finish(result, context)
+            sound = True
+        finally:
+            if context is not None:
+                await context.close(sound=sound)
+        return result
+
+    def kind_of(self, query: str, operation_name: str | None) -> OperationType | None:
+        """What the document asks for; None where it cannot be read, which running it will say better."""
+        try:
+            operation = get_operation_ast(self._known.get(query) or limits.read(query), operation_name)
+        except GraphQLError:
+            return None
+        return OperationType(operation.operation.value) if operation else None
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        return _finished(await super().stream(*args, **kwargs), kwargs.get("context_value"))
+
+
+async def _finished(results: AsyncGenerator[Any, None], context: Context | None) -> AsyncGenerator[Any, None]:
+    try:
+        async for result in results:
+            await _finish(result, context)
+            if context is not None:
+                await context.close()
+            yield result
+    finally:
+        await results.aclose()
+        if context is not None:
+            await context.close(sound=False)
+
+
+async def _finish(result: ExecutionResult, context: Context | None) -> None:
+    running = not isinstance(result, PreExecutionError)
+    if result.errors:
+        result.errors = [shown(error, running=running) for error in result.errors]
+    if running and context is not None:
+        position = await context.position()
+        result.extensions = {"cost": context.cost} | ({} if position is None else {"position": str(position)})

@@ -1,0 +1,55 @@
+"""Any node by its global id: `node`, `entity`, and whatever names records of several types.
+
+The rooms' types register here by being part of the schema: `schema.py` says which there are.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from crm_es.api.ids import NodeId
+from crm_es.api.nodes import Entity
+from crm_es.context import Context
+from crm_es.reads import records
+from crm_es.reads.model import read_of
+
+Find = Callable[[Context, NodeId], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Kinds:
+    """By GraphQL type name: read types (found in their tables, present or past), and finders of everything else."""
+
+    read: dict[str, type[Any]] = field(default_factory=dict)
+    other: dict[str, Find] = field(default_factory=dict)
+
+    def add(self, *read_types: type[Any], **finders: Find) -> None:
+        self.read |= {read_of(each).name: each for each in read_types}
+        self.other |= finders
+
+    @property
+    def entities(self) -> frozenset[str]:
+        """Those with a stream: they can be shown as of any moment."""
+        return frozenset(name for name, cls in self.read.items() if issubclass(cls, Entity))
+
+
+KINDS = Kinds()
+
+
+async def node(context: Context, named: NodeId) -> Any:
+    """The node, or None where there is none that the viewer may see."""
+    if named.type in KINDS.other:
+        return await KINDS.other[named.type](context, named)
+    read_type = KINDS.read.get(named.type)
+    if read_type is None:
+        return None
+    return await records.load(await context.reads.moment_at(named.at), read_of(read_type), named.id)
+
+
+async def first(context: Context, types: Iterable[str], id_: UUID) -> Any:
+    """The present record with this uuid among several types."""
+    for name in types:
+        if name in KINDS.read and (found := await node(context, NodeId(name, id_))) is not None:
+            return found
+    return None

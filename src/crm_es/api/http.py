@@ -1,0 +1,184 @@
+"""`/graphql` over HTTP: POST, GET for queries, an event stream for subscriptions, GraphiQL for a browser that asks for a page.
+
+Only a bearer header signs in, never a cookie, and a browser sends that header across origins after a preflight alone:
+so no other site can make a browser ask anything here, by GET or POST.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from crm_es.api import requests
+from crm_es.api.execution import CrmSchema
+from crm_es.api.failures import code_of, formatted
+from crm_es.api.requests import EVENT_STREAM, PLAIN_JSON, RESPONSE_JSON, GraphQLRequest, RefusedError
+from crm_es.context import Context, Engine
+from crm_es.errors import CrmError, UnauthenticatedError
+
+WALL_SECONDS: Final = 10.0
+HEARTBEAT_SECONDS: Final = 12.0
+_STATUS: Final = {
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "RATE_LIMITED": 429,
+    "NOT_YET_PROJECTED": 503,
+    "TIMEOUT": 503,
+    "INTERNAL": 500,
+}
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLOverHTTP:
+    """The ASGI application behind `/graphql` for everything but WebSockets."""
+
+    schema: CrmSchema
+    engine: Engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self.answer(request)
+        except CrmError as error:
+            response = refused(request, error)
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        if request.method not in {"GET", "POST"}:
+            raise RefusedError(405, "Use POST, or GET for queries.", Allow="GET, POST")
+        if (
+            request.method == "GET"
+            and "query" not in request.query_params
+            and "text/html" in request.headers.get("accept", "")
+        ):
+            return _page()
+        media, stream = requests.accepted(request)
+        if media is None and not stream:
+            raise RefusedError(406, f"Answers are {RESPONSE_JSON}, {PLAIN_JSON} or, for subscriptions, {EVENT_STREAM}.")
+        context = await self.context(request)
+        asked = requests.from_get(request) if request.method == "GET" else await requests.from_post(request)
+        if (position := requests.min_position(request)) is not None:
+            await context.wait_for(position)
+        kind = self.schema.kind_of(asked.query, asked.operation_name) if stream or request.method == "GET" else None
+        if request.method == "GET" and kind is OperationType.MUTATION:
+            raise RefusedError(405, "A mutation is sent by POST.", Allow="POST")
+        if stream and (media is None or kind is OperationType.SUBSCRIPTION):
+            return await self.stream(asked, context)
+        return _json(await self.run(asked, context), media or PLAIN_JSON)
+
+    async def context(self, request: Request) -> Context:
+        """Raises: UnauthenticatedError."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise UnauthenticatedError("Send a token: Authorization: Bearer <token>.")
+        host = request.client.host if request.client else None
+        return await self.engine.begin(token.strip(), client=request.headers.get("user-agent"), host=host)
+
+    async def run(self, asked: GraphQLRequest, context: Context) -> ExecutionResult:
+        return await self.schema.execute(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=context,
+            allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
+        )
+
+    async def stream(self, asked: GraphQLRequest, context: Context) -> Response:
+        """Distinct connections mode of the GraphQL-over-SSE protocol."""
+        results = await self.schema.stream(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=context,
+        )
+        return StreamingResponse(
+            _events(results, context),
+            media_type=EVENT_STREAM,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+async def _events(results: AsyncGenerator[ExecutionResult, None], context: Context) -> AsyncIterator[bytes]:
+    """Results as they come, a comment now and then so that proxies keep the line; ends when the token does."""
+    following = asyncio.ensure_future(anext(results))
+    try:
+        while (left := context.seconds_left()) > 0:
+            done, _ = await asyncio.wait({following}, timeout=min(HEARTBEAT_SECONDS, left))
+            if not done:
+                yield b":\n\n"
+                continue
+            try:
+                result = following.result()
+            except StopAsyncIteration:
+                break
+            yield b"event: next\ndata: " + _encode(body_of(result)) + b"\n\n"
+            following = asyncio.ensure_future(anext(results))
+        yield b"event: complete\ndata:\n\n"
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await results.aclose()
+
+
+def body_of(result: ExecutionResult) -> dict[str, Any]:
+    """The response map: no `data` where nothing ran."""
+    body: dict[str, Any] = {} if _never_ran(result) else {"data": result.data}
+    if result.errors:
+        body["errors"] = [error.formatted for error in result.errors]
+    if result.extensions and not _never_ran(result):
+        body["extensions"] = result.extensions
+    return body
+
+
+def _never_ran(result: ExecutionResult) -> bool:
+    """Refused before execution: by parser, limits, validation, or variables that do not fit."""
+    if isinstance(result, PreExecutionError):
+        return True
+    return result.data is None and all(error.path is None for error in result.errors or ())
+
+
+def _json(result: ExecutionResult, media: str) -> Response:
+    code = str((result.errors[0].extensions or {}).get("code")) if result.errors and _never_ran(result) else None
+    status = 200 if code is None else _STATUS.get(code, 400 if media == RESPONSE_JSON else 200)
+    response = Response(_encode(body_of(result)), status, media_type=f"{media}; charset=utf-8")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept, Authorization"
+    if code == "RATE_LIMITED" and result.errors:
+        response.headers["Retry-After"] = str((result.errors[0].extensions or {}).get("retryAfter"))
+    return response
+
+
+def refused(request: Request, error: CrmError) -> Response:
+    """A request that never became an operation. Raises the error again when it is none of a client's making."""
+    code = code_of(error)
+    if code == "INTERNAL":
+        raise error
+    media, _ = requests.accepted(request)
+    status = error.status if isinstance(error, RefusedError) else _STATUS.get(code, 400)
+    response = Response(
+        _encode({"errors": [formatted(error)]}), status, media_type=f"{media or PLAIN_JSON}; charset=utf-8"
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if isinstance(error, RefusedError):
+        response.headers.update(error.headers)
+    if status == _STATUS["UNAUTHENTICATED"]:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _page() -> Response:
+    page = resources.files("crm_es.api").joinpath("graphiql", "index.html").read_text("utf-8")
+    return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY, "Referrer-Policy": "no-referrer"})

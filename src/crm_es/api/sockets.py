@@ -1,0 +1,107 @@
+"""`/graphql` over a WebSocket (graphql-transport-ws): signed in by `connection_init`, closed with 4403 at expiry."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
+from strawberry.types.unset import UnsetType
+
+from crm_es.api.execution import CrmSchema
+from crm_es.context import Context, Engine
+from crm_es.errors import UnauthenticatedError
+from crm_es.workspaces.identity import Identity
+
+OPERATIONS: Final = 100
+INIT_SECONDS: Final = 10
+FORBIDDEN: Final = 4403
+
+
+class Connection:
+    """One socket: who opened it, once that is known. Each of its operations gets a context of its own."""
+
+    def __init__(self, schema: CrmSchema, engine: Engine, socket: WebSocket) -> None:
+        self._schema = schema
+        self._engine = engine
+        self._client = socket.headers.get("user-agent")
+        self._host = socket.client.host if socket.client else None
+        self.connection_params: Mapping[str, Any] = {}
+        self.identity: Identity | None = None
+        self.seconds_left = 0.0
+
+    async def sign_in(self) -> None:
+        """Raises: ConnectionRejectionError."""
+        given = next((value for name, value in self.connection_params.items() if name.lower() == "authorization"), None)
+        scheme, _, token = given.partition(" ") if isinstance(given, str) else ("", "", "")
+        try:
+            context = await self._engine.begin(token if scheme.lower() == "bearer" else scheme, client=None, host=None)
+        except UnauthenticatedError as exc:
+            raise ConnectionRejectionError from exc
+        self.identity, self.seconds_left = context.identity, context.seconds_left()
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """What the protocol's handler takes for the schema."""
+        if self.identity is None:
+            raise ConnectionRejectionError
+        context: Context = self._engine.resume(self.identity, client=self._client, host=self._host)
+        return await self._schema.stream(*args, **{**kwargs, "context_value": context})
+
+
+class Handler(BaseGraphQLTransportWSHandler[Connection, None]):
+    """Strawberry's, with an end to the session and a context for each operation."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.schema = self.context  # type: ignore[assignment]  # it asks it for `stream` alone
+        self._expiry: asyncio.Task[None] | None = None
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        await super().handle_connection_init(message)
+        if self.connection_acknowledged and self._expiry is None and self.context.identity is not None:
+            self._expiry = asyncio.create_task(self._expire(self.context.seconds_left))
+
+    async def shutdown(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._expiry
+        await super().shutdown()
+
+    async def _expire(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.websocket.close(code=FORBIDDEN, reason="The token expired")
+
+
+class GraphQLOverWebSocket(GraphQL[Connection, None]):
+    """The ASGI application behind `/graphql` for WebSockets alone; HTTP is in `http.py`."""
+
+    graphql_transport_ws_handler_class = Handler
+
+    def __init__(self, schema: CrmSchema, engine: Engine) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+            max_subscriptions_per_connection=OPERATIONS,
+            allowed_origins=engine.settings.allowed_origins,
+        )
+        self.engine = engine
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Connection:  # noqa: ARG002
+        if not isinstance(request, WebSocket) or not isinstance(self.schema, CrmSchema):
+            raise TypeError("only WebSockets of our own schema come here")
+        return Connection(self.schema, self.engine, request)
+
+    async def on_ws_connect(self, context: Connection) -> UnsetType | dict[str, object] | None:
+        await context.sign_in()
+        return None

@@ -1,0 +1,175 @@
+"""What one operation knows: who asks, in which workspace, at what time, and the one snapshot all its reads share.
+
+The engine behind it lives as long as the process; `app.py` makes it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from math import ceil
+from typing import Final
+from uuid import UUID, uuid4
+
+import strawberry
+
+from crm_es.api.failures import ProtocolError
+from crm_es.api.rate import RateLimit
+from crm_es.config import Settings
+from crm_es.eventstore.event import Command, Origin, WorkspaceId
+from crm_es.eventstore.store import Store
+from crm_es.privacy.keystore import KeyStore
+from crm_es.projector.progress import Progress
+from crm_es.reads import asof
+from crm_es.reads.driver import ReadConnections, Snapshot
+from crm_es.reads.errors import NotYetProjectedError
+from crm_es.reads.session import Reads
+from crm_es.workspaces.actions import Action, EntityType
+from crm_es.workspaces.identity import Identity
+from crm_es.workspaces.permissions import Permissions
+
+Authenticate = Callable[[str], Awaitable[Identity]]
+_CLIENT_LENGTH: Final = 200
+_ENDLESS_SECONDS: Final = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """What all requests of this process share. `rate` is None where nobody's minute is counted (development)."""
+
+    settings: Settings
+    store: Store
+    keys: KeyStore
+    connections: ReadConnections
+    progress: Progress
+    authenticate: Authenticate
+    rate: RateLimit | None = None
+
+    async def begin(self, token: str, *, client: str | None, host: str | None) -> "Context":
+        """A context for one operation of the token's bearer. Raises: UnauthenticatedError."""
+        return self.resume(await self.authenticate(token), client=client, host=host)
+
+    def resume(self, identity: Identity, *, client: str | None, host: str | None) -> "Context":
+        """The same, for one who is known already: a WebSocket's later operations."""
+        origin = Origin(client=client and client[:_CLIENT_LENGTH], address=truncated(host))
+        return Context(engine=self, identity=identity, origin=origin)
+
+    @property
+    def projection_wait(self) -> float:
+        return self.settings.projection_wait_ms / 1000
+
+
+@dataclass(kw_only=True, slots=True)
+class Context:
+    """One operation. `cost` is set by the gate; `now` is its one clock."""
+
+    engine: Engine
+    identity: Identity
+    origin: Origin = field(default_factory=Origin)
+    correlation_id: UUID = field(default_factory=uuid4)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    cost: int = 0
+    _snapshot: Snapshot | None = None
+    _reads: Reads | None = None
+
+    @property
+    def workspace(self) -> WorkspaceId:
+        return self.identity.workspace
+
+    @property
+    def permissions(self) -> Permissions:
+        return self.identity.permissions
+
+    @property
+    def reads(self) -> Reads:
+        """Loaders and moments over this operation's snapshot."""
+        if self._reads is None:
+            self._reads = Reads(
+                snapshot=self.snapshot,
+                workspace=self.workspace,
+                now=self.now,
+                permissions=self.permissions,
+                member_id=self.identity.member_id,
+                cursor_key=self.engine.keys.blind(self.workspace, "cursor"),
+            )
+        return self._reads
+
+    async def snapshot(self) -> Snapshot:
+        """What this operation reads; opened by its first statement."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self.engine.connections, self.workspace)
+        return self._snapshot
+
+    async def renew(self) -> None:
+        """What is read from here on is the newest: after a mutation, and before each result of a subscription."""
+        await self.close()
+        self.now = datetime.now(UTC)
+
+    async def close(self, *, sound: bool = True) -> None:
+        snapshot, self._snapshot, self._reads = self._snapshot, None, None
+        if snapshot is not None:
+            await snapshot.close(sound=sound)
+
+    async def position(self) -> int | None:
+        """The lowest position that what was read stands at; None where nothing was read."""
+        return None if self._snapshot is None else await self.reads.position()
+
+    async def wait_for(self, position: int) -> None:
+        """Until every read model shows `position`. Raises: NotYetProjectedError, AsOfOutOfRangeError past the log's end."""
+        progress = self.engine.progress
+        async with self.engine.connections.snapshot(self.workspace) as rows:
+            wanted = await asof.at_position(rows, position)
+        if not await progress.wait(wanted.log_id, tuple(progress.bookmarks), self.engine.projection_wait):
+            async with self.engine.connections.snapshot(self.workspace) as rows:
+                reached = await asof.shown(rows, min(progress.bookmarks.values(), default=0))
+            raise NotYetProjectedError(wanted=position, reached=reached)
+
+    def command(
+        self, command_id: UUID | None, request_hash: bytes, *, occurred_at: datetime | None, reason: str | None
+    ) -> Command:
+        """The envelope of what this operation appends."""
+        return Command(
+            workspace=self.workspace,
+            command_id=command_id or uuid4(),
+            request_hash=request_hash,
+            actor=self.identity.actor,
+            correlation_id=self.correlation_id,
+            origin=self.origin,
+            occurred_at=occurred_at,
+            reason=reason,
+        )
+
+    def pay(self) -> None:
+        """Take `cost` from the request's limit and the actor's minute. Raises: ProtocolError COST_EXCEEDED, RATE_LIMITED."""
+        settings, exports = self.engine.settings, self.permissions.scope(EntityType.EXPORT, Action.EXPORT)
+        limit = settings.max_cost_export if exports and self.identity.api_key_id else settings.max_cost
+        if self.cost > limit:
+            message = (
+                f"This operation costs {self.cost:,}; {limit:,} are allowed. Ask for smaller pages or fewer records."
+            )
+            raise ProtocolError("COST_EXCEEDED", message, cost=self.cost, limit=limit)
+        actor = f"{self.workspace}/{self.identity.actor.id}"
+        wait = self.engine.rate.charge(actor, self.cost, limit) if self.engine.rate else 0.0
+        if wait > 0:
+            raise ProtocolError(
+                "RATE_LIMITED", "This minute's allowance is spent.", retryAfter=ceil(wait), cost=self.cost
+            )
+
+    def seconds_left(self) -> float:
+        """Until the token expires; API keys without an end have a day, then a stream must sign in again."""
+        if self.identity.expires_at is None:
+            return _ENDLESS_SECONDS
+        return (self.identity.expires_at - datetime.now(UTC)).total_seconds()
+
+
+Info = strawberry.Info[Context, None]
+
+
+def truncated(host: str | None) -> str | None:
+    """A network address without the part that tells one household from the next: /24 or /48."""
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return None
+    prefix = {4: 24, 6: 48}[address.version]
+    return str(ip_network((address, prefix), strict=False).network_address)
