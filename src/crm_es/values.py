@@ -264,3 +264,20 @@ class PostalAddress:
         if not given and not parts.keys() - {"label"} and not country:
             refuse("address.empty", "Write at least one line of the address.", field)
         return cls(lines=tuple(given), country=country, **parts)
+
+
+def address_answer(address: PostalAddress) -> dict[str, object]:
+    """As the API answers it."""
+    return {
+        "label": address.label,
+        "lines": list(address.lines),
+        "postalCode": address.postal_code,
+        "city": address.city,
+        "region": address.region,
+        "country": address.country,
+    }
+
+
+def money_answer(money: Money | None) -> dict[str, str] | None:
+    """As the API answers it: {"amount": "29.33", "currency": "USD"}."""
+    return {"amount": str(money.amount), "currency": money.currency} if money else None

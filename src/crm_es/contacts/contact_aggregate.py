@@ -23,7 +23,7 @@ from crm_es.contacts.contact_events import (
 )
 from crm_es.eventstore.aggregate import Aggregate, Ref
 from crm_es.eventstore.event import Erased, Reservation, changed_fields
-from crm_es.values import PostalAddress, email_key, joint_key
+from crm_es.values import address_answer, email_key, joint_key
 
 _ItemEvent = (
     ContactEmailAdded
@@ -90,17 +90,6 @@ def touches(event: ContactEvent) -> Iterable[tuple[str, str | None]]:
     if getattr(event, "primary", False) is True or isinstance(getattr(event, "promoted", None), Item):
         touched.append(("primaryEmail" if "emails" in changed_fields(event) else "primaryPhone", None))
     return touched
-
-
-def address_answer(address: PostalAddress) -> dict[str, object]:
-    return {
-        "label": address.label,
-        "lines": list(address.lines),
-        "postalCode": address.postal_code,
-        "city": address.city,
-        "region": address.region,
-        "country": address.country,
-    }
 
 
 def _plain(value: str | Erased | None) -> str | None:
