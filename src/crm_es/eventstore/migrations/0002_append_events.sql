@@ -43,8 +43,25 @@ DECLARE
   written bigint := 0;
   log_id bigint;
 BEGIN
-  IF array_remove(r_clock, NULL) <> '{}' AND NOT pg_has_role(session_user, 'crm_owner', 'MEMBER') THEN
-    RAISE EXCEPTION 'only the owner may set the clock' USING ERRCODE = '42501';
+  IF array_remove(r_clock, NULL) <> '{}' THEN
+    IF NOT pg_has_role(session_user, 'crm_owner', 'MEMBER') THEN
+      RAISE EXCEPTION 'only the owner may set the clock' USING ERRCODE = '42501';
+    END IF;
+    -- An invented time stands only where the workspace's own first event says, for ever, that it is a demo.
+    IF EXISTS (
+      SELECT
+      FROM unnest(r_workspace, r_clock) WITH ORDINALITY AS asked (workspace, clock, i)
+      LEFT JOIN es.events first ON first.workspace_id = asked.workspace AND first.sequence = 1
+      LEFT JOIN unnest(e_req, e_topic, e_state) AS own (q, topic, state)
+        ON own.q = asked.i AND own.topic = 'workspace.created' AND first.sequence IS NULL
+      WHERE asked.clock IS NOT NULL
+        AND (
+          coalesce(first.topic, own.topic) = 'workspace.created'
+          AND convert_from(coalesce(first.state, own.state), 'UTF8')::jsonb #> '{data,demo}' = 'true'
+        ) IS NOT TRUE
+    ) THEN
+      RAISE EXCEPTION 'a clock is set only in a demo workspace' USING ERRCODE = '42501';
+    END IF;
   END IF;
   PERFORM pg_advisory_xact_lock(4711001);
 
