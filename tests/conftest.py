@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 RUN_DIR = pytest.StashKey[Path]()
-OLD_SECONDS = 3600
+OLD_SECONDS = 600
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,10 +106,17 @@ class Servers:
             _make_template(self._directory / str(version), self._running[version][1])
         return self._running[version][1]
 
+    def leave(self) -> None:
+        """Other workers may still be there; the last one out stops the server."""
+        for server, _ in self._running.values():
+            server.stop()
+
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig: pytest.Config) -> Servers:
-    return Servers(pytestconfig.stash[RUN_DIR])
+def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
+    running = Servers(pytestconfig.stash[RUN_DIR])
+    yield running
+    running.leave()
 
 
 @contextmanager

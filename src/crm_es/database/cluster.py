@@ -73,13 +73,13 @@ class Cluster:
             if self.accepts():
                 return
             time.sleep(0.1)
+        directory = self._usable_socket_directory()
         self._disown_stale_pid()
-        self._remove_socket_directory()
-        directory = self._new_socket_directory()
+        directory = directory or self._new_socket_directory()
         try:
             self._start(directory)
         except UnavailableError:
-            shutil.rmtree(directory)
+            shutil.rmtree(directory, ignore_errors=True)
             raise
 
     def halt(self) -> None:
@@ -160,15 +160,17 @@ class Cluster:
         self.user.own(directory)
         return directory
 
-    def _remove_socket_directory(self) -> None:
-        directory = self.socket_directory()
-        if (
-            directory
-            and directory.name.startswith("crm-es-")
-            and directory.exists()
-            and directory.stat().st_uid == self.user.uid
-        ):
-            shutil.rmtree(directory, ignore_errors=True)
+    def _usable_socket_directory(self) -> Path | None:
+        """That of the server that died here, if nobody touched it: processes that knew the address find it again."""
+        lines, directory = self._pid_file(), self.socket_directory()
+        if directory is None or directory.is_symlink() or not directory.is_dir() or lines[1] != str(self.path):
+            return None
+        stat = directory.stat()
+        if stat.st_uid != self.user.uid or stat.st_mode & 0o077:
+            return None
+        for left in directory.iterdir():
+            left.unlink()  # its lock file names a process id that may be another's by now
+        return directory
 
     def _pid_file(self) -> list[str]:
         try:

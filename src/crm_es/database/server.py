@@ -55,6 +55,14 @@ class EmbeddedServer:
                 self._using = None
             return True
 
+    def revive(self) -> None:
+        """Start the server again if it died under those who use it. The caller is one of them; its address stays."""
+        if self._cluster().accepts():
+            return
+        with self._changing():
+            if not self._cluster().accepts():
+                self._cluster().launch()
+
     def __enter__(self) -> DatabaseUrls:
         return self.start()
 
