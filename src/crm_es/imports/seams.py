@@ -17,8 +17,16 @@ class RecordName:
 class World(Protocol):
     """The workspace an import writes to. The dry run has one that keeps what it would append to itself."""
 
+    @property
+    def run(self) -> UUID:
+        """The import run."""
+        ...
+
     async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        """Run a mutation for these rows and answer its payload. Raises: CrmError when the schema itself refuses it."""
+        """Run a mutation for these rows and answer its payload.
+
+        Raises: InvalidInputError, NotAllowedError where the schema refuses this input; anything else ends the import.
+        """
         ...
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
-from crm_es.errors import CrmError
+from crm_es.errors import InvalidInputError, NotAllowedError
 from crm_es.imports.inputs import RecordRef
 from crm_es.imports.mapping import Condition
 from crm_es.imports.plan import Batched, Plan, PlannedStep, holds
@@ -105,9 +105,12 @@ class Wave:
             if payload is not None and not self._refused(planned, row, payload["userErrors"]):
                 self.tally.count(planned.step.name, _verdict(payload))
 
-        async with asyncio.TaskGroup() as group:
-            for row, built in ready:
-                group.create_task(one(row, built))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for row, built in ready:
+                    group.create_task(one(row, built))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def _together(self, planned: PlannedStep, ready: list[tuple[Prepared, dict[str, Any]]]) -> None:
         """All in one append; where one is refused, row by row. Only for what (channel, externalId) keeps from happening
@@ -135,7 +138,7 @@ class Wave:
         all_or_none: bool,
     ) -> Mapping[str, Any] | None:
         commands = [row.identity.command_id(self.workspace, planned.step.name) for row, _ in ready]
-        command = uuid5(self.workspace, f"{all_or_none} {' '.join(map(str, commands))}")
+        command = uuid5(self.world.run, f"{all_or_none} {' '.join(map(str, commands))}")
         rows = [built for _, built in ready]
         built = {batched.field: rows, "allOrNone": all_or_none, "commandId": str(command)}
         return await self._answer(planned, batched.document, built, [row for row, _ in ready])
@@ -145,7 +148,7 @@ class Wave:
     ) -> Mapping[str, Any] | None:
         try:
             return await self.world.execute(document, input, [row.row.number for row in rows])
-        except CrmError as exc:
+        except (InvalidInputError, NotAllowedError) as exc:
             for row in rows:
                 self._refuse(planned, row, ".".join(exc.field), exc.rule, exc.message)
             return None
