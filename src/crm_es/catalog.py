@@ -1,39 +1,27 @@
-"""Every aggregate and every event class there is. The composition root hands them to the store."""
+"""Every aggregate there is, and so every event. The composition root hands them to the store."""
 
-from typing import Any, get_args
+from typing import Any, Final
 
-from crm_es.contacts.company import CompanyEvent
+from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.contacts.contact_events import ContactEvent
 from crm_es.eventstore.aggregate import Aggregate
-from crm_es.interactions.interaction import InteractionEvent
-from crm_es.workspaces.api_key import ApiKeyEvent
-from crm_es.workspaces.member import MemberEvent
-from crm_es.workspaces.role import RoleEvent
-from crm_es.workspaces.saved_view import SavedViewEvent
-from crm_es.workspaces.team import TeamEvent
-from crm_es.workspaces.workspace import WorkspaceEvent
+from crm_es.interactions.interaction import INTERACTION
+from crm_es.workspaces.api_key import API_KEY
+from crm_es.workspaces.member import MEMBER
+from crm_es.workspaces.role import ROLE
+from crm_es.workspaces.saved_view import SAVED_VIEW
+from crm_es.workspaces.team import TEAM
+from crm_es.workspaces.workspace import WORKSPACE
 
-
-def classes_of(union: Any) -> tuple[type[Any], ...]:
-    """The members of a union alias; a single class is its own."""
-    return get_args(union) or (union,)
-
-
-EVENT_CLASSES = tuple(
-    event
-    for union in (
-        WorkspaceEvent,
-        MemberEvent,
-        TeamEvent,
-        RoleEvent,
-        ApiKeyEvent,
-        SavedViewEvent,
-        ContactEvent,
-        CompanyEvent,
-        InteractionEvent,
-    )
-    for event in classes_of(union)
+AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
+    WORKSPACE,
+    MEMBER,
+    TEAM,
+    ROLE,
+    API_KEY,
+    SAVED_VIEW,
+    CONTACT,
+    COMPANY,
+    INTERACTION,
 )
-
-AGGREGATES: tuple[Aggregate[Any, Any], ...] = (CONTACT,)
+EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)

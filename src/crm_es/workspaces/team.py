@@ -1,7 +1,12 @@
 """A team: a named group of members, for scopes and lists."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, assert_never, get_args
+from uuid import UUID
+
+from crm_es.eventstore.aggregate import Aggregate, no_subject
+from crm_es.eventstore.event import Reservation, changed_fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,3 +22,47 @@ class TeamUpdated:
 
 
 TeamEvent = TeamCreated | TeamUpdated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Team:
+    name: str
+
+
+def evolve(team: Team | None, event: TeamEvent) -> Team:  # noqa: ARG001  # a team is its name
+    match event:
+        case TeamCreated(name=name) | TeamUpdated(name=name):
+            return Team(name=name)
+        case _:
+            assert_never(event)
+
+
+def create(name: str) -> list[TeamEvent]:
+    return [TeamCreated(name=name)]
+
+
+def update(team: Team, name: str) -> list[TeamEvent]:
+    return [] if name == team.name else [TeamUpdated(name=name)]
+
+
+def _reservations(stream: UUID, team: Team) -> frozenset[Reservation]:
+    return frozenset({Reservation(kind="team", value=team.name.casefold(), holder=stream)})
+
+
+def _fields(team: Team) -> Mapping[str, object]:
+    return {"name": team.name}
+
+
+def _touches(event: TeamEvent) -> Iterable[tuple[str, str | None]]:
+    return [(name, None) for name in changed_fields(event)]
+
+
+TEAM: Aggregate[Team, TeamEvent] = Aggregate(
+    name="team",
+    events=get_args(TeamEvent),
+    evolve=evolve,
+    reservations=_reservations,
+    fields=_fields,
+    touches=_touches,
+    subjects=no_subject,
+)
