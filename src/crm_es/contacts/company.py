@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref, no_subject
-from crm_es.eventstore.event import Reservation, changed_fields, changes
+from crm_es.eventstore.event import Reservation, changed_fields, changes, values_set
 from crm_es.values import DomainName, Money, PostalAddress, Tag, address_answer, joint_key, money_answer
 
 MOST_ITEMS: Final = 100
@@ -182,9 +182,9 @@ def evolve(company: Company | None, event: CompanyEvent) -> Company:  # noqa: C9
     was = company or Company()
     match event:
         case CompanyRegistered():
-            return replace(was, **_set(event, (*_PLAIN, *_LISTS, "parent_id", "owner_id")))
+            return replace(was, **values_set(event, (*_PLAIN, *_LISTS, "parent_id", "owner_id")))
         case CompanyUpdated():
-            return replace(was, **_set(event, _PLAIN))
+            return replace(was, **values_set(event, _PLAIN))
         case CompanyDomainAdded(domain=domain):
             return replace(was, domains=_with(was.domains, [domain]))
         case CompanyDomainRemoved(domain=domain):
@@ -207,11 +207,6 @@ def evolve(company: Company | None, event: CompanyEvent) -> Company:  # noqa: C9
             return replace(was, status=CompanyStatus.ACTIVE)
         case _:
             assert_never(event)
-
-
-def _set(event: object, names: Iterable[str]) -> dict[str, Any]:
-    found = {name: getattr(event, name) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def _with(held: tuple[Any, ...], more: Iterable[Any]) -> tuple[Any, ...]:
@@ -287,7 +282,7 @@ def check_writable(company: Company) -> None:
 
 def _edited(company: Company, form: CompanyEdit, *, id: UUID, ancestors: Sequence[UUID]) -> list[CompanyEvent]:
     events: list[CompanyEvent] = []
-    changed = {name: value for name, value in _set(form, _PLAIN).items() if value != getattr(company, name)}
+    changed = {name: value for name, value in values_set(form, _PLAIN).items() if value != getattr(company, name)}
     if changed:
         events.append(CompanyUpdated(**changed))
     if not isinstance(form.parent_id, UnsetType):

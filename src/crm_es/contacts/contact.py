@@ -48,7 +48,7 @@ from crm_es.contacts.contact_events import (
     numbered,
 )
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
-from crm_es.eventstore.event import ERASED, Erased
+from crm_es.eventstore.event import ERASED, Erased, values_set
 from crm_es.values import PostalAddress
 
 V = TypeVar("V")
@@ -133,7 +133,7 @@ def evolve(contact: Contact | None, event: ContactEvent) -> Contact:  # noqa: C9
         case ContactRegistered() | ContactMerged():
             return _taken_in(was, event)
         case ContactUpdated():
-            return replace(was, **_set(event, _PLAIN))
+            return replace(was, **values_set(event, _PLAIN))
         case ContactEmailAdded(item=item, email=email):
             now = replace(was, emails=(*was.emails, Held(item=item, value=email)), last_number=_newest(was, [item]))
             return replace(now, primary_email=item) if event.primary else now
@@ -163,7 +163,7 @@ def evolve(contact: Contact | None, event: ContactEvent) -> Contact:  # noqa: C9
         case ContactExternalIdRemoved(item=item):
             return replace(was, external_ids=_without(was.external_ids, item))
         case ContactOwnerChanged() | ContactCompanyChanged() | ContactLifecycleStageChanged():
-            return replace(was, **_set(event, _LINKS))
+            return replace(was, **values_set(event, _LINKS))
         case ContactTagged(tags=tags):
             return replace(was, tags=tuple(dict.fromkeys((*was.tags, *tags))))
         case ContactUntagged(tags=tags):
@@ -186,12 +186,6 @@ def evolve(contact: Contact | None, event: ContactEvent) -> Contact:  # noqa: C9
 
 def fold(contact: Contact | None, events: Iterable[ContactEvent]) -> Contact:
     return reduce(evolve, events, contact or Contact())
-
-
-def _set(event: object, names: Iterable[str]) -> dict[str, Any]:
-    """Of these attributes, the ones the event gives a value; a cleared list is empty, not None."""
-    found = {name: getattr(event, name, UNSET) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def _held(items: Iterable[tuple[Item, V | Erased]]) -> tuple[Held[V], ...]:
@@ -223,7 +217,7 @@ def _taken_in(was: Contact, event: ContactRegistered | ContactMerged) -> Contact
     merge = ((event.absorbed_id, event.absorbed_ids),) if isinstance(event, ContactMerged) else ()
     return replace(
         was,
-        **_set(event, (*_PLAIN, *_LINKS, "primary_email", "primary_phone")),
+        **values_set(event, (*_PLAIN, *_LINKS, "primary_email", "primary_phone")),
         emails=was.emails + _held(emails),
         phones=was.phones + _held(phones),
         identities=was.identities + _held(identities),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from crm_es.eventstore.event import Event, Reservation
+from crm_es.eventstore.event import Event, Reservation, changed_fields
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -18,6 +18,16 @@ def _own_key(stream: UUID, state: Any) -> tuple[UUID, ...]:  # noqa: ARG001  # s
 def no_subject(stream: UUID, state: Any) -> tuple[UUID, ...]:  # noqa: ARG001
     """For streams that hold nothing personal (companies, workspaces, teams)."""
     return ()
+
+
+def no_reservations(stream: UUID, state: Any) -> frozenset[Reservation]:  # noqa: ARG001
+    """For states that hold no unique value."""
+    return frozenset()
+
+
+def whole_fields(event: Event) -> Iterable[tuple[str, str | None]]:
+    """For events that set fields as wholes: two of them meet where they set the same."""
+    return [(name, None) for name in changed_fields(event)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +48,9 @@ class Aggregate(Generic[S, E]):
     name: str
     events: tuple[type[E], ...]
     evolve: Callable[[S | None, E], S]
-    reservations: Callable[[UUID, S], frozenset[Reservation]]
     fields: Callable[[S], Mapping[str, object]]
-    touches: Callable[[E], Iterable[tuple[str, str | None]]]
+    reservations: Callable[[UUID, S], frozenset[Reservation]] = field(default=no_reservations)
+    touches: Callable[[E], Iterable[tuple[str, str | None]]] = field(default=whole_fields)
     subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)
     merged_into: Callable[[S], UUID | None] = field(default=lambda _state: None)
 

@@ -62,6 +62,12 @@ def personal_fields(event_class: type[Event]) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(event_class) if f.metadata.get("pii"))
 
 
+def values_set(event: object, names: Iterable[str]) -> dict[str, Any]:
+    """The attributes among `names` that are not UNSET: what a fold puts into the state, what a form asks for."""
+    found = {name: getattr(event, name, UNSET) for name in names}
+    return {name: value for name, value in found.items() if value is not UNSET}
+
+
 def camel(name: str) -> str:
     """`display_name` → `displayName`."""
     head, *rest = name.split("_")
@@ -198,6 +204,7 @@ class Reservation:
 __all__ = [
     "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Dated", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
     "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "personal_fields", "pii",
+    "values_set",
 ]  # fmt: skip
 
 Evolve = Callable[[Any, Any], Any]

@@ -15,7 +15,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from crm_es.eventstore.aggregate import Aggregate, Ref
-from crm_es.eventstore.event import ERASED, Erased, Reservation, changed_fields, changes, pii
+from crm_es.eventstore.event import ERASED, Erased, Reservation, changed_fields, changes, pii, values_set
 from crm_es.values import Money, joint_key, money_answer
 
 
@@ -217,25 +217,20 @@ def evolve(interaction: Interaction | None, event: InteractionEvent) -> Interact
     was = interaction or Interaction()
     match event:
         case InteractionRecorded():
-            return replace(was, **set_values(event, _RECORDED))
+            return replace(was, **values_set(event, _RECORDED))
         case InteractionCorrected():
-            return replace(was, **set_values(event, CORRECTABLE))
+            return replace(was, **values_set(event, CORRECTABLE))
         case InteractionLinked(contact_ids=contacts):
             return replace(was, contact_ids=tuple(dict.fromkeys((*was.contact_ids, *contacts))))
         case InteractionUnlinked(contact_ids=contacts):
             return replace(was, contact_ids=tuple(one for one in was.contact_ids if one not in contacts))
         case InteractionRedacted():
             nothing: dict[str, Any] = {"external_id": None, "subject": None, "body": None, "participants": ()}
-            return replace(was, **(nothing | set_values(event, _CONTENT)), redacted=True)
+            return replace(was, **(nothing | values_set(event, _CONTENT)), redacted=True)
         case InteractionRetracted():
             return replace(was, retracted=True)
         case _:
             assert_never(event)
-
-
-def set_values(event: object, names: Iterable[str]) -> dict[str, Any]:
-    found = {name: getattr(event, name) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def plain(value: str | Erased | None) -> str | None:

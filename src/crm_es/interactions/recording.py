@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
+from crm_es.eventstore.event import values_set
 from crm_es.interactions.interaction import (
     CORRECTABLE,
     Direction,
@@ -28,7 +29,6 @@ from crm_es.interactions.interaction import (
     TextFormat,
     Visibility,
     plain,
-    set_values,
 )
 from crm_es.values import Money
 
@@ -121,7 +121,7 @@ def correct(interaction: Interaction, correction: Correction) -> list[Interactio
     Raises: ErasedError; RuleViolatedError `interaction.retracted`, `interaction.redacted` (its text stays as it is).
     """
     check_writable(interaction)
-    asked = set_values(correction, CORRECTABLE)
+    asked = values_set(correction, CORRECTABLE)
     changed = {name: value for name, value in asked.items() if value != getattr(interaction, name)}
     if interaction.redacted and changed.keys() & {"subject", "body"}:
         raise RuleViolatedError(

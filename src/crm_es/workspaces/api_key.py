@@ -1,14 +1,13 @@
 """An API key: how a program signs in. The secret is shown once and stored nowhere; its HMAC is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, assert_never, get_args
-from uuid import UUID
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import Reservation, changed_fields, changes
+from crm_es.eventstore.event import changes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,25 +90,15 @@ def _check_valid(api_key: ApiKey) -> None:
         raise RuleViolatedError("This API key was revoked: issue another one.", rule="api_key.revoked")
 
 
-def _reservations(stream: UUID, api_key: ApiKey) -> frozenset[Reservation]:  # noqa: ARG001  # names may repeat
-    return frozenset()
-
-
 def _fields(api_key: ApiKey) -> Mapping[str, object]:
     expires = api_key.expires_at.isoformat().replace("+00:00", "Z") if api_key.expires_at else None
     return {"name": api_key.name, "scopes": list(api_key.scopes), "expiresAt": expires}
-
-
-def _touches(event: ApiKeyEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
 
 
 API_KEY: Aggregate[ApiKey, ApiKeyEvent] = Aggregate(
     name="api_key",
     events=get_args(ApiKeyEvent),
     evolve=evolve,
-    reservations=_reservations,
     fields=_fields,
-    touches=_touches,
     subjects=no_subject,
 )

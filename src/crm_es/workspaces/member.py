@@ -1,15 +1,15 @@
 """A member: a person who works in a workspace, with or without a login. Names and emails are theirs, sealed with their key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, assert_never, get_args
+from typing import ClassVar, Final, assert_never, get_args
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref
-from crm_es.eventstore.event import ERASED, Erased, Reservation, changed_fields, changes, pii
+from crm_es.eventstore.event import ERASED, Erased, Reservation, changes, pii, values_set
 from crm_es.values import EmailAddress, email_key, joint_key
 
 
@@ -88,18 +88,13 @@ def evolve(member: Member | None, event: MemberEvent) -> Member:
     was = member or Member()
     match event:
         case MemberInvited() | MemberRegistered():
-            return replace(was, **_set(event, _PLAIN))
+            return replace(was, **values_set(event, _PLAIN))
         case MemberRolesAssigned(roles=roles):
             return replace(was, roles=roles)
         case MemberDeactivated():
             return replace(was, deactivated=True)
         case _:
             assert_never(event)
-
-
-def _set(event: object, names: Iterable[str]) -> dict[str, Any]:
-    found = {name: getattr(event, name) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def invite(
@@ -199,15 +194,10 @@ def _fields(member: Member) -> Mapping[str, object]:
     }
 
 
-def _touches(event: MemberEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
-
-
 MEMBER: Aggregate[Member, MemberEvent] = Aggregate(
     name="member",
     events=get_args(MemberEvent),
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
-    touches=_touches,
 )

@@ -1,14 +1,14 @@
 """A role: a named set of permissions. What is not permitted is denied."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import Reservation, changed_fields
+from crm_es.eventstore.event import Reservation
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
 
@@ -83,16 +83,11 @@ def _fields(role: Role) -> Mapping[str, object]:
     }
 
 
-def _touches(event: RoleEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
-
-
 ROLE: Aggregate[Role, RoleEvent] = Aggregate(
     name="role",
     events=(RoleDefined,),
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
-    touches=_touches,
     subjects=no_subject,
 )

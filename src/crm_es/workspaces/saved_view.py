@@ -1,7 +1,7 @@
 """A saved view: a list's filter, order and columns under a name. Filters may hold names and addresses, so they are sealed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, assert_never, get_args
 from uuid import UUID
@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import InvalidInputError, NotAllowedError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref
-from crm_es.eventstore.event import Erased, Reservation, changed_fields, changes, pii
+from crm_es.eventstore.event import Erased, changes, pii
 from crm_es.workspaces.actions import EntityType
 
 
@@ -114,10 +114,6 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _reservations(stream: UUID, view: SavedView) -> frozenset[Reservation]:  # noqa: ARG001  # names may repeat
-    return frozenset()
-
-
 def _fields(view: SavedView) -> Mapping[str, object]:
     return {
         "name": view.name,
@@ -130,15 +126,9 @@ def _fields(view: SavedView) -> Mapping[str, object]:
     }
 
 
-def _touches(event: SavedViewEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
-
-
 SAVED_VIEW: Aggregate[SavedView, SavedViewEvent] = Aggregate(
     name="saved_view",
     events=get_args(SavedViewEvent),
     evolve=evolve,
-    reservations=_reservations,
     fields=_fields,
-    touches=_touches,
 )

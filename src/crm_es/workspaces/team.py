@@ -1,12 +1,12 @@
 """A team: a named group of members, for scopes and lists."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, assert_never, get_args
 from uuid import UUID
 
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import Reservation, changed_fields
+from crm_es.eventstore.event import Reservation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,16 +53,11 @@ def _fields(team: Team) -> Mapping[str, object]:
     return {"name": team.name}
 
 
-def _touches(event: TeamEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
-
-
 TEAM: Aggregate[Team, TeamEvent] = Aggregate(
     name="team",
     events=get_args(TeamEvent),
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
-    touches=_touches,
     subjects=no_subject,
 )

@@ -1,9 +1,8 @@
 """A workspace: one tenant, its name and the conventions its dates and amounts are read by."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, assert_never, get_args
-from uuid import UUID
+from typing import ClassVar, Final, assert_never, get_args
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET, UnsetType
@@ -11,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from crm_es.currencies import DIGITS
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import Reservation, changed_fields
+from crm_es.eventstore.event import values_set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,16 +54,11 @@ def evolve(workspace: Workspace | None, event: WorkspaceEvent) -> Workspace:
     was = workspace or Workspace()
     match event:
         case WorkspaceCreated():
-            return replace(was, **_set(event, (*_PLAIN, "demo")))
+            return replace(was, **values_set(event, (*_PLAIN, "demo")))
         case WorkspaceUpdated():
-            return replace(was, **_set(event, _PLAIN))
+            return replace(was, **values_set(event, _PLAIN))
         case _:
             assert_never(event)
-
-
-def _set(event: object, names: Iterable[str]) -> dict[str, Any]:
-    found = {name: getattr(event, name) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def create(
@@ -89,7 +83,7 @@ def update(
     asked = WorkspaceUpdated(name=name, time_zone=time_zone, currency=currency, week_starts_on=week_starts_on)
     after = evolve(workspace, asked)
     _check(after.time_zone, after.currency, after.week_starts_on)
-    changed = {key: value for key, value in _set(asked, _PLAIN).items() if value != getattr(workspace, key)}
+    changed = {key: value for key, value in values_set(asked, _PLAIN).items() if value != getattr(workspace, key)}
     return [WorkspaceUpdated(**changed)] if changed else []
 
 
@@ -111,10 +105,6 @@ def _check(time_zone: str, currency: str, week_starts_on: int) -> None:
         raise InvalidInputError(message, rule="workspace.no_weekday", field=("weekStartsOn",))
 
 
-def _reservations(stream: UUID, workspace: Workspace) -> frozenset[Reservation]:  # noqa: ARG001  # it holds none
-    return frozenset()
-
-
 def _fields(workspace: Workspace) -> Mapping[str, object]:
     return {
         "name": workspace.name,
@@ -124,16 +114,10 @@ def _fields(workspace: Workspace) -> Mapping[str, object]:
     }
 
 
-def _touches(event: WorkspaceEvent) -> Iterable[tuple[str, str | None]]:
-    return [(name, None) for name in changed_fields(event)]
-
-
 WORKSPACE: Aggregate[Workspace, WorkspaceEvent] = Aggregate(
     name="workspace",
     events=get_args(WorkspaceEvent),
     evolve=evolve,
-    reservations=_reservations,
     fields=_fields,
-    touches=_touches,
     subjects=no_subject,
 )
