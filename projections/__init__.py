@@ -1,5 +1,18 @@
 """The read side. One file = one read model = one question the product asks."""
 
-from crm_es.projector.contract import ReadModel
+from typing import TYPE_CHECKING
 
-READ_MODELS: tuple[ReadModel, ...] = ()
+from projections import audit_trail, changes, contact_profiles, duplicates, interactions, members, search
+
+if TYPE_CHECKING:
+    from crm_es.projector.contract import ReadModel
+
+READ_MODELS: "tuple[ReadModel, ...]" = (
+    contact_profiles,
+    interactions,
+    members,
+    audit_trail,
+    search,
+    duplicates,
+    changes,
+)

@@ -4,7 +4,7 @@ Inserts go by COPY (or in one statement when they are few), then updates of diff
 order: every event's write stays a write of its own, so the history twin keeps each version.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any, Final, LiteralString
 import msgspec
 from psycopg import Connection
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+from psycopg.types.json import Jsonb
 
 from crm_es.eventstore.event import ERASED, Fact
 from crm_es.projector.contract import Sql, Table
@@ -30,6 +31,7 @@ class Layout:
     types: tuple[str, ...]
     defaults: tuple[object, ...]
     known: frozenset[str]
+    json: frozenset[int]
     key: tuple[str, ...]
 
     def row(self, fact: Fact, values: Mapping[str, Any]) -> Row:
@@ -50,16 +52,21 @@ def layout(table: Table) -> Layout:
         types=tuple(c.type for c in columns),
         defaults=tuple(c.default for c in table.columns),
         known=frozenset(c.name for c in table.columns),
+        json=frozenset(i for i, c in enumerate(columns) if c.type == "jsonb"),
         key=("workspace_id", *table.key),
     )
 
 
+Shape = tuple[tuple[str, str | None], ...]
+"""The columns an update sets, each with its expression or None."""
+
+
 @dataclass(slots=True)
 class _Update:
-    """Rows to set the same columns by the same expressions, each row once."""
+    """Rows to set the same columns by the same expressions, each row once. Without a shape: rows to save whole."""
 
     table: Table
-    shape: tuple[tuple[str, str | None], ...]
+    shape: Shape | None
     rows: list[Row]
 
 
@@ -81,8 +88,8 @@ class PageBatch:
         self._schema = schema
         self._pipelined = pipelined
         self._inserts: dict[Table, list[Row]] = {}
-        self._puts: dict[Table, dict[Row, Row]] = {}
-        self._rounds: list[dict[tuple[str, tuple[tuple[str, str | None], ...]], _Update]] = []
+        self._puts: dict[Table, dict[Row, tuple[Fact, dict[str, Any]]]] = {}
+        self._rounds: list[dict[tuple[str, Shape | None], _Update]] = []
         self._turn: dict[tuple[str, Row], int] = {}
         self._queue: list[_Update | _Statement] = []
 
@@ -90,20 +97,29 @@ class PageBatch:
         self._inserts.setdefault(table, []).append(layout(table).row(fact, values))
 
     def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        row = layout(table).row(fact, values)
-        self._puts.setdefault(table, {})[(fact.workspace, *(values[k] for k in table.key))] = row
+        rows = self._puts.setdefault(table, {})
+        identity = (fact.workspace, *(values[k] for k in table.key))
+        before = rows.get(identity)
+        rows[identity] = fact, before[1] | values if before else values
 
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
         layout(table).refuse_unknown(values)
         identity = (fact.workspace, *(key[k] for k in table.key))
         shape = tuple((n, v.expression if isinstance(v, Sql) else None) for n, v in values.items())
         plain = [v.value if isinstance(v, Sql) else None if v is ERASED else v for v in values.values()]
+        self._queue_row(table, identity, shape, (*identity, *plain, fact.position))
+
+    def save(self, table: Table, fact: Fact, /, **values: Any) -> None:
+        identity = (fact.workspace, *(values[k] for k in table.key))
+        self._queue_row(table, identity, None, layout(table).row(fact, values))
+
+    def _queue_row(self, table: Table, identity: Row, shape: Shape | None, row: Row) -> None:
+        """Put a write of a row into the round behind the row's last one."""
         turn = self._turn.get((table.name, identity), 0)
         self._turn[table.name, identity] = turn + 1
         if turn == len(self._rounds):
             self._rounds.append({})
-        group = self._rounds[turn].setdefault((table.name, shape), _Update(table, shape, []))
-        group.rows.append((*identity, *plain, fact.position))
+        self._rounds[turn].setdefault((table.name, shape), _Update(table, shape, [])).rows.append(row)
 
     def execute(self, fact: Fact, sql: LiteralString, /, **params: Any) -> None:
         self._end_rounds()
@@ -133,13 +149,23 @@ class PageBatch:
         for table, rows in few.items():
             self._send(insert_statement(self._schema, table), rows)
         for table, latest in self._puts.items():
-            self._send(put_statement(self._schema, table), list(latest.values()))
+            self._put(table, latest.values())
         for item in self._queue:
             match item:
+                case _Update(table, None, rows):
+                    self._send(put_statement(self._schema, table, layout(table).names[1:-1]), rows)
                 case _Update(table, shape, rows):
                     self._send(update_statement(self._schema, table, shape), rows)
                 case _Statement(sql, params):
                     self._cursor.execute(_in_schema(sql, self._schema), params, prepare=True)
+
+    def _put(self, table: Table, latest: Iterable[tuple[Fact, dict[str, Any]]]) -> None:
+        shape = layout(table)
+        named: dict[tuple[str, ...], list[Row]] = {}
+        for fact, values in latest:
+            named.setdefault(tuple(n for n in shape.names if n in values), []).append(shape.row(fact, values))
+        for names, rows in named.items():
+            self._send(put_statement(self._schema, table, names), rows)
 
     def _send(self, statement: Composed, rows: Sequence[Row]) -> None:
         self._cursor.execute(statement, (_json(rows),), prepare=True)
@@ -152,7 +178,9 @@ class PageBatch:
         with self._cursor.copy(statement) as copy:
             copy.set_types(shape.types)
             for row in rows:
-                copy.write_row(row)
+                copy.write_row(
+                    [_wrapped(v) if i in shape.json else v for i, v in enumerate(row)] if shape.json else row
+                )
 
     def _end_rounds(self) -> None:
         for round_ in self._rounds:
@@ -163,6 +191,10 @@ class PageBatch:
 def _json(rows: Sequence[Row]) -> str:
     """Rows as JSON arrays; names would be most of the bytes."""
     return msgspec.json.encode(rows).decode()
+
+
+def _wrapped(value: object) -> Jsonb | None:
+    return None if value is None else Jsonb(value, dumps=msgspec.json.encode)
 
 
 @cache
@@ -183,18 +215,19 @@ def insert_statement(schema: str, table: Table) -> Composed:
 
 
 @cache
-def put_statement(schema: str, table: Table) -> Composed:
+def put_statement(schema: str, table: Table, names: tuple[str, ...]) -> Composed:
+    """Insert rows; where one stands already, set these columns of it."""
     shape = layout(table)
-    others = [n for n in shape.names if n not in shape.key]
+    changed = [n for n in (*names, "position") if n not in shape.key]
     return SQL("{} ON CONFLICT ({}) DO UPDATE SET {}").format(
         insert_statement(schema, table),
         _list(shape.key),
-        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in others),
+        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in changed),
     )
 
 
 @cache
-def update_statement(schema: str, table: Table, values: tuple[tuple[str, str | None], ...]) -> Composed:
+def update_statement(schema: str, table: Table, values: Shape) -> Composed:
     """`UPDATE .. FROM` the rows sent; their cells are the key, the values, the position."""
     shape = layout(table)
     kind = dict(zip(shape.names, shape.types, strict=True))
@@ -231,5 +264,5 @@ def _cell(index: int, kind: str) -> Composable:
     return SQL("(r.c ->> {})::{}").format(Literal(index), SQL(kind))
 
 
-def _list(names: Iterator[str] | Sequence[str]) -> Composed:
+def _list(names: Iterable[str]) -> Composed:
     return SQL(", ").join(Identifier(n) for n in names)

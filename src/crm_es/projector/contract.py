@@ -1,6 +1,6 @@
 """What a read model is: a plain module with these names. Table declarations are data; `tables.py` makes the DDL of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol
 
@@ -87,7 +87,13 @@ class Batch(Protocol):
         """A new row. A versioned table's row may be updated later in the same page."""
 
     def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        """The row of its key from now on, whatever stood there. Only for tables that are not versioned."""
+        """The row of its key from now on; columns not named keep what stood there, or their default in a new row.
+
+        Only for tables that are not versioned: writes of one page on a row become one, before all updates.
+        """
+
+    def save(self, table: Table, fact: Fact, /, **values: Any) -> None:
+        """A new row, or all of the row of its key where one stands (removed before, say), in its turn among the updates."""
 
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
         """Set columns of the row with this key (without workspace_id). Values are absolute, or `Sql`."""
@@ -116,6 +122,7 @@ class ReadModel(Protocol):
     TABLES: tuple[Table, ...]
     TOPICS: frozenset[str]
 
-    @staticmethod
-    def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
-        """Turn facts (in log order, of many workspaces, only those of TOPICS) into rows. No clock, no I/O but `batch`."""
+    @property
+    def apply(self) -> Callable[[Batch, Sequence[Fact]], None]:
+        """Turns facts (in log order, of many workspaces, only those of TOPICS) into rows. No clock, no I/O but the batch."""
+        ...

@@ -88,7 +88,7 @@ def _table(schema: Identifier, table: Table) -> Iterator[Composed]:
     yield from _fence(schema, table.name)
     for index in table.indexes:
         yield _create_index(schema, table, index)
-    if table.subject:
+    if subject_needs_index(table):
         yield _subject_index(schema, table, table.name)
     if table.versioned:
         yield from _twin(schema, table)
@@ -125,7 +125,7 @@ def _twin(schema: Identifier, table: Table) -> Iterator[Composed]:
     for index in table.indexes:
         if index.method == "btree":
             yield _create_index(schema, table, index, twin=True)
-    if table.subject:
+    if subject_needs_index(table):
         yield _subject_index(schema, table, name)
     yield SQL(
         "CREATE TRIGGER keep_history AFTER UPDATE ON {}.{} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"
@@ -178,11 +178,11 @@ def _index_columns(table: Table, index: Index) -> Iterator[Composable]:
 
 
 def _subject_index(schema: Identifier, table: Table, name: str) -> Composed:
-    return SQL("CREATE INDEX {} ON {}.{} USING {} (workspace_id, {})").format(
+    return SQL("CREATE INDEX {} ON {}.{} USING {}{})").format(
         Identifier(f"{name}_subject"),
         schema,
         Identifier(name),
-        SQL("gin" if subject_is_array(table) else "btree"),
+        SQL("gin (" if subject_is_array(table) else "btree (workspace_id, "),
         Identifier(table.subject or ""),
     )
 
@@ -190,6 +190,10 @@ def _subject_index(schema: Identifier, table: Table, name: str) -> Composed:
 def subject_is_array(table: Table) -> bool:
     """Whether rows of the table may be about several people."""
     return any(c.name == table.subject and c.type.endswith("[]") for c in table.columns)
+
+
+def subject_needs_index(table: Table) -> bool:
+    return table.subject is not None and table.subject != table.key[0]
 
 
 def _columns(columns: Sequence[Column]) -> Composed:

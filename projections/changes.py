@@ -1,0 +1,108 @@
+"""What changed since a position: every record once, at its newest; and the containers (contacts, companies) it is or was in.
+
+For caches that sync and screens that subscribe. A record in a container it left is GONE from there at the position it left.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType
+
+from crm_es.contacts import company, contact_events
+from crm_es.eventstore.event import Fact
+from crm_es.interactions import interaction
+from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.workspaces import member
+
+NAME = "changes"
+VERSION = 1
+
+RECORD: Final = Table(
+    name="record",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="type", type="text"),
+        Column(name="version", type="integer"),
+        Column(name="gone", type="bool", default=False),
+        Column(name="command_id", type="uuid"),
+    ),
+    versioned=False,
+    indexes=(Index(name="position", columns=("position",), order=True),),
+)
+CONTAINED: Final = Table(
+    name="contained",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="container_id", type="uuid"),
+        Column(name="type", type="text"),
+        Column(name="left_it", type="bool", default=False),
+    ),
+    key=("id", "container_id"),
+    versioned=False,
+    indexes=(Index(name="container", columns=("container_id",)),),
+)
+TABLES: tuple[Table, ...] = (RECORD, CONTAINED)
+_Event = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
+TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
+
+_GONE: Final = frozenset({"contact.archived", "contact.absorbed", "company.archived", "interaction.retracted"})
+_BACK: Final = frozenset({"contact.restored", "contact.unmerged", "company.restored"})
+
+
+def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
+    for fact in facts:
+        values = {"version": fact.version, "command_id": fact.command_id, "type": fact.topic.partition(".")[0].upper()}
+        if fact.topic in _GONE or fact.topic in _BACK:
+            values["gone"] = fact.topic in _GONE
+        batch.put(RECORD, fact, id=fact.stream, **values)
+        _contain(batch, fact)
+
+
+def _contain(batch: Batch, fact: Fact) -> None:
+    match fact.event:
+        case interaction.InteractionRecorded(contact_ids=contacts, company_id=into):
+            _enter(batch, fact, contacts, "CONTACT")
+            _enter(batch, fact, _known(into), "COMPANY")
+        case interaction.InteractionLinked(contact_ids=contacts):
+            _enter(batch, fact, contacts, "CONTACT")
+        case interaction.InteractionUnlinked(contact_ids=contacts):
+            for contact in contacts:
+                batch.put(CONTAINED, fact, id=fact.stream, container_id=contact, type="CONTACT", left_it=True)
+        case contact_events.ContactRegistered(company_id=into) | company.CompanyRegistered(parent_id=into):
+            _enter(batch, fact, _known(into), "COMPANY")
+        case (
+            contact_events.ContactCompanyChanged(company_id=into)
+            | contact_events.ContactMerged(company_id=into)
+            | interaction.InteractionCorrected(company_id=into)
+            | company.CompanyParentChanged(parent_id=into)
+        ):
+            _move(batch, fact, into)
+        case _:
+            pass
+
+
+def _known(id_: UUID | UnsetType | None) -> Iterable[UUID]:
+    return [id_] if isinstance(id_, UUID) else []
+
+
+def _enter(batch: Batch, fact: Fact, containers: Iterable[UUID], kind: str) -> None:
+    for container in containers:
+        batch.put(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
+
+
+def _move(batch: Batch, fact: Fact, into: UUID | UnsetType | None) -> None:
+    """Out of the company it was in, into another or none."""
+    if into is UNSET:
+        return
+    batch.execute(fact, _LEAVE_COMPANY, id=fact.stream, into=into)
+    for container in _known(into):
+        batch.save(CONTAINED, fact, id=fact.stream, container_id=container, type="COMPANY", left_it=False)
+
+
+_LEAVE_COMPANY: Final = """
+UPDATE {schema}.contained
+SET left_it = true, position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND type = 'COMPANY' AND NOT left_it
+  AND container_id IS DISTINCT FROM %(into)s::uuid
+"""

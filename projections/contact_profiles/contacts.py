@@ -1,0 +1,268 @@
+"""From a contact's events to its rows."""
+
+from typing import Any, Final, LiteralString, assert_never
+
+from msgspec import UNSET, UnsetType
+
+from crm_es.contacts import contact_events as e
+from crm_es.contacts.contact_events import ContactEvent, Item
+from crm_es.eventstore.event import Erased, Fact
+from crm_es.projector.contract import Batch, Sql
+from crm_es.text import fold
+from projections.contact_profiles.tables import (
+    CONTACT,
+    EMAIL,
+    EXTERNAL_ID,
+    IDENTITY,
+    NOT_DUPLICATE,
+    PHONE,
+    TAG,
+)
+
+_PLAIN = ("display_name", "given_name", "family_name", "job_title", "addresses", "source")
+_REFERRING = ("lifecycle_stage", "company_id", "owner_id")
+
+
+def apply(batch: Batch, fact: Fact) -> None:
+    event: ContactEvent = fact.event  # type: ignore[assignment]
+    match event:
+        case e.ContactRegistered():
+            _register(batch, fact, event)
+        case e.ContactUpdated():
+            _touch(batch, fact, **_given(event, *_PLAIN))
+        case e.ContactEmailAdded() | e.ContactEmailChanged() | e.ContactEmailRemoved():
+            _change_email(batch, fact, event)
+            _touch_with_primary_email(batch, fact)
+        case e.ContactPhoneAdded() | e.ContactPhoneChanged() | e.ContactPhoneRemoved():
+            _change_phone(batch, fact, event)
+            _touch(batch, fact)
+        case e.ContactIdentityAdded(item=item, identity=identity):
+            batch.save(IDENTITY, fact, **_identity(_key(fact, item), identity))
+            _touch(batch, fact)
+        case e.ContactIdentityRemoved(item=item):
+            batch.update(IDENTITY, fact, _key(fact, item), removed=True)
+            _touch(batch, fact)
+        case e.ContactExternalIdAdded(item=item, external_id=external_id):
+            batch.save(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
+            _touch(batch, fact)
+        case e.ContactExternalIdRemoved(item=item):
+            batch.update(EXTERNAL_ID, fact, _key(fact, item), removed=True)
+            _touch(batch, fact)
+        case e.ContactOwnerChanged() | e.ContactCompanyChanged() | e.ContactLifecycleStageChanged():
+            _touch(batch, fact, **_given(event, *_REFERRING))
+        case e.ContactTagged(tags=tags):
+            _touch(batch, fact, tags=_tag(batch, fact, tags))
+        case e.ContactUntagged(tags=tags):
+            for tag in tags:
+                batch.update(TAG, fact, {"contact_id": fact.stream, "tag": tag}, removed=True)
+            _touch(batch, fact, tags=Sql(_WITHOUT, list(tags)))
+        case e.ContactArchived():
+            _touch(batch, fact, archived_at=fact.recorded_at, record_status="ARCHIVED")
+        case e.ContactRestored():
+            _touch(batch, fact, archived_at=None, record_status="ACTIVE")
+        case e.ContactMarkedNotDuplicate(other_id=other):
+            batch.put(NOT_DUPLICATE, fact, contact_id=fact.stream, other_id=other)
+            _touch(batch, fact)
+        case e.ContactMerged():
+            _merge(batch, fact, event)
+        case e.ContactAbsorbed(survivor_id=survivor):
+            _touch(batch, fact, merged_into=survivor, record_status="MERGED")
+        case e.ContactReleased(absorbed_ids=absorbed):
+            for statement in _RELEASE:
+                batch.execute(fact, statement, contact=fact.stream, absorbed=list(absorbed))
+            _touch_with_primary_email(batch, fact)
+        case e.ContactUnmerged():
+            status = Sql("CASE WHEN archived_at IS NULL THEN 'ACTIVE' ELSE 'ARCHIVED' END")
+            _touch(batch, fact, merged_into=None, record_status=status)
+        case _:
+            assert_never(event)
+
+
+_WITH: Final = "tags || ARRAY(SELECT n FROM unnest({value}) WITH ORDINALITY u (n, i) WHERE n <> ALL (tags) ORDER BY i)"
+_WITHOUT: Final = "ARRAY(SELECT t FROM unnest(tags) WITH ORDINALITY u (t, i) WHERE t <> ALL ({value}) ORDER BY i)"
+
+
+def _given(event: Any, *names: str) -> dict[str, Any]:
+    """The fields the event sets, and what is derived from them."""
+    values = {n: v for n in names if (v := getattr(event, n, UNSET)) is not UNSET}
+    if "display_name" in values:
+        values["display_name_folded"] = _folded(values["display_name"])
+    if values.get("addresses", ()) is None:
+        values["addresses"] = ()
+    return values
+
+
+def _folded(text: str | Erased | None) -> str | None:
+    return fold(text) if isinstance(text, str) else None
+
+
+def _touch(batch: Batch, fact: Fact, **values: Any) -> None:
+    """Every event of the contact sets its version, and so is a version of its row."""
+    batch.update(CONTACT, fact, {"id": fact.stream}, version=fact.version, updated_at=fact.recorded_at, **values)
+
+
+def _key(fact: Fact, item: Item) -> dict[str, Any]:
+    return {"contact_id": fact.stream, "holder_id": item.holder or fact.stream, "number": item.number}
+
+
+def _register(batch: Batch, fact: Fact, event: e.ContactRegistered) -> None:
+    emails = e.numbered(event.email_items, event.emails)
+    primary = [email for item, email in emails if item == event.primary_email]
+    values = _given(event, *_PLAIN, *_REFERRING)
+    tags = () if event.tags is UNSET else event.tags
+    batch.insert(
+        CONTACT,
+        fact,
+        id=fact.stream,
+        version=fact.version,
+        primary_email=_of(primary[0], "address") if primary else None,
+        tags=list(tags),
+        created_at=fact.recorded_at,
+        updated_at=fact.recorded_at,
+        **values,
+    )
+    for item, email in emails:
+        batch.insert(EMAIL, fact, **_email(_key(fact, item), email), is_primary=item == event.primary_email)
+    for item, phone in e.numbered(event.phone_items, event.phones):
+        batch.insert(PHONE, fact, **_phone(_key(fact, item), phone), is_primary=item == event.primary_phone)
+    for item, identity in e.numbered(event.identity_items, event.identities):
+        batch.insert(IDENTITY, fact, **_identity(_key(fact, item), identity))
+    for item, external_id in e.numbered(event.external_id_items, event.external_ids):
+        batch.insert(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
+    for tag in dict.fromkeys(tags):
+        batch.insert(TAG, fact, contact_id=fact.stream, tag=tag, tag_folded=fold(tag))
+
+
+def _merge(batch: Batch, fact: Fact, event: e.ContactMerged) -> None:
+    for item, email in e.numbered(event.email_items, event.emails):
+        batch.save(EMAIL, fact, **_email(_key(fact, item), email))
+    for item, phone in e.numbered(event.phone_items, event.phones):
+        batch.save(PHONE, fact, **_phone(_key(fact, item), phone))
+    for item, identity in e.numbered(event.identity_items, event.identities):
+        batch.save(IDENTITY, fact, **_identity(_key(fact, item), identity))
+    for item, external_id in e.numbered(event.external_id_items, event.external_ids):
+        batch.save(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
+    if event.primary_email is not UNSET:
+        _promote(batch, fact, _PROMOTE_EMAIL, event.primary_email)
+    if event.primary_phone is not UNSET:
+        _promote(batch, fact, _PROMOTE_PHONE, event.primary_phone)
+    values = _given(event, *_PLAIN, *_REFERRING)
+    if event.tags is not UNSET:
+        values["tags"] = _tag(batch, fact, event.tags)
+    _touch(batch, fact, **values)
+    _refresh_primary_email(batch, fact)
+
+
+def _tag(batch: Batch, fact: Fact, tags: tuple[str, ...]) -> Sql:
+    for tag in dict.fromkeys(tags):
+        batch.save(TAG, fact, contact_id=fact.stream, tag=tag, tag_folded=fold(tag))
+    return Sql(_WITH, list(dict.fromkeys(tags)))
+
+
+# Items
+
+
+def _of(value: object, name: str) -> Any:
+    """A part of a sealed value, None when that was erased."""
+    return None if isinstance(value, Erased) else getattr(value, name)
+
+
+def _email(key: dict[str, Any], email: e.Email | Erased) -> dict[str, Any]:
+    address = _of(email, "address")
+    return key | {"address": address, "address_folded": _folded(address), "label": _of(email, "label")}
+
+
+def _phone(key: dict[str, Any], phone: e.Phone | Erased) -> dict[str, Any]:
+    return key | {"phone_number": _of(phone, "number"), "label": _of(phone, "label")}
+
+
+def _identity(key: dict[str, Any], identity: e.Identity | Erased) -> dict[str, Any]:
+    return key | {"channel": _of(identity, "channel"), "external_id": _of(identity, "external_id")}
+
+
+def _external_id(key: dict[str, Any], external_id: e.ExternalId | Erased) -> dict[str, Any]:
+    return key | {"system": _of(external_id, "system"), "value": _of(external_id, "value")}
+
+
+def _change_email(
+    batch: Batch, fact: Fact, event: e.ContactEmailAdded | e.ContactEmailChanged | e.ContactEmailRemoved
+) -> None:
+    key = _key(fact, event.item)
+    match event:
+        case e.ContactEmailAdded(email=email):
+            batch.save(EMAIL, fact, **_email(key, email))
+        case e.ContactEmailChanged(email=email):
+            if email is not UNSET:
+                batch.update(EMAIL, fact, key, **_email({}, email))
+        case e.ContactEmailRemoved():
+            batch.update(EMAIL, fact, key, removed=True, is_primary=False)
+    _promote(batch, fact, _PROMOTE_EMAIL, _promoted(event))
+
+
+def _change_phone(
+    batch: Batch, fact: Fact, event: e.ContactPhoneAdded | e.ContactPhoneChanged | e.ContactPhoneRemoved
+) -> None:
+    key = _key(fact, event.item)
+    match event:
+        case e.ContactPhoneAdded(phone=phone):
+            batch.save(PHONE, fact, **_phone(key, phone))
+        case e.ContactPhoneChanged(phone=phone):
+            if phone is not UNSET:
+                batch.update(PHONE, fact, key, **_phone({}, phone))
+        case e.ContactPhoneRemoved():
+            batch.update(PHONE, fact, key, removed=True, is_primary=False)
+    _promote(batch, fact, _PROMOTE_PHONE, _promoted(event))
+
+
+def _promoted(event: Any) -> Item | UnsetType:
+    """Which item has the primary mark from now on, if the event says."""
+    if getattr(event, "primary", False) is True:
+        item: Item = event.item
+        return item
+    promoted: Item | UnsetType = getattr(event, "promoted", UNSET)
+    return promoted
+
+
+def _promote(batch: Batch, fact: Fact, statement: LiteralString, item: Item | UnsetType) -> None:
+    if item is not UNSET:
+        key = _key(fact, item)
+        batch.execute(fact, statement, contact=fact.stream, holder=key["holder_id"], number=item.number)
+
+
+def _touch_with_primary_email(batch: Batch, fact: Fact) -> None:
+    _touch(batch, fact)
+    _refresh_primary_email(batch, fact)
+
+
+def _refresh_primary_email(batch: Batch, fact: Fact) -> None:
+    batch.execute(fact, _REFRESH_PRIMARY_EMAIL, contact=fact.stream)
+
+
+_PROMOTE_EMAIL: Final = """
+UPDATE {schema}.contact_email
+SET is_primary = (holder_id = %(holder)s AND number = %(number)s), position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND contact_id = %(contact)s AND NOT removed AND position <= %(position)s
+  AND is_primary <> (holder_id = %(holder)s AND number = %(number)s)
+"""
+_PROMOTE_PHONE: Final = """
+UPDATE {schema}.contact_phone
+SET is_primary = (holder_id = %(holder)s AND number = %(number)s), position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND contact_id = %(contact)s AND NOT removed AND position <= %(position)s
+  AND is_primary <> (holder_id = %(holder)s AND number = %(number)s)
+"""
+_REFRESH_PRIMARY_EMAIL: Final = """
+UPDATE {schema}.contact
+SET position = %(position)s, primary_email = (
+  SELECT e.address
+  FROM {schema}.contact_email e
+  WHERE e.workspace_id = %(workspace_id)s AND e.contact_id = %(contact)s AND e.is_primary AND NOT e.removed
+)
+WHERE workspace_id = %(workspace_id)s AND id = %(contact)s
+"""
+_RELEASE_ITEMS: LiteralString = """
+UPDATE {schema}.[items]
+SET removed = true, position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND contact_id = %(contact)s AND holder_id = ANY (%(absorbed)s)
+  AND NOT removed AND position < %(position)s
+"""
+_RELEASE: Final = [_RELEASE_ITEMS.replace("[items]", table.name) for table in (EMAIL, PHONE, IDENTITY, EXTERNAL_ID)]

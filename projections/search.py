@@ -1,0 +1,221 @@
+"""Finding records by what people type: names, emails, digits of a phone number, companies; typos and CJK included.
+
+Read through `search.find`, which looks in the workspace of the setting `app.workspace`: under row-level security the text
+indexes would not be used.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, LiteralString
+
+from msgspec import UNSET
+
+from crm_es.contacts import company, contact_events
+from crm_es.contacts.contact_events import Item
+from crm_es.eventstore.event import Erased, Fact
+from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.text import bigrams, digits, fold
+from crm_es.workspaces import member
+
+NAME = "search"
+VERSION = 1
+
+RECORD: Final = Table(
+    name="record",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="type", type="text"),
+        Column(name="company_id", type="uuid", null=True),
+        Column(name="archived", type="bool", default=False),
+        Column(name="absorbed", type="bool", default=False),
+    ),
+    versioned=False,
+    indexes=(Index(name="company", columns=("company_id",), where="company_id IS NOT NULL"),),
+)
+TERM: Final = Table(
+    name="term",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="slot", type="text"),
+        Column(name="field", type="text"),
+        Column(name="text", type="text", personal=True),
+        Column(name="folded", type="text", personal=True, collate="C"),
+        Column(name="grams", type="text[]", personal=True),
+    ),
+    key=("id", "slot"),
+    versioned=False,
+    subject="id",
+    indexes=(
+        Index(name="folded", columns=("folded",), where="folded IS NOT NULL"),
+        Index(name="trigrams", columns=("folded gin_trgm_ops",), method="gin"),
+        Index(name="grams", columns=("grams",), method="gin", where="grams IS NOT NULL"),
+    ),
+)
+TABLES: tuple[Table, ...] = (RECORD, TERM)
+_Event = contact_events.ContactEvent | company.CompanyEvent | member.MemberInvited | member.MemberRegistered
+TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
+
+_NAMES: Final = {"display_name": "displayName", "given_name": "givenName", "family_name": "familyName", "name": "name"}
+
+
+def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
+    for fact in facts:
+        _record(batch, fact)
+        _terms(batch, fact)
+
+
+def _record(batch: Batch, fact: Fact) -> None:
+    """What is to be known of the record beside its words; `put` keeps the rest."""
+    values: dict[str, Any] = {}
+    if fact.version == 1:
+        values["type"] = fact.topic.partition(".")[0].upper()
+    match fact.event:
+        case contact_events.ContactArchived() | company.CompanyArchived():
+            values["archived"] = True
+        case contact_events.ContactRestored() | company.CompanyRestored():
+            values["archived"] = False
+        case contact_events.ContactAbsorbed():
+            values["absorbed"] = True
+        case contact_events.ContactUnmerged():
+            values["absorbed"] = False
+        case (
+            contact_events.ContactRegistered(company_id=into)
+            | contact_events.ContactCompanyChanged(company_id=into)
+            | contact_events.ContactMerged(company_id=into)
+        ) if into is not UNSET:
+            values["company_id"] = into
+        case _:
+            pass
+    if values:
+        values.setdefault("type", fact.topic.partition(".")[0].upper())
+        batch.put(RECORD, fact, id=fact.stream, **values)
+
+
+def _terms(batch: Batch, fact: Fact) -> None:
+    event: Any = fact.event
+    for name, field in _NAMES.items():
+        value = getattr(event, name, UNSET)
+        if value is not UNSET:
+            _put(batch, fact, name, field, value)
+    match event:
+        case contact_events.ContactRegistered() | contact_events.ContactMerged():
+            for item, email in contact_events.numbered(event.email_items, event.emails):
+                _put(batch, fact, _slot(fact, item), "emails", _of(email, "address"))
+            for item, phone in contact_events.numbered(event.phone_items, event.phones):
+                _put(batch, fact, _slot(fact, item), "phones", _of(phone, "number"))
+        case contact_events.ContactEmailAdded() | contact_events.ContactEmailChanged() if event.email is not UNSET:
+            _put(batch, fact, _slot(fact, event.item), "emails", _of(event.email, "address"))
+        case contact_events.ContactPhoneAdded() | contact_events.ContactPhoneChanged() if event.phone is not UNSET:
+            _put(batch, fact, _slot(fact, event.item), "phones", _of(event.phone, "number"))
+        case contact_events.ContactEmailRemoved(item=item):
+            _put(batch, fact, _slot(fact, item), "emails", None)
+        case contact_events.ContactPhoneRemoved(item=item):
+            _put(batch, fact, _slot(fact, item), "phones", None)
+        case contact_events.ContactReleased(absorbed_ids=absorbed):
+            batch.execute(fact, _RELEASE, id=fact.stream, holders=[str(a) for a in absorbed])
+        case member.MemberInvited() | member.MemberRegistered() if event.email is not UNSET:
+            _put(batch, fact, "email", "email", event.email)
+        case company.CompanyRegistered(domains=domains) if domains is not UNSET:
+            _domains(batch, fact, domains)
+        case company.CompanyDomainAdded(domain=domain):
+            _domains(batch, fact, [domain])
+        case company.CompanyDomainRemoved(domain=domain):
+            _put(batch, fact, f"domain {domain}", "domains", None)
+        case _:
+            pass
+
+
+def _domains(batch: Batch, fact: Fact, domains: Iterable[str]) -> None:
+    for domain in domains:
+        _put(batch, fact, f"domain {domain}", "domains", domain)
+
+
+def _slot(fact: Fact, item: Item) -> str:
+    """Items keep a slot each, named by whose stream took them, so that an unmerge can take them away."""
+    return f"{item.holder or fact.stream} {item.number}"
+
+
+def _of(value: Any, name: str) -> Any:
+    return None if isinstance(value, Erased) else getattr(value, name)
+
+
+def _put(batch: Batch, fact: Fact, slot: str, field: str, text: str | Erased | None) -> None:
+    """A word of the record; None: gone."""
+    plain = text if isinstance(text, str) else None
+    folded = None if plain is None else digits(plain) if field == "phones" else fold(plain)
+    grams = None if plain is None else bigrams(plain)
+    batch.save(TERM, fact, id=fact.stream, slot=slot, field=field, text=plain, folded=folded, grams=grams or None)
+
+
+_RELEASE: Final = """
+UPDATE {schema}.term
+SET text = NULL, folded = NULL, grams = NULL, position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND split_part(slot, ' ', 1) = ANY (%(holders)s)
+  AND position < %(position)s
+"""
+# `query` is folded; `numbers` its digits, `pairs` its CJK characters and pairs. One row a record, best first.
+_FIND: LiteralString = """
+CREATE FUNCTION {schema}.find(query text, numbers text, pairs text[], types text[], at_most int)
+RETURNS TABLE (id uuid, type text, field text, snippet text, score real)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET pg_trgm.word_similarity_threshold = 0.45
+BEGIN ATOMIC
+  WITH space AS MATERIALIZED (
+    SELECT current_setting('app.workspace')::uuid AS workspace_id
+  ), hit AS (
+    (SELECT t.id, t.field, t.text, 1.0 AS score
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND query <> '' AND t.folded = query
+     LIMIT 200)
+    UNION ALL
+    (SELECT t.id, t.field, t.text, 0.9
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND query <> ''
+       AND t.folded >= query AND t.folded < query || chr(1114111)
+     LIMIT 200)
+    UNION ALL
+    (SELECT t.id, t.field, t.text, 0.7
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND length(query) > 2
+       AND t.folded LIKE '%' || replace(replace(replace(query, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%'
+     LIMIT 200)
+    UNION ALL
+    (SELECT t.id, t.field, t.text, 0.65 * public.word_similarity(query, t.folded)
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND length(query) > 2 AND query OPERATOR(public.<%) t.folded
+     LIMIT 200)
+    UNION ALL
+    (SELECT t.id, t.field, t.text, 0.8
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND length(numbers) > 3
+       AND t.field = 'phones' AND t.folded LIKE '%' || numbers || '%'
+     LIMIT 200)
+    UNION ALL
+    (SELECT t.id, t.field, t.text, 0.75
+     FROM {schema}.term t
+     WHERE t.workspace_id = (SELECT s.workspace_id FROM space s) AND pairs <> '{{}}' AND t.grams @> pairs
+     LIMIT 200)
+  ), found AS (
+    SELECT r.id, r.type, h.field, h.text, h.score
+    FROM hit h
+    JOIN {schema}.record r ON r.workspace_id = (SELECT s.workspace_id FROM space s) AND r.id = h.id
+    WHERE NOT r.archived AND NOT r.absorbed
+    UNION ALL
+    SELECT c.id, c.type, 'company', h.text, h.score * 0.5
+    FROM hit h
+    JOIN {schema}.record r ON r.workspace_id = (SELECT s.workspace_id FROM space s) AND r.id = h.id AND r.type = 'COMPANY'
+    JOIN {schema}.record c ON c.workspace_id = r.workspace_id AND c.company_id = r.id
+    WHERE NOT c.archived AND NOT c.absorbed
+  ), best AS (
+    SELECT DISTINCT ON (f.id) f.id, f.type, f.field, f.text, f.score
+    FROM found f
+    WHERE types IS NULL OR f.type = ANY (types)
+    ORDER BY f.id, f.score DESC, f.field, f.text
+  )
+  SELECT b.id, b.type, b.field, b.text, b.score::real
+  FROM best b
+  ORDER BY b.score DESC, b.id
+  LIMIT at_most;
+END
+"""
+FUNCTIONS: tuple[LiteralString, ...] = (_FIND,)
