@@ -104,9 +104,6 @@ class Settings:
     statement_timeout_ms: int = setting(
         "STATEMENT_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 5_000
     )
-    request_timeout_ms: int = setting(
-        "REQUEST_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 10_000
-    )
     shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
     compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, False)
 

@@ -16,7 +16,7 @@ import psycopg
 from crm_es.database.urls import without_password
 from crm_es.errors import ConfigurationError
 
-LOCK: Final = 4711002
+LOCK: Final = 4711000  # es.append_events takes 4711001, the projector 4711002
 FILE_NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 TABLE: Final = """
 CREATE TABLE IF NOT EXISTS public.crm_migration (

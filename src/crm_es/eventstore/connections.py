@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -18,12 +19,11 @@ _TRANSIENT = ("40", "53", "55", "57014", "58")  # rolled back by the server; the
 
 def connect(url: str, name: str) -> Connection:
     return psycopg.connect(
-        url,
+        with_options(url, f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"),
         autocommit=True,
         connect_timeout=5,
         row_factory=dict_row,
         application_name=name,
-        options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
     )
 
 

@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composable, Literal
 from psycopg.types.json import set_json_loads
 
+from crm_es.database.urls import with_options
 from crm_es.reads.errors import ReadTimeoutError
 
 STATEMENT_TIMEOUT_MS = 5000
@@ -64,10 +65,9 @@ class ReadConnections:
 
     async def _connect(self) -> AsyncConnection[Any]:
         connection = await AsyncConnection.connect(
-            self._url,
+            with_options(self._url, f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off"),
             autocommit=True,
             cursor_factory=AsyncRawCursor,
-            options=f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off",
         )
         connection.prepare_threshold = 0
         connection.prepared_max = PREPARED

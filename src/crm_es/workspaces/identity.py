@@ -23,13 +23,11 @@ from crm_es.workspaces.tokens import API_KEY_PREFIX, ApiKeyToken, Verifier
 
 KEPT_SECONDS: Final = 60.0
 KEPT: Final = 10_000
-MEMBER: Final = SQL(
-    "SELECT roles, deactivated_at FROM members.members WHERE workspace_id = $1 AND id = $2 AND NOT removed"
-)
+MEMBER: Final = SQL("SELECT roles, deactivated_at FROM members.member WHERE workspace_id = $1 AND id = $2")
 API_KEY: Final = SQL(
-    "SELECT scopes, secret_hmac, expires_at, revoked_at FROM members.api_keys WHERE workspace_id = $1 AND id = $2 AND NOT removed"
+    "SELECT scopes, secret_hmac, expires_at, revoked_at FROM members.api_key WHERE workspace_id = $1 AND id = $2"
 )
-OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.roles WHERE workspace_id = $1 AND NOT removed LIMIT 1000")
+OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.role WHERE workspace_id = $1 LIMIT 1000")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -104,7 +104,7 @@ MASKABLE: Final[Mapping[EntityType, frozenset[str]]] = {
     ),
     T.COMPANY: frozenset({"annualRevenue", "addresses", "externalIds"}),
     T.INTERACTION: frozenset({"subject", "preview", "body", "participants", "amount"}),
-    T.MEMBER: frozenset({"email"}),
+    T.MEMBER: frozenset({"email", "externalIds"}),
 }
 """What a role may withhold, by its name in the API. All of these are nullable there; everything else is always shown."""
 

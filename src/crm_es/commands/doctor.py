@@ -1,0 +1,139 @@
+"""`doctor`: looks at everything the program leans on, and says what is wrong and what to do."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, LiteralString
+
+import click
+import psycopg
+
+from crm_es.config import Settings
+from crm_es.database.doors import opened
+from crm_es.database.migrate import check
+from crm_es.database.place import SYSTEM_HOME
+from crm_es.errors import CrmError
+from crm_es.serving.projecting import opened_keys
+from projections import READ_MODELS
+
+SUPPORTED: Final = (15, 18)
+SKEW: Final = timedelta(seconds=1)
+DISK_FLOOR: Final = 0.05
+KEY_PAGE: Final = 1_000
+SEALED_KEYS: Final = """
+SELECT DISTINCT found[1]::uuid
+FROM es.events, regexp_matches(convert_from(state, 'UTF8'), '"k":"([0-9a-f-]{36})"', 'g') AS found
+WHERE position('{"$pii"'::bytea IN state) > 0
+"""
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`advice` is what to do about it; none = all is well."""
+
+    what: str
+    advice: str = ""
+
+
+@click.command()
+def doctor() -> None:
+    """Look at settings, database, keys, read models, clock and disk. Changes nothing. Exit code 1 when something is wrong."""
+    ill = False
+    for finding in examination():
+        ill = ill or bool(finding.advice)
+        click.echo(f"{'WRONG' if finding.advice else 'ok   '} {finding.what}")
+        if finding.advice:
+            click.echo(f"      {finding.advice}")
+    sys.exit(ill)
+
+
+def examination() -> Iterator[Finding]:
+    """Everything it looks at, in the order in which one needs the other."""
+    try:
+        settings = Settings.from_environment()
+        yield Finding(f"settings: {settings.environment}, data in {settings.data_dir}")
+        yield from disk(settings)
+        with opened(settings) as urls:
+            check(settings.database_url or urls.app)
+            with psycopg.connect(urls.projector, autocommit=True) as connection:
+                for look in (server, clock, read_models):
+                    yield from look(connection)
+                yield from keys(connection, settings)
+    except CrmError as error:
+        yield Finding(error.rule, error.message)
+    except psycopg.Error as error:
+        yield Finding("database", f"{type(error).__name__}: {error}")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    for folder in (settings.data_dir, SYSTEM_HOME):
+        if folder.exists():
+            usage = shutil.disk_usage(folder)
+            free = usage.free / usage.total
+            advice = "Make room: at 0 PostgreSQL stops taking events." if free < DISK_FLOOR else ""
+            yield Finding(f"disk: {free:.0%} free under {folder}", advice)
+
+
+def server(connection: Connection) -> Iterator[Finding]:
+    major = connection.info.server_version // 10_000
+    wrong = "" if SUPPORTED[0] <= major <= SUPPORTED[1] else f"Use PostgreSQL {SUPPORTED[0]} to {SUPPORTED[1]}."
+    yield Finding(f"PostgreSQL {major}, schema current", wrong)
+    durable = _value(
+        connection, "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'"
+    )
+    yield Finding(
+        "commits are durable", "" if durable else "Set fsync and synchronous_commit to on, or a power cut takes events."
+    )
+
+
+def clock(connection: Connection) -> Iterator[Finding]:
+    before = datetime.now(UTC)
+    theirs: datetime = _value(connection, "SELECT clock_timestamp()")
+    skew = max(before - theirs, theirs - datetime.now(UTC), timedelta())
+    advice = "Let both machines take their time from the same source." if skew > SKEW else ""
+    yield Finding(f"clocks differ by {skew.total_seconds():.3f} s at most", advice)
+
+
+def read_models(connection: Connection) -> Iterator[Finding]:
+    newest = _value(connection, "SELECT coalesce(max(notification_id), 0) FROM es.events")
+    rows = connection.execute("SELECT read_model, version, log_id, parked ->> 'error' FROM es.bookmark").fetchall()
+    known = {name: (version, log_id, parked) for name, version, log_id, parked in rows}
+    for model in READ_MODELS:
+        version, log_id, parked = known.get(model.NAME, (None, 0, None))
+        advice = ""
+        if parked:
+            advice = f"Parked: {parked}. Mend it, raise its VERSION, then `crm-es rebuild {model.NAME}`."
+        elif version is None:
+            advice = "Not made yet. `crm-es serve` or `crm-es project` makes it."
+        elif version != model.VERSION:
+            advice = f"Made by version {version}, the program has {model.VERSION}. Run `crm-es rebuild {model.NAME}`."
+        yield Finding(f"read model {model.NAME}: {newest - log_id} events behind", advice)
+
+
+def keys(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    """Every key the log names must be in the key store, or its tombstone."""
+    with opened_keys(settings) as store:
+        known = missing = 0
+        for page in _key_ids(connection):
+            store.preload(page)
+            known += len(page)
+            missing += sum(store.cached(key) is None for key in page)
+    advice = (
+        f"{missing} are missing: the key store is older than the log. Restore the newest copy of it." if missing else ""
+    )
+    yield Finding(f"keys: the log names {known}", advice)
+
+
+def _key_ids(connection: Connection) -> Iterator[list[Any]]:
+    with connection.transaction(), connection.cursor("keys") as cursor:
+        cursor.execute(SEALED_KEYS)
+        while page := cursor.fetchmany(KEY_PAGE):
+            yield [key for (key,) in page]
+
+
+def _value(connection: Connection, sql: LiteralString) -> Any:
+    row = connection.execute(sql).fetchone()
+    return row[0] if row else None

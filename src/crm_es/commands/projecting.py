@@ -1,0 +1,66 @@
+"""`project` and `rebuild`: feeding read models, and making them anew."""
+
+import sys
+from typing import Any, Self
+
+import click
+from tqdm import tqdm
+
+from crm_es.config import Settings
+from crm_es.database.doors import current
+from crm_es.projector.rebuild import Outcome, Rebuild
+from crm_es.serving import projecting
+from projections import READ_MODELS
+
+
+@click.command()
+def project() -> None:
+    """Feed the read models until stopped. `serve` does this too; a second projector stands by."""
+    settings = Settings.from_environment()
+    with current(settings) as urls:
+        projecting.project(settings, urls.projector)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--check", is_flag=True, help="Compare the live read model with a rebuilt one, and leave it as it is.")
+def rebuild(name: str | None, check: bool) -> None:
+    """Make read model NAME (or all) anew from the events, beside the live one, then swap. Readers notice nothing.
+
+    A rebuild that was killed goes on where it was. With --check the exit code is 1 when a table differs.
+    """
+    settings = Settings.from_environment()
+    with current(settings) as urls, projecting.decoding(settings) as decode:
+        with Bar() as bar:
+            outcomes = Rebuild(urls.projector, decode, READ_MODELS).run(name, check=check, report=bar.report)
+        for outcome in outcomes:
+            click.echo(told(outcome))
+    sys.exit(any(outcome.differing for outcome in outcomes))
+
+
+def told(outcome: Outcome) -> str:
+    rate = outcome.events / outcome.seconds if outcome.seconds else 0
+    head = f"{outcome.read_model}: {outcome.events} events in {outcome.seconds:.1f} s ({rate:,.0f}/s)"
+    tables = [
+        f"  {table}: {'equal' if live == rebuilt else 'DIFFERS'}, live {live}, rebuilt {rebuilt}"
+        for table, (live, rebuilt) in outcome.digests.items()
+    ]
+    return "\n".join([head, *tables])
+
+
+class Bar:
+    """Progress on a terminal; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] = tqdm(unit=" events", disable=None, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def report(self, name: str, reached: int, newest: int) -> None:
+        self._bar.set_description(name, refresh=False)
+        self._bar.total = newest
+        self._bar.update(reached - self._bar.n)

@@ -1,0 +1,61 @@
+"""`serve`: web processes and the projector, over the embedded database or one's own."""
+
+import os
+import signal
+import socket
+import threading
+
+import click
+
+from crm_es.config import Settings
+from crm_es.database.doors import current, keeping
+from crm_es.database.urls import DatabaseUrls
+from crm_es.errors import ConfigurationError
+from crm_es.serving.supervisor import Child, Supervisor
+
+BACKLOG = 2048
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (CRM_HOST).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (CRM_PORT); 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve GraphQL and feed the read models, until stopped.
+
+    SIGTERM or Ctrl-C: no new requests, those begun are finished (CRM_SHUTDOWN_SECONDS), then the database it started stops.
+    """
+    settings = Settings.from_environment()
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
+        children = [Child("the projector", ["crm_es.serving.projecting"])]
+        for number in range(1, (workers or settings.workers) + 1):
+            child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
+            children.append(child)
+        click.echo(f"http://{address(door)}/graphql", err=True)
+        keep = keeping(settings)
+        Supervisor(children, environment(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
+
+
+def environment(urls: DatabaseUrls) -> dict[str, str]:
+    """What the children read: everything we were given, and where the database is. None of them may own it."""
+    given = {k: v for k, v in os.environ.items() if k != "CRM_OWNER_DATABASE_URL"}  # noqa: TID251  # passed on, not read
+    return {**given, "CRM_DATABASE_URL": urls.app, "CRM_PROJECTOR_DATABASE_URL": urls.projector}
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Raises: ConfigurationError."""
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"CRM_HOST, CRM_PORT: cannot listen on {host}:{port} ({exc.strerror or exc}). Choose another with --port."
+        ) from exc
+
+
+def address(door: socket.socket) -> str:
+    host, port = door.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,93 @@
+"""The projector as a process, and what it and the rebuild are made of."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from crm_es.catalog import AGGREGATES
+from crm_es.config import Settings
+from crm_es.database.urls import DatabaseUrls
+from crm_es.errors import ConfigurationError
+from crm_es.eventstore.codec import Codec
+from crm_es.privacy.keystore import KeyStore, root_key
+from crm_es.projector.leader import Leader
+from crm_es.projector.pages import Decode
+from crm_es.projector.runner import Projector
+from crm_es.serving.lifeline import hold_on_to_parent
+from projections import READ_MODELS
+
+CANNOT_START: Final = 3
+SETTLE_SECONDS: Final = 0.05
+BEHIND: Final = """
+SELECT count(*)
+FROM unnest(%s::text[]) AS model (name)
+LEFT JOIN es.bookmark b ON b.read_model = model.name
+WHERE b.parked IS NULL AND coalesce(b.log_id, 0) < %s
+"""
+
+
+@contextmanager
+def opened_keys(settings: Settings) -> Iterator[KeyStore]:
+    keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file, settings.root_key))
+    try:
+        yield keys
+    finally:
+        keys.close()
+
+
+@contextmanager
+def decoding(settings: Settings) -> Iterator[Decode]:
+    """What opens stored events: the codec over this installation's keys."""
+    with opened_keys(settings) as keys:
+        yield Codec(AGGREGATES, keys).decode_many
+
+
+def project(settings: Settings, url: str) -> None:
+    """Project until told to stop (SIGTERM, SIGINT)."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with decoding(settings) as decode:
+        Projector(url, decode, READ_MODELS).run(stop)
+
+
+def inherited(settings: Settings) -> DatabaseUrls:
+    if settings.urls is None:
+        raise ConfigurationError("CRM_PROJECTOR_DATABASE_URL: expected here; `crm-es serve` sets it.")
+    return settings.urls
+
+
+def settle(settings: Settings, url: str, log_id: int) -> None:
+    """Return once every read model has applied `log_id`, or is parked. Projects itself where no leader lives."""
+    with (
+        decoding(settings) as decode,
+        Leader(url, decode, READ_MODELS) as leader,
+        psycopg.connect(url, autocommit=True) as own,
+    ):
+        while own.execute(BEHIND, [[model.NAME for model in READ_MODELS], log_id]).fetchone() != (0,):
+            if leader.try_lead():
+                leader.drain()
+                return
+            time.sleep(SETTLE_SECONDS)
+
+
+def main() -> int:
+    """The child of `serve`; the parent has checked the schema."""
+    hold_on_to_parent()
+    try:
+        settings = Settings.from_environment()
+        project(settings, inherited(settings).projector)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return CANNOT_START
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""One web process: `python -m crm_es.serving.web FD` serves on the listening socket it inherits."""
+
+import socket
+import sys
+
+import uvicorn
+
+from crm_es.config import Settings
+from crm_es.errors import ConfigurationError
+from crm_es.serving.lifeline import hold_on_to_parent
+
+CANNOT_START = 3
+KEEP_ALIVE_SECONDS = 75
+
+
+def main(descriptor: int) -> int:
+    hold_on_to_parent()
+    try:
+        settings = Settings.from_environment()
+        server = uvicorn.Server(config(settings))
+        server.run(sockets=[socket.socket(fileno=descriptor)])
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return CANNOT_START
+    return 0 if server.started else CANNOT_START
+
+
+def config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "crm_es.app:from_environment",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
