@@ -163,7 +163,7 @@ class Codec:
         """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
         event, shape = change.event, self._shapes[change.event.TOPIC]
         place = f"{command.workspace}|{change.stream}|{change.version}".encode()
-        data: dict[str, object] = {name: getattr(event, name) for name in shape.names}
+        data = {name: value for name in shape.names if (value := getattr(event, name)) is not UNSET}
         for field, value in shape.personal_values(event):
             data[field.name] = _sealed(key, value, place + field.place, shape.encode(value, field.path))
         state = encode(
@@ -191,7 +191,7 @@ class Codec:
 
     def _data(self, shape: Shape, event: Event, data: dict[str, object]) -> bytes:
         try:
-            return shape.encode({name: value for name, value in data.items() if value is not UNSET})
+            return shape.encode(data)
         except InvalidInputError as error:
             error.field = shape.unwritable_field(event)
             raise

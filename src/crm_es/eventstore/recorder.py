@@ -24,15 +24,14 @@ from crm_es.eventstore.packing import Packed, pack, pack_rows
 
 BACKOFF = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before each attempt
 END = 2**63 - 1
-_REQUESTS = ("uuid", "uuid", "bytea", "text", "timestamptz")
-_IDS = ("int4", "uuid")
+_REQUESTS = ("uuid", "uuid", "bytea", "text", "text", "timestamptz", "int4")
 _EVENTS = ("int4", "uuid", "int8", "text", "bytea", "int4")
 _RESERVED = ("int4", "text", "bytea", "uuid")
 _HOLDERS = ("int4", "uuid", "uuid", "uuid", "bool")
 _DOOMED = ("int4", "uuid", "uuid")
 _APPEND: LiteralString = (
     "SELECT req, status, first_position, last_position, last_log_id, holder, kind, key, ids, refusals FROM es.append_events("
-    "%b, %b, %b, %b, %b,  %b, %b,  %b, %b, %b, %b, %b, %b,  %b, %b, %b, %b,  %b, %b, %b, %b,  %b, %b, %b, %b, %b,  %b, %b, %b)"
+    "%b, %b, %b, %b, %b, %b, %b,  %b, %b, %b, %b, %b, %b,  %b, %b, %b, %b,  %b, %b, %b, %b,  %b, %b, %b, %b, %b,  %b, %b, %b)"
 )
 _READ: LiteralString = "SELECT * FROM es.read_streams(%b, %b, %b, %b, %b)"
 
@@ -244,7 +243,6 @@ def _arrays(appends: Sequence[Append]) -> list[Packed]:
     numbered = list(enumerate(appends, 1))
     groups: tuple[tuple[Sequence[str], list[tuple[Any, ...]]], ...] = (
         (_REQUESTS, [_request(append) for append in appends]),
-        (_IDS, [(number, id_) for number, append in numbered for id_ in append.ids]),
         (_EVENTS, [_event(number, event) for number, append in numbered for event in append.events]),
         (_RESERVED, [(number, *row) for number, append in numbered for row in append.taken]),
         (_RESERVED, [(number, *row) for number, append in numbered for row in append.freed]),
@@ -256,7 +254,17 @@ def _arrays(appends: Sequence[Append]) -> list[Packed]:
 
 def _request(append: Append) -> tuple[Any, ...]:
     command = append.command
-    return command.workspace, command.command_id, command.request_hash, append.refusals, command.recorded_at
+    ids = "{" + ",".join(map(str, append.ids)) + "}"
+    events = len(append.events)
+    return (
+        command.workspace,
+        command.command_id,
+        command.request_hash,
+        ids,
+        append.refusals,
+        command.recorded_at,
+        events,
+    )
 
 
 def _event(number: int, event: StoredEvent) -> tuple[Any, ...]:

@@ -4,13 +4,13 @@ SET LOCAL statement_timeout = '5min';
 SET LOCAL ROLE crm_owner;
 
 -- One request = one command. The letter says what an array has one element for:
---   r_ a request · i_ an id it answers · e_ an event (grouped by request, in order) · t_ a reservation taken · f_ one freed
---   (no key = all of that kind) · h_ a key's holder added or removed · d_ a doomed key. `*_req` counts requests from 1.
+--   r_ a request · e_ an event (grouped by request, in order) · t_ a reservation taken · f_ one freed (no key = all of that
+--   kind) · h_ a key's holder added or removed · d_ a doomed key. `*_req` counts requests from 1.
+-- `r_ids` is a uuid[] as text, `r_events` how many events are the request's. Requests of a workspace should stand together.
 -- `e_hole` is where the 27 bytes of recorded_at begin in the state, from 0. `r_clock` is the demo seeder's; owners only.
 -- Answers one row a request, in any order: OK, REPLAYED, REUSED, CONFLICT, FOREIGN (a stream of another workspace) or TAKEN.
 CREATE FUNCTION es.append_events(
-  r_workspace uuid[], r_command uuid[], r_hash bytea[], r_refusals text[], r_clock timestamptz[],
-  i_req int[], i_id uuid[],
+  r_workspace uuid[], r_command uuid[], r_hash bytea[], r_ids text[], r_refusals text[], r_clock timestamptz[], r_events int[],
   e_req int[], e_stream uuid[], e_version bigint[], e_topic text[], e_state bytea[], e_hole int[],
   t_req int[], t_kind text[], t_key bytea[], t_stream uuid[],
   f_req int[], f_kind text[], f_key bytea[], f_stream uuid[],
@@ -35,12 +35,12 @@ DECLARE
   at timestamptz;
   reached bigint;
   firsts bigint[] := array_fill(NULL::bigint, ARRAY[requests]);
-  lasts bigint[] := array_fill(NULL::bigint, ARRAY[requests]);
-  offsets bigint[] := array_fill(NULL::bigint, ARRAY[requests]);
+  offsets int[] := array_fill(NULL::int, ARRAY[requests]);
   times timestamptz[] := array_fill(NULL::timestamptz, ARRAY[requests]);
   stamps bytea[] := array_fill(NULL::bytea, ARRAY[requests]);
-  counts int[] := array_fill(0, ARRAY[requests]);
-  written bigint := 0;
+  lasts bigint[] := array_fill(NULL::bigint, ARRAY[requests]);
+  seen int := 0;                          -- events of the requests before
+  written int := 0;
   log_id bigint;
 BEGIN
   IF array_remove(r_clock, NULL) <> '{}' THEN
@@ -67,17 +67,20 @@ BEGIN
 
   -- A command that was seen is answered before anything else is looked at.
   FOR found IN
-    SELECT asked.i::int AS i, c.request_hash = asked.hash AS same, c.position, c.changed, c.ids, c.refusals, e.notification_id
+    SELECT asked.i::int AS i, c.request_hash = asked.hash AS same, c.workspace_id, c.position, c.changed, c.ids, c.refusals
     FROM unnest(r_workspace, r_command, r_hash) WITH ORDINALITY AS asked (workspace, command, hash, i)
     JOIN es.command c ON c.workspace_id = asked.workspace AND c.command_id = asked.command
-    LEFT JOIN es.events e ON e.workspace_id = c.workspace_id AND e.sequence = c.position AND c.changed
   LOOP
     lost := lost || found.i;
     req := found.i;
     status := CASE WHEN found.same THEN 'REPLAYED' ELSE 'REUSED' END;
+    IF found.same AND found.changed THEN
+      last_position := found.position;
+      SELECT e.notification_id INTO last_log_id
+      FROM es.events e
+      WHERE e.workspace_id = found.workspace_id AND e.sequence = found.position;
+    END IF;
     IF found.same THEN
-      last_position := CASE WHEN found.changed THEN found.position END;
-      last_log_id := found.notification_id;
       ids := found.ids;
       refusals := found.refusals;
     END IF;
@@ -87,7 +90,7 @@ BEGIN
 
   -- Every stream is new, or of this workspace and exactly one version behind.
   FOR found IN
-    SELECT DISTINCT ON (mine.q) mine.q, newest.workspace_id <> r_workspace[mine.q] AS is_foreign
+    SELECT mine.q, newest.workspace_id <> r_workspace[mine.q] AS is_foreign
     FROM (
       SELECT q, s, min(v) AS low, max(v) - min(v) + 1 - count(*) AS gaps
       FROM unnest(e_req, e_stream, e_version) AS e (q, s, v)
@@ -102,7 +105,6 @@ BEGIN
     ) AS newest ON true
     WHERE mine.low <> 1 + coalesce(newest.originator_version, 0) OR mine.gaps <> 0
        OR newest.workspace_id <> r_workspace[mine.q]
-    ORDER BY mine.q, is_foreign DESC NULLS LAST
   LOOP
     CONTINUE WHEN found.q = ANY (lost);
     lost := lost || found.q;
@@ -135,62 +137,53 @@ BEGIN
     RETURN;
   END IF;
 
-  FOR found IN SELECT q, count(*)::int AS n, min(i) AS first FROM unnest(e_req) WITH ORDINALITY AS e (q, i) GROUP BY q LOOP
-    counts[found.q] := found.n;
-    offsets[found.q] := found.first;
-  END LOOP;
-
-  -- Positions and times, workspace by workspace. Each request is later than the one before, if only by a microsecond.
-  FOR found IN
-    SELECT w, array_agg(i ORDER BY i) AS requests, sum(counts[i])::bigint AS n
-    FROM unnest(r_workspace) WITH ORDINALITY AS r (w, i)
-    WHERE NOT i = ANY (lost)
-    GROUP BY w
-    ORDER BY w
-  LOOP
-    workspace := found.w;
-    SELECT h.sequence, h.recorded_at INTO reached, at FROM es.head h WHERE h.workspace_id = workspace;
-    reached := coalesce(reached, 0);
-    FOR i IN 1 .. cardinality(found.requests) LOOP
-      req := found.requests[i];
-      IF counts[req] > 0 THEN
-        at := greatest(coalesce(r_clock[req], clock_timestamp()), at + interval '1 microsecond');
-        times[req] := at;
-        stamps[req] := convert_to(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'UTF8');
-        firsts[req] := reached + 1;
-        reached := reached + counts[req];
-        written := written + counts[req];
+  -- Positions and times, in the order of the requests. Each is later than the one before, if only by a microsecond.
+  FOR i IN 1 .. requests LOOP
+    offsets[i] := seen;
+    seen := seen + r_events[i];
+    CONTINUE WHEN i = ANY (lost);
+    IF workspace IS DISTINCT FROM r_workspace[i] THEN
+      IF workspace IS NOT NULL AND at IS NOT NULL THEN
+        INSERT INTO es.head (workspace_id, sequence, recorded_at)
+        VALUES (workspace, reached, at)
+        ON CONFLICT (workspace_id) DO UPDATE SET sequence = excluded.sequence, recorded_at = excluded.recorded_at;
       END IF;
-      lasts[req] := reached;
-    END LOOP;
-    IF found.n > 0 THEN
-      INSERT INTO es.head AS h (workspace_id, sequence, recorded_at)
-      VALUES (workspace, reached, at)
-      ON CONFLICT (workspace_id) DO UPDATE SET sequence = excluded.sequence, recorded_at = excluded.recorded_at;
+      workspace := r_workspace[i];
+      SELECT h.sequence, h.recorded_at INTO reached, at FROM es.head h WHERE h.workspace_id = workspace;
+      reached := coalesce(reached, 0);
     END IF;
+    IF r_events[i] > 0 THEN
+      at := greatest(coalesce(r_clock[i], clock_timestamp()), at + interval '1 microsecond');
+      times[i] := at;
+      stamps[i] := convert_to(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'UTF8');
+      firsts[i] := reached + 1;
+      reached := reached + r_events[i];
+      written := written + r_events[i];
+    END IF;
+    lasts[i] := reached;
   END LOOP;
+  IF at IS NOT NULL THEN
+    INSERT INTO es.head (workspace_id, sequence, recorded_at)
+    VALUES (workspace, reached, at)
+    ON CONFLICT (workspace_id) DO UPDATE SET sequence = excluded.sequence, recorded_at = excluded.recorded_at;
+  END IF;
 
   IF written > 0 THEN
     INSERT INTO es.events (
       originator_id, originator_version, topic, state, workspace_id, sequence, recorded_at, command_id
     )
     SELECT e.s, e.v, e.t, overlay(e.b PLACING stamps[e.q] FROM e.o + 1 FOR 27), r_workspace[e.q],
-           firsts[e.q] + e.i - offsets[e.q], times[e.q], r_command[e.q]
+           firsts[e.q] + e.i - offsets[e.q] - 1, times[e.q], r_command[e.q]
     FROM unnest(e_req, e_stream, e_version, e_topic, e_state, e_hole) WITH ORDINALITY AS e (q, s, v, t, b, o, i)
-    WHERE NOT e.q = ANY (lost)
-    ORDER BY e.i;
+    WHERE NOT e.q = ANY (lost);           -- in the order of the arrays: a function's rows keep theirs
     log_id := currval('es.events_notification_id_seq') - written;  -- the lock makes ours contiguous
     NOTIFY crm_events;
   END IF;
 
   INSERT INTO es.command (workspace_id, command_id, request_hash, ids, position, changed, refusals)
-  SELECT asked.w, asked.c, asked.h, coalesce(answered.ids, '{}'), lasts[asked.i], counts[asked.i] > 0, asked.refused
-  FROM unnest(r_workspace, r_command, r_hash, r_refusals) WITH ORDINALITY AS asked (w, c, h, refused, i)
-  LEFT JOIN (
-    SELECT q, array_agg(id ORDER BY n) AS ids
-    FROM unnest(i_req, i_id) WITH ORDINALITY AS answer (q, id, n)
-    GROUP BY q
-  ) AS answered ON answered.q = asked.i
+  SELECT asked.w, asked.c, asked.h, asked.ids::uuid[], lasts[asked.i], asked.n > 0, asked.refused
+  FROM unnest(r_workspace, r_command, r_hash, r_ids, r_refusals, r_events)
+    WITH ORDINALITY AS asked (w, c, h, ids, refused, n, i)
   WHERE NOT asked.i = ANY (lost);
 
   IF f_req <> '{}' THEN
@@ -206,11 +199,13 @@ BEGIN
     WHERE NOT taken.q = ANY (lost)
     ON CONFLICT DO NOTHING;  -- held by the same stream already
   END IF;
-  IF h_req <> '{}' THEN
+  IF false = ANY (h_held) THEN
     DELETE FROM es.key_holder k
     USING unnest(h_req, h_subject, h_key, h_held) AS gone (q, subject, key, held)
     WHERE k.workspace_id = r_workspace[gone.q] AND k.subject_id = gone.subject AND k.key_id = gone.key
       AND NOT gone.held AND NOT gone.q = ANY (lost);
+  END IF;
+  IF true = ANY (h_held) THEN
     INSERT INTO es.key_holder (workspace_id, subject_id, key_id, stream_id)
     SELECT r_workspace[added.q], added.subject, added.key, added.s
     FROM unnest(h_req, h_subject, h_key, h_stream, h_held) AS added (q, subject, key, s, held)
@@ -228,12 +223,12 @@ BEGIN
   -- Events were inserted in the order of the arrays, so log ids follow the requests.
   FOR i IN 1 .. requests LOOP
     CONTINUE WHEN i = ANY (lost);
-    log_id := log_id + counts[i];
+    log_id := log_id + r_events[i];
     req := i;
     status := 'OK';
     first_position := firsts[i];
-    last_position := CASE WHEN counts[i] > 0 THEN lasts[i] END;
-    last_log_id := CASE WHEN counts[i] > 0 THEN log_id END;
+    last_position := CASE WHEN r_events[i] > 0 THEN lasts[i] END;
+    last_log_id := CASE WHEN r_events[i] > 0 THEN log_id END;
     RETURN NEXT;
   END LOOP;
 END $$;
