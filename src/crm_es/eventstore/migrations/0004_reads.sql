@@ -3,6 +3,8 @@ SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '5min';
 SET LOCAL ROLE crm_owner;
 
+-- Plans are kept by the session, as in es.append_events: by the keys, whatever the tables held when they were made.
+
 -- The events of some streams, each after a version, and the row of a command (in every row; alone if there are no events).
 -- Runs with the caller's rights: row-level security stays in force beside the predicate.
 CREATE FUNCTION es.read_streams(workspace uuid, streams uuid[], after bigint[], upto bigint, command uuid)
@@ -12,6 +14,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -37,6 +42,9 @@ CREATE FUNCTION es.read_holders(workspace uuid, kinds text[], keys bytea[])
 RETURNS TABLE (kind text, key bytea, stream uuid)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -52,6 +60,9 @@ CREATE FUNCTION es.read_existing(workspace uuid, aggregate text, streams uuid[])
 RETURNS TABLE (stream uuid)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
