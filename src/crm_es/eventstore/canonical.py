@@ -73,6 +73,9 @@ def decoder(wanted: Any, *, lax: bool = False) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted, strict=not lax, dec_hook=_typed)
 
 
+ABSENT = msgspec.Raw()  # what a personal field reads as that is not in the data
+
+
 class PersonalField(typing.NamedTuple):
     name: str
     path: FieldPath
@@ -91,7 +94,7 @@ class Numbers(Enum):
 class Shape:
     """How one event class is stored: its data as JSON, personal fields left raw for opening."""
 
-    __slots__ = ("_numbers", "event_class", "names", "personal", "schema", "stored", "topic")
+    __slots__ = ("_numbers", "event_class", "names", "personal", "plain", "schema", "stored", "topic")
 
     def __init__(self, event_class: type[Event]) -> None:
         hints = typing.get_type_hints(event_class)
@@ -106,6 +109,7 @@ class Shape:
         lax = self._numbers is not Numbers.NONE
         self.names = tuple(f.name for f in fields)
         sealed = personal_fields(event_class)
+        self.plain = tuple(name for name in self.names if name not in sealed)
         self.personal = tuple(
             PersonalField(name, (camel(name),), f"|data.{name}".encode(), decoder(_readable(hints[name]), lax=lax))
             for name in sealed
@@ -162,7 +166,7 @@ def _readable(annotation: Any) -> Any:
 def _stored(event_class: type[Event], hints: dict[str, Any]) -> type[msgspec.Struct]:
     personal = personal_fields(event_class)
     fields: list[tuple[str, Any, Any]] = [
-        (f.name, msgspec.Raw, msgspec.Raw()) if f.name in personal else (f.name, hints[f.name], _default(f))
+        (f.name, msgspec.Raw, ABSENT) if f.name in personal else (f.name, hints[f.name], _default(f))
         for f in dataclasses.fields(event_class)
     ]
     return msgspec.defstruct(event_class.__name__, fields, kw_only=True)

@@ -3,7 +3,7 @@
 A state is one JSON object with the envelope and `data`. Its bytes never change: older shapes are lifted by upcasters on reading.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from crm_es.errors import ErasedError, InvalidInputError
 from crm_es.eventstore.aggregate import Aggregate
-from crm_es.eventstore.canonical import PersonalField, Shape, decoder, encode
+from crm_es.eventstore.canonical import ABSENT, PersonalField, Shape, decoder, encode
 from crm_es.eventstore.event import (
     ERASED,
     Actor,
@@ -81,11 +81,6 @@ class Stored(NamedTuple):
     state: bytes
 
 
-class Sealing(NamedTuple):
-    field: PersonalField
-    sealed: Sealed
-
-
 class Opening(NamedTuple):
     """A state read, its personal values still sealed."""
 
@@ -93,11 +88,13 @@ class Opening(NamedTuple):
     envelope: Envelope
     shape: Shape
     data: Any
-    sealed: list[Sealing]
-    reason: Sealed | None
+    sealed: list[tuple[PersonalField, Sealed]]
+    cleared: list[str]
 
 
-_reason_field = PersonalField("reason", ("reason",), b"|reason", decoder(str))
+_NOTHING: frozenset[str] = frozenset()
+_read_reason = decoder(str | None)
+_reason_field = PersonalField("$reason", ("reason",), b"|reason", decoder(str))
 _read_envelope = msgspec.json.Decoder(Envelope)
 _read_sealed = msgspec.json.Decoder(Sealed)
 _read_actor = lru_cache(4096)(decoder(Actor).decode)
@@ -162,7 +159,7 @@ class Codec:
     def encode(self, command: Command, change: Change, key: Key | Erased | None) -> bytes:
         """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
         event, shape = change.event, self._shapes[change.event.TOPIC]
-        place = f"{command.workspace}|{change.stream}|{change.version}".encode()
+        place = _place(command.workspace, change.stream, change.version)
         data = {name: value for name in shape.names if (value := getattr(event, name)) is not UNSET}
         for field, value in shape.personal_values(event):
             data[field.name] = _sealed(key, value, place + field.place, shape.encode(value, field.path))
@@ -212,23 +209,26 @@ class Codec:
     def decode_many(self, rows: Iterable[Stored]) -> list[Fact]:
         """Facts in the order of the rows; their keys are fetched in one query. Raises: KeyUnavailableError."""
         openings = [self._read(row) for row in rows]
-        self.keys.preload({s.sealed.k for opening in openings for s in opening.sealed} | _reason_keys(openings))
-        return [self._open(opening) for opening in openings]
+        keys = self.keys.keys([sealed.k for opening in openings for _, sealed in opening.sealed])
+        return [_opened_fact(opening, keys) for opening in openings]
 
     def _read(self, row: Stored) -> Opening:
         envelope = _read_envelope.decode(row.state)
         shape = self._shapes[envelope.type]
-        raw = bytes(envelope.data) if envelope.schema == shape.schema else self._lifted(envelope, shape)
-        data = shape.stored.decode(raw)
-        sealed = [
-            Sealing(field, _read_sealed.decode(value))
-            for field in shape.personal
-            if (value := bytes(getattr(data, field.name))).startswith(_SEALED)
-        ]
-        reason = bytes(envelope.reason)
-        return Opening(
-            row, envelope, shape, data, sealed, _read_sealed.decode(reason) if reason.startswith(_SEALED) else None
-        )
+        data = shape.stored.decode(envelope.data if envelope.schema == shape.schema else self._lifted(envelope, shape))
+        sealed: list[tuple[PersonalField, Sealed]] = []
+        cleared: list[str] = []
+        for field in shape.personal:
+            raw = getattr(data, field.name)
+            if raw is ABSENT:
+                continue
+            if bytes(raw) == b"null":
+                cleared.append(field.name)
+            else:
+                sealed.append((field, _read_sealed.decode(raw)))
+        if bytes(envelope.reason).startswith(_SEALED):
+            sealed.append((_reason_field, _read_sealed.decode(envelope.reason)))
+        return Opening(row, envelope, shape, data, sealed, cleared)
 
     def _lifted(self, envelope: Envelope, shape: Shape) -> bytes:
         data: dict[str, Any] = msgspec.json.decode(envelope.data)
@@ -236,53 +236,61 @@ class Codec:
             data = self._upcasters[(envelope.type, schema)](data)
         return encode(data)
 
-    def _open(self, opening: Opening) -> Fact:
-        row, envelope, shape, data, sealed, sealed_reason = opening
-        place = f"{envelope.workspace}|{envelope.stream}|{envelope.version}".encode()
-        event, erased = self._event(shape, data, sealed, place)
-        reason: str | Erased | None
-        if sealed_reason is None:
-            reason = msgspec.json.decode(envelope.reason, type=str | None)
-        else:
-            reason = self._opened(Sealing(_reason_field, sealed_reason), place)
-        recorded_at = datetime.fromisoformat(envelope.recorded_at)
-        return Fact(
-            workspace=WorkspaceId(envelope.workspace),
-            stream=StreamId(envelope.stream),
-            version=envelope.version,
-            position=row.position,
-            log_id=row.log_id,
-            topic=envelope.type,
-            event=event,
-            recorded_at=recorded_at,
-            occurred_at=envelope.occurred_at or recorded_at,
-            actor=_read_actor(bytes(envelope.actor)),
-            origin=_read_origin(bytes(envelope.origin)),
-            via=envelope.via,
-            command_id=envelope.command_id,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
-            reason=reason,
-            key_id=sealed[0].sealed.k if sealed else sealed_reason.k if sealed_reason else None,
-            erased=erased,
-        )
 
-    def _event(self, shape: Shape, data: Any, sealed: Sequence[Sealing], place: bytes) -> tuple[Event, frozenset[str]]:
-        if not shape.personal:
-            return data, frozenset()
-        values = {name: getattr(data, name) for name in shape.names}
-        for field in shape.personal:
-            values[field.name] = None if values[field.name] else UNSET  # a raw `null`, or absent
-        for one in sealed:
-            values[one.field.name] = self._opened(one, place)
-        erased = frozenset(one.field.name for one in sealed if values[one.field.name] is ERASED)
-        return shape.event_class(**values), erased
+def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
+    row, envelope, shape, data, sealed, cleared = opening
+    opened = _opened_values(envelope, sealed, keys)
+    sealed_reason = _reason_field.name in opened
+    reason = opened.pop(_reason_field.name) if sealed_reason else _read_reason.decode(envelope.reason)
+    recorded_at = datetime.fromisoformat(envelope.recorded_at)
+    return Fact(
+        workspace=WorkspaceId(envelope.workspace),
+        stream=StreamId(envelope.stream),
+        version=envelope.version,
+        position=row.position,
+        log_id=row.log_id,
+        topic=envelope.type,
+        event=_event(shape, data, opened, cleared) if shape.personal else data,
+        recorded_at=recorded_at,
+        occurred_at=envelope.occurred_at or recorded_at,
+        actor=_read_actor(bytes(envelope.actor)),
+        origin=_read_origin(bytes(envelope.origin)),
+        via=envelope.via,
+        command_id=envelope.command_id,
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.causation_id,
+        reason=reason,
+        key_id=sealed[0][1].k if sealed else None,
+        erased=frozenset(name for name, value in opened.items() if value is ERASED) if opened else _NOTHING,
+    )
 
-    def _opened(self, one: Sealing, place: bytes) -> Any:
-        key = self.keys.key(one.sealed.k)
+
+def _event(shape: Shape, data: Any, opened: Mapping[str, object], cleared: Iterable[str]) -> Event:
+    """Fields that are absent take the class's own default: newer classes read older events."""
+    values = {name: getattr(data, name) for name in shape.plain}
+    values.update(opened)
+    for name in cleared:
+        values[name] = None
+    return shape.event_class(**values)
+
+
+def _opened_values(
+    envelope: Envelope, sealed: Iterable[tuple[PersonalField, Sealed]], keys: Mapping[UUID, Key | Erased]
+) -> dict[str, Any]:
+    place = b""
+    opened: dict[str, Any] = {}
+    for field, value in sealed:
+        key = keys[value.k]
         if isinstance(key, Erased):
-            return ERASED
-        return one.field.decoder.decode(key.open(one.sealed, place + one.field.place))
+            opened[field.name] = ERASED
+            continue
+        place = place or _place(envelope.workspace, envelope.stream, envelope.version)
+        opened[field.name] = field.decoder.decode(key.open(value, place + field.place))
+    return opened
+
+
+def _place(workspace: UUID, stream: UUID, version: int) -> bytes:
+    return f"{workspace}|{stream}|{version}".encode()
 
 
 def _sealed(key: Key | Erased | None, value: object, place: bytes, plain: bytes) -> Sealed:
@@ -299,7 +307,3 @@ def _too_long(shape: Shape, event: Event) -> InvalidInputError:
         rule="event.too_long",
         field=shape.longest_field(event),
     )
-
-
-def _reason_keys(openings: Iterable[Opening]) -> set[UUID]:
-    return {opening.reason.k for opening in openings if opening.reason is not None}

@@ -12,7 +12,7 @@ import hmac
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED, Erased
 from crm_es.privacy.key_rows import KeyRow, KeyRows, open_rows
-from crm_es.privacy.sealing import Key, unwrap, wrap
+from crm_es.privacy.sealing import Key, commitment, unwrap, wrap
 
 KEK_VERSION = 1
 FIRST_BLOCK, BLOCK = 50, 1000  # a workspace that never writes again should not own a thousand keys
+LOW = 200  # spares left when the next block is made
 CACHE_SECONDS = 60.0
 CACHE_SIZE = 20_000
 ROOT_BYTES = 32
@@ -55,8 +56,10 @@ class KeyStore:
         self._root = AESGCM(root)
         self._cache_seconds = cache_seconds
         self._lock = threading.RLock()
+        self._minting = threading.Lock()  # taken before _lock, never inside it
+        self._closing = False
         self._cache: dict[UUID, tuple[float, Key | Erased]] = {}
-        self._spares: dict[UUID, list[Key]] = {}
+        self._spares: dict[UUID, list[tuple[UUID, bytes]]] = {}
         self._blocks: dict[UUID, int] = {}
         self._secrets: dict[str, bytes] = {}
         self._keks: dict[UUID, AESGCM] = {}
@@ -68,8 +71,9 @@ class KeyStore:
 
     def close(self) -> None:
         """Give back the keys that sealed nothing."""
-        with self._lock:
-            unused = [key.id for keys in self._spares.values() for key in keys]
+        with self._minting, self._lock:
+            self._closing = True
+            unused = [key_id for spares in self._spares.values() for key_id, _ in spares]
             self._spares.clear()
             if unused:
                 self._rows.drop_spares(unused)
@@ -79,13 +83,17 @@ class KeyStore:
 
     def take(self, workspace: UUID) -> Key:
         """A key that has sealed nothing yet. It is durable already."""
-        with self._lock:
-            spares = self._spares.get(workspace)
-            if not spares:
-                spares = self._spares[workspace] = self._mint(workspace)
-            key = spares.pop()
-            self._remember(key.id, key)
-            return key
+        while True:
+            with self._lock:
+                spares = self._spares.get(workspace)
+                if spares:
+                    key = Key(*spares.pop())
+                    if len(spares) == LOW:
+                        self._refill_soon(workspace)
+                    break
+            self._refill(workspace)
+        self._remember(key.id, key)
+        return key
 
     def ready(self, workspace: UUID, keys: int = 1) -> bool:
         """Whether `take` this often, and `blind`, answer from memory."""
@@ -93,12 +101,25 @@ class KeyStore:
 
     def key(self, key_id: UUID) -> Key | Erased:
         """The key, or `ERASED` where a tombstone was read. Raises: KeyUnavailableError for anything else."""
-        found = self.cached(key_id)
-        if found is None:
-            self.preload((key_id,))
-            found = self.cached(key_id)
-        if found is None:
-            raise KeyUnavailableError(f"The key store has neither key {key_id} nor its tombstone. Is it an older copy?")
+        return self.cached(key_id) or self.keys((key_id,))[key_id]
+
+    def keys(self, key_ids: Iterable[UUID]) -> dict[UUID, Key | Erased]:
+        """All of these; those that are not cached in one query. Raises: KeyUnavailableError, as `key` does."""
+        found: dict[UUID, Key | Erased] = {}
+        missing: list[UUID] = []
+        for key_id in dict.fromkeys(key_ids):
+            key = self.cached(key_id)
+            if key is None:
+                missing.append(key_id)
+            else:
+                found[key_id] = key
+        for row in self._rows.keys(missing) if missing else ():
+            found[row.key_id] = self._remember(row.key_id, self._opened(row))
+        for key_id in missing:
+            if key_id not in found:
+                raise KeyUnavailableError(
+                    f"The key store has neither key {key_id} nor its tombstone. Is it an older copy?"
+                )
         return found
 
     def cached(self, key_id: UUID) -> Key | Erased | None:
@@ -106,14 +127,6 @@ class KeyStore:
         if entry is None or entry[0] < time.monotonic():
             return None
         return entry[1]
-
-    def preload(self, key_ids: Collection[UUID]) -> None:
-        """Read these keys at once; those that are cached cost nothing."""
-        missing = [key_id for key_id in dict.fromkeys(key_ids) if self.cached(key_id) is None]
-        if not missing:
-            return
-        for row in self._rows.keys(missing):
-            self._remember(row.key_id, self._opened(row))
 
     def destroy(self, key_ids: Sequence[UUID], erasure: UUID | None = None) -> int:
         """Shred keys: what they sealed is erased from then on, in every process within `CACHE_SECONDS`."""
@@ -141,20 +154,35 @@ class KeyStore:
 
     # -- inside
 
-    def _mint(self, workspace: UUID) -> list[Key]:
+    def _refill(self, workspace: UUID) -> None:
+        with self._minting:
+            if len(self._spares.get(workspace, ())) > LOW:
+                return  # somebody else has just done it
+            minted = self._mint(workspace)
+            with self._lock:
+                self._spares.setdefault(workspace, []).extend(minted)
+
+    def _refill_soon(self, workspace: UUID) -> None:
+        """Beside the appends, so that the next thousand need not wait for it."""
+        if not self._closing:
+            threading.Thread(target=self._refill_quietly, args=(workspace,), name="crm-keys", daemon=True).start()
+
+    def _refill_quietly(self, workspace: UUID) -> None:
+        with contextlib.suppress(KeyUnavailableError):  # whoever takes the last spare will be told
+            self._refill(workspace)
+
+    def _mint(self, workspace: UUID) -> list[tuple[UUID, bytes]]:
         size = self._blocks.get(workspace, FIRST_BLOCK)
         self._blocks[workspace] = BLOCK
         kek = self._kek(workspace)
-        keys, rows = [], []
-        for _ in range(size):
-            key_id, secret = uuid4(), os.urandom(32)
-            key = Key(key_id, secret)
-            keys.append(key)
-            rows.append(
-                KeyRow(key_id, workspace, KEK_VERSION, wrap(secret, kek, _label(workspace, key_id)), key.commitment)
-            )
-        self._rows.add_keys(rows)
-        return keys
+        minted = [(uuid4(), os.urandom(32)) for _ in range(size)]
+        self._rows.add_keys(
+            [
+                KeyRow(key_id, workspace, KEK_VERSION, wrap(secret, kek, _label(workspace, key_id)), commitment(secret))
+                for key_id, secret in minted
+            ]
+        )
+        return minted
 
     def _opened(self, row: KeyRow) -> Key | Erased:
         if row.wrapped is None:
@@ -165,13 +193,17 @@ class KeyStore:
             raise KeyUnavailableError(f"Key {row.key_id} is not the one its commitment names.")
         return key
 
-    def _remember(self, key_id: UUID, found: Key | Erased) -> None:
+    def _remember(self, key_id: UUID, found: Key | Erased) -> Key | Erased:
+        """What holds from now on: a tombstone is never replaced by a key that was read a moment too early."""
         with self._lock:
+            if self._cache.get(key_id, (0.0, None))[1] is ERASED:
+                found = ERASED
             if len(self._cache) >= CACHE_SIZE:
                 for oldest in list(islice(self._cache, CACHE_SIZE // 10)):
                     del self._cache[oldest]
             self._cache.pop(key_id, None)
             self._cache[key_id] = (time.monotonic() + self._cache_seconds, found)
+            return found
 
     def _kek(self, workspace: UUID) -> AESGCM:
         kek = self._keks.get(workspace)

@@ -1,6 +1,6 @@
 """How one personal value is sealed and opened: AES-256-GCM under a data key, bound to its place and to its key."""
 
-import base64
+import binascii
 import hmac
 import os
 from uuid import UUID
@@ -34,24 +34,32 @@ class Key:
 
     def __init__(self, id: UUID, secret: bytes) -> None:
         self.id = id
-        self.commitment = hmac.digest(secret, b"crm_es/1 commit", "sha256")
+        self.commitment = commitment(secret)
         self._cipher = AESGCM(hmac.digest(secret, b"crm_es/1 encrypt", "sha256"))
 
     def seal(self, plain: bytes, place: bytes) -> Sealed:
         """`place` is workspace|stream|version|field path: a sealed value opens nowhere else."""
         nonce = os.urandom(12)
         body = self.commitment + self._cipher.encrypt(nonce, plain, place)
-        return Sealed(1, base64.b64encode(body).decode(), self.id, base64.b64encode(nonce).decode())
+        return Sealed(1, _text(body), self.id, _text(nonce))
 
     def open(self, sealed: Sealed, place: bytes) -> bytes:
         """Raises: KeyUnavailableError when the value was not sealed with this key at this place."""
-        body = base64.b64decode(sealed.c)
-        if not hmac.compare_digest(body[:COMMITMENT], self.commitment):
+        body = binascii.a2b_base64(sealed.c)
+        if body[:COMMITMENT] != self.commitment:  # no secret: it stands in the log
             raise KeyUnavailableError(f"Key {self.id} is not the one that sealed this value.")
         try:
-            return self._cipher.decrypt(base64.b64decode(sealed.n), body[COMMITMENT:], place)
+            return self._cipher.decrypt(binascii.a2b_base64(sealed.n), body[COMMITMENT:], place)
         except InvalidTag as exc:
             raise KeyUnavailableError(f"A value sealed with key {self.id} was altered or moved.") from exc
+
+
+def _text(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
+def commitment(secret: bytes) -> bytes:
+    return hmac.digest(secret, b"crm_es/1 commit", "sha256")
 
 
 def wrap(secret: bytes, under: AESGCM, label: bytes) -> bytes:
