@@ -85,7 +85,7 @@ class Snapshot:
 
     def __init__(self, connections: ReadConnections, workspace: UUID) -> None:
         self.workspace = workspace
-        self.statements: list[str] = []
+        self.statements: list[bytes] = []
         self._connections = connections
         self._connection: AsyncConnection[Any] | None = None
         self._sound = True
@@ -102,17 +102,21 @@ class Snapshot:
 
     async def rows(self, statement: Composable, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement. Raises: ReadTimeoutError."""
+        return await self.fetch(statement.as_bytes(None), parameters)
+
+    async def fetch(self, statement: bytes, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, already text. Raises: ReadTimeoutError."""
         async with self._turn:
             connection = await self._opened()
             self._sound = False
             try:
                 cursor = connection.cursor(binary=True)
-                await cursor.execute(statement.as_bytes(connection), parameters, prepare=True)
+                await cursor.execute(statement, parameters, prepare=True)
                 found = await cursor.fetchall()
             except errors.QueryCanceled as exc:
                 raise ReadTimeoutError from exc
             self._sound = True
-        self.statements.append(statement.as_string(None))
+        self.statements.append(statement)
         return found
 
     async def close(self, *, sound: bool = True) -> None:

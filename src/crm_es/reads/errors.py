@@ -50,3 +50,9 @@ class DeclarationError(CrmError):
             "The declared reads do not fit the read models:\n" + "\n".join(f"  {fault}" for fault in faults)
         )
         self.faults = faults
+
+
+class NotCompilableError(CrmError):
+    """A document, or a part of it, that has no plan; the generic executor answers it. `message` is the reason."""
+
+    rule = "reads.not_compilable"

@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
+from crm_es.reads import records
 from crm_es.reads.model import Link, ReadType
 from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source
 
@@ -88,12 +89,12 @@ def _merged(query: Query, listed: Listed, window: Window, columns: Sequence[str]
     return SQL("SELECT {} FROM ({}) AS m ORDER BY {} LIMIT {}").format(
         COMMA.join(Identifier(name) for name in names),
         UNION.join(SQL("({})").format(branch) for branch in branches),
-        _outer_order(listed, window),
+        outer_order(listed, window),
         query.bind(window.limit, "int"),
     )
 
 
-def _outer_order(listed: Listed, window: Window) -> Composable:
+def outer_order(listed: Listed, window: Window) -> Composable:
     parts: list[Composable] = []
     for number, key in enumerate(listed.keys):
         name = Identifier(f"k{number}")
@@ -219,10 +220,8 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
         if listed.via is not None:
             where.append(Identifier(ROW, listed.via) + SQL(" = p.id"))
     where += [condition(query, ROW) for condition in listed.conditions]
-    masked = listed.read.masked(query.viewer.masked(listed.read.entity))
     chosen = [
-        (SQL("NULL") if name in masked else Identifier(ROW, name)) + SQL(f" AS c{number}")
-        for number, name in enumerate(columns)
+        each + SQL(f" AS c{number}") for number, each in enumerate(records.shown(query, listed.read, ROW, columns))
     ]
     chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]
     chosen.append(listed.tie + SQL(" AS kid"))

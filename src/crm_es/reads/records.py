@@ -75,17 +75,38 @@ def equal(column: str, value: str) -> Condition:
 
 
 def by_ids(query: Query, read: ReadType, ids: object, columns: Sequence[str]) -> Composed:
-    """The rows with these ids that the viewer may see, as (columns…)."""
-    masked = read.masked(query.viewer.masked(read.entity))
+    """The rows with these ids that the viewer may see, as (columns…) named c0, c1 and so on."""
     key = read.key or "id"
     parts = []
     for twin in query.branches(read.source):
         table, where = query.rows_of(read.source, ROW, twin=twin)
         where.append(SQL("{} = ANY ({})").format(Identifier(ROW, key), query.bind(ids, "uuid[]")))
         where += [condition(query, ROW) for condition in visible(read, query.viewer)]
-        chosen = [SQL("NULL") if name in masked else Identifier(ROW, name) for name in columns]
+        chosen = [each + SQL(f" AS c{number}") for number, each in enumerate(shown(query, read, ROW, columns))]
         parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
     return SQL(" UNION ALL ").join(parts)
+
+
+def shown(query: Query, read: ReadType, alias: LiteralString, columns: Sequence[str]) -> list[Composable]:
+    """The columns, NULL in the place of those the viewer may not see."""
+    masked = read.masked(query.viewer.masked(read.entity))
+    return [SQL("NULL") if name in masked else Identifier(alias, name) for name in columns]
+
+
+def joined(query: Query, read: ReadType, alias: str, columns: Sequence[str], on: Composable) -> Composable:
+    """The record whose id is `on`, as a lateral item that the planner pulls up; no row where the viewer may not see it."""
+    parts = []
+    for twin in query.branches(read.source):
+        inner = query.alias()
+        table, where = query.rows_of(read.source, inner, twin=twin)
+        where.append(SQL("{} = {}").format(Identifier(inner, read.key or "id"), on))
+        where += [condition(query, inner) for condition in visible(read, query.viewer)]
+        chosen = [
+            each + SQL(" AS ") + Identifier(name)
+            for name, each in zip(columns, shown(query, read, inner, columns), strict=True)
+        ]
+        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
+    return SQL("LATERAL ({}) AS {}").format(SQL(" UNION ALL ").join(parts), Identifier(alias))
 
 
 async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:

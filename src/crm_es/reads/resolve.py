@@ -12,6 +12,7 @@ from crm_es.reads import listing, pages, records
 from crm_es.reads.model import Batched, Connection, Lookup, Many, One, ReadType, Value, read_of
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment
+from crm_es.reads.sql import Viewer
 
 Answer = Callable[[Any, Any, dict[str, Any]], Any]
 
@@ -85,21 +86,20 @@ def _of_many(declared: Many, name: str, read: ReadType) -> Answer:
 async def _all_lists(declared: Many, moment: Moment, parents: list[UUID]) -> list[list[Any]]:
     target, query = read_of(declared.target()), moment.query()
     window = Window(limit=declared.limit)
-    statement = pages.page(query, listed_of(declared, moment), window, target.columns, parents)
+    statement = pages.page(query, listed_of(declared, moment.viewer), window, target.columns, parents)
     rows = await moment.rows(query, statement)
     return [[records.made(target, row, moment) for row in found] for found in records.grouped(rows, parents)]
 
 
-def listed_of(declared: Many, moment: Moment) -> Listed:
+def listed_of(declared: Many, viewer: Viewer) -> Listed:
+    """What a short list holds, for a viewer."""
     target = read_of(declared.target())
     keys = tuple(
         listing.key_of(target, declared.via, name.removeprefix("-"), descending=name.startswith("-"))
         for name in declared.order
     )
     narrowed = () if declared.where is None else (declared.where,)
-    return Listed(
-        read=target, via=declared.via, keys=keys, conditions=(*records.visible(target, moment.viewer), *narrowed)
-    )
+    return Listed(read=target, via=declared.via, keys=keys, conditions=(*records.visible(target, viewer), *narrowed))
 
 
 @answerer.register(Connection)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -170,7 +171,7 @@ class Moment:
         snapshot = await self.reads.snapshot()
         return await snapshot.rows(statement, query.parameters)
 
-    async def require(self, models: set[str]) -> None:
+    async def require(self, models: AbstractSet[str]) -> None:
         self.reads.models |= models
         if self.past is None or models <= self._required:
             return

@@ -172,6 +172,13 @@ def _converted(value: object, convert: Callable[[Any], object] | None) -> object
     return convert(value)
 
 
+def derived(make: Callable[..., object], *values: Any) -> object:
+    """`make(*values)`, or its slot where a value is one."""
+    if not any(isinstance(value, Slot) for value in values):
+        return make(*values)
+    return Slot(lambda e: make(*(value.take(e) if isinstance(value, Slot) else value for value in values)))
+
+
 _ALIASES: tuple[LiteralString, ...] = tuple(f"r{n}" for n in range(2000))
 
-__all__ = ["AND", "COMMA", "FALSE", "TRUE", "UNION", "Condition", "Query", "Slot", "Source", "Viewer"]
+__all__ = ["AND", "COMMA", "FALSE", "TRUE", "UNION", "Condition", "Query", "Slot", "Source", "Viewer", "derived"]

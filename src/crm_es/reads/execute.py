@@ -1,0 +1,186 @@
+"""The compiled path: documents to plans, kept; plans to bytes. Whatever it cannot answer it leaves, with a reason, to the
+generic executor, which then also says what was wrong.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_variable_values,
+    parse,
+    type_from_ast,
+    validate,
+)
+from strawberry import UNSET
+
+from crm_es.errors import CrmError
+from crm_es.reads.arguments import shape
+from crm_es.reads.build import NullFoundError
+from crm_es.reads.errors import NotCompilableError
+from crm_es.reads.levels import Environment
+from crm_es.reads.plan import Compiler, Plan, Root
+from crm_es.reads.session import Permissions, Reads
+from crm_es.reads.sql import Slot, Viewer
+from crm_es.workspaces.actions import Action, EntityType
+
+T = TypeVar("T")
+PLANS = 1000
+DOCUMENTS = 500
+SHAPES_A_DOCUMENT = 50
+
+
+class Recent(Generic[T]):
+    """The values used last, so many of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+
+    def get(self, key: Hashable) -> T | None:
+        found = self._values.get(key)
+        if found is not None:
+            self._values.move_to_end(key)
+        return found
+
+    def put(self, key: Hashable, value: T) -> T:
+        self._values[key] = value
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that is valid, and its operation."""
+
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    types: Mapping[str, GraphQLInputType]
+
+
+@dataclass(slots=True)
+class Refused:
+    """A document or shape that has no plan, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledReads:
+    """`answer` gives the bytes of `data`, or None where the generic executor must answer.
+
+    `check(document)` says whether the document may run at all (the schema's own rules are checked besides); its limits are
+    the caller's. `outcomes` counts answers and reasons.
+    """
+
+    schema: GraphQLSchema
+    check: Callable[[DocumentNode], Sequence[GraphQLError]] = field(default=lambda _document: ())
+    outcomes: Counter[str] = field(default_factory=Counter)
+    _documents: Recent[Prepared | Refused] = field(default_factory=lambda: Recent(DOCUMENTS))
+    _plans: Recent[Plan | Refused] = field(default_factory=lambda: Recent(PLANS))
+    _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
+
+    async def answer(
+        self, text: str, reads: Reads, variables: Mapping[str, Any] | None = None, operation_name: str | None = None
+    ) -> bytes | None:
+        try:
+            plan, coerced = self.plan(text, reads, variables or {}, operation_name)
+            answers = [await self._root(root, coerced, reads) for root in plan.roots]
+            found = self._encoder.encode(plan.together(answers))
+        except NotCompilableError as exc:
+            self.outcomes[exc.message] += 1
+            return None
+        except (CrmError, NullFoundError, GraphQLError) as exc:
+            self.outcomes[type(exc).__name__] += 1
+            return None
+        self.outcomes["compiled"] += 1
+        return found
+
+    def plan(
+        self, text: str, reads: Reads, variables: Mapping[str, Any], operation_name: str | None = None
+    ) -> tuple[Plan, Mapping[str, Any]]:
+        """The plan and the coerced variables. Raises: NotCompilableError, and what wrong arguments raise."""
+        document = (text, operation_name)
+        prepared = self._documents.get(document) or self._documents.put(document, self._prepare(text, operation_name))
+        if isinstance(prepared, Refused):
+            raise NotCompilableError(prepared.reason)
+        coerced = self._coerce(prepared, variables)
+        shapes = tuple((name, shape(prepared.types[name], value)) for name, value in coerced.items())
+        key = (document, shapes, fingerprint(reads.permissions))
+        plan = self._plans.get(key) or self._plans.put(key, self._compile(prepared, coerced, reads))
+        if isinstance(plan, Refused):
+            raise NotCompilableError(plan.reason)
+        return plan, coerced
+
+    def _prepare(self, text: str, operation_name: str | None) -> Prepared | Refused:
+        try:
+            document = parse(text)
+        except GraphQLError:
+            return Refused("not parsed")
+        if validate(self.schema, document) or self.check(document):
+            return Refused("not valid")
+        operations = [
+            node
+            for node in document.definitions
+            if isinstance(node, OperationDefinitionNode)
+            and (operation_name is None or (node.name is not None and node.name.value == operation_name))
+        ]
+        if len(operations) != 1:
+            return Refused("no such operation")
+        (operation,) = operations
+        fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+        types: dict[str, Any] = {
+            node.variable.name.value: type_from_ast(self.schema, node.type)
+            for node in operation.variable_definitions or ()
+        }
+        return Prepared(operation, fragments, types)
+
+    def _coerce(self, prepared: Prepared, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        definitions = prepared.operation.variable_definitions
+        if not definitions:
+            return {}
+        values = get_variable_values(self.schema, definitions, dict(variables))
+        if isinstance(values, list):
+            raise values[0]
+        return values.coerced
+
+    def _compile(self, prepared: Prepared, coerced: Mapping[str, Any], reads: Reads) -> Plan | Refused:
+        viewer = Viewer(
+            workspace=Slot(lambda e: e.moment.reads.workspace), member_id=Slot(lambda e: e.moment.viewer.member_id),
+            now=Slot(lambda e: e.moment.viewer.now), time_zone=Slot(lambda e: e.moment.viewer.time_zone),
+            masked=reads.masked, scope=reads.scope,
+        )  # fmt: skip
+        try:
+            return Compiler(prepared.fragments, coerced, viewer).plan(self.schema, prepared.operation)
+        except NotCompilableError as exc:
+            return Refused(exc.message)
+
+    async def _root(self, root: Root, variables: Mapping[str, Any], reads: Reads) -> Any:
+        environment = Environment(variables, reads.present)
+        if root.as_of is not None:
+            environment.moment = await reads.moment(_taken(root.as_of, environment))
+        return (await root.level.run(environment, None))[None]
+
+
+def _taken(as_of: Any, environment: Environment) -> Any:
+    """An `asOf` object with its slots filled."""
+    values = {
+        name: value.take(environment) if isinstance(value, Slot) else value
+        for name, value in as_of.__dict__.items()
+        if value is not UNSET
+    }
+    return type(as_of)(**values)
+
+
+def fingerprint(permissions: Permissions) -> Hashable:
+    """What of a viewer's permissions shapes statements."""
+    return tuple((permissions.scope(type_, Action.READ), permissions.masked(type_)) for type_ in EntityType)

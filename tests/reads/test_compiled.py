@@ -1,0 +1,122 @@
+"""The compiled path answers what the generic executor answers, or leaves it to it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from crm_es.reads.execute import CompiledReads
+from tests.reads import small
+from tests.reads.world import World, gid
+
+pytestmark = pytest.mark.anyio
+
+compiled = CompiledReads(small.schema._schema)
+
+
+async def both(world: World, query: str, variables: dict[str, Any] | None = None, **options: Any) -> Any:
+    """The compiled answer, once it is known to equal the generic one."""
+    generic = await world.ask(query, variables, **options)
+    async with world.operation(**options) as reads:
+        answer = await compiled.answer(query, reads, variables)
+    assert answer is not None, compiled.outcomes
+    assert msgspec.json.decode(answer) == generic
+    return generic
+
+
+CARD = """fragment Card on Contact { __typename id liveId streamId version asOf label createdAt displayName
+  shouted(times: 2) recordStatus stage tags lastAt note phones { number __typename } viewerCan maskedFields
+  company { id name revenue { amount currency } } owner { id name } }"""
+
+
+async def test_a_record(world: World) -> None:
+    acme = world.insert(small.COMPANY, name="Acme", revenue_minor=125000, revenue_currency="EUR")
+    max_ = world.insert(small.MEMBER, name="Max")
+    anna = world.insert(
+        small.CONTACT, display_name='Änna "A"', company_id=acme, owner_id=max_, tags=["vip"], phones=[{"number": "+49"}],
+        note="long", last_at=world.time(3).replace(microsecond=120),
+    )  # fmt: skip
+    bare = world.insert(small.CONTACT)
+    world.update(small.CONTACT, {"id": anna}, display_name="Anna B.")
+    query = "query ($i: ID!, $a: AsOf) { a: contact(id: $i, asOf: $a) { ...Card } __typename }" + CARD
+
+    for id_ in (anna, bare, acme):
+        await both(world, query, {"i": gid("Contact", id_)})
+    await both(world, query, {"i": gid("Contact", anna), "a": {"position": "4"}})
+    await both(world, query, {"i": gid("Contact", anna, 3), "a": {"time": world.time(3).isoformat()}})
+
+
+async def test_a_page_with_its_companies(world: World) -> None:
+    for number in range(7):
+        acme = world.insert(small.COMPANY, name=f"Acme {number % 3}")
+        world.insert(small.CONTACT, display_name=f"Anna {number % 2}", company_id=acme if number % 4 else None)
+    query = (
+        """query ($f: Int, $a: String, $l: Int, $b: String, $o: [ContactOrder!], $filter: ContactFilter, $asOf: AsOf) {
+      contacts(first: $f, after: $a, last: $l, before: $b, orderBy: $o, filter: $filter, asOf: $asOf) {
+        totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+        edges { cursor node { ...Card } } nodes { displayName } } }"""
+        + CARD
+    )
+    asked = [
+        {},
+        {"f": 3},
+        {"l": 2},
+        {"f": 2, "o": [{"field": "DISPLAY_NAME", "direction": "DESC"}, {"field": "CREATED_AT"}]},
+        {"f": 2, "filter": {"displayName": {"startsWith": "ANNA 1"}, "not": {"companyId": {"isNull": True}}}},
+        {"f": 2, "filter": {"company": {"name": {"in": ["Acme 1", "Acme 2"]}}}, "asOf": {"position": "9"}},
+        {"f": 2, "filter": {"or": [{"stage": {"eq": "LEAD"}}, {"lastAt": {"past": "P1D"}}]}},
+        {"f": 0},
+    ]
+
+    for variables in asked:
+        data = await both(world, query, variables)
+        info = data["contacts"]["pageInfo"]
+        if "f" in variables and info["endCursor"]:
+            await both(world, query, {**variables, "a": info["endCursor"]})
+
+
+async def test_everything_below(world: World) -> None:
+    for number in range(6):
+        acme = world.insert(small.COMPANY, name=f"Acme {number % 3}")
+        anna = world.insert(small.CONTACT, display_name=f"Anna {number}", company_id=acme if number % 2 else None)
+        world.insert(small.EMAIL, contact_id=anna, address="b@example.com")
+        world.insert(small.EMAIL, contact_id=anna, address="a@example.com", is_primary=bool(number % 2))
+        for _ in range(number % 3):
+            world.insert(small.GUEST, contact_id=anna, meeting_id=world.insert(small.MEETING))
+    query = """query ($f: Int) { contacts(first: $f) { nodes { displayName emails { address primary }
+        company { name contacts(first: 1, orderBy: [{field: DISPLAY_NAME}]) {
+          totalCount nodes { displayName emails { address } } pageInfo { hasNextPage endCursor } } }
+        met: meetings(first: 1) { edges { cursor node { subject contacts { displayName } } } }
+        meetings { totalCount } } }
+      meetings(filter: {private: false}) { nodes { id contacts { id } } } }"""
+
+    counts = []
+    for first in (2, 4, 6):
+        await both(world, query, {"f": first})
+        async with world.operation() as reads:
+            await compiled.answer(query, reads, {"f": first})
+            counts.append(world.statements)
+    assert counts[0] == counts[1] == counts[2] == 10
+
+
+async def test_skipped_and_included_parts(world: World) -> None:
+    world.insert(small.CONTACT, display_name="Anna")
+    query = """query ($yes: Boolean!) { contacts { nodes { displayName @skip(if: $yes) stage @include(if: $yes)
+      ... on Entity { label } ... @include(if: false) { id } version @skip(if: false) } } }"""
+
+    assert await both(world, query, {"yes": True}) != await both(world, query, {"yes": False})
+
+
+async def test_what_it_leaves_to_the_generic_executor(world: World) -> None:
+    left = {
+        "{ __schema { queryType { name } } }": None,
+        "{ contact(id: \"x\") { id } }": None,
+        "{ contacts(first: 1001) { totalCount } }": None,
+        '{ contacts(after: "x") { nodes { id } } }': None,
+        "{ contacts { nope } }": None,
+        "{ contacts(filter: {displayName: null}) { totalCount } }": None,
+        "query ($a: String!) { contacts(filter: {displayName: {in: [$a]}}) { totalCount } }": {"a": "Anna"},
+    }  # fmt: skip
+    async with world.operation() as reads:
+        for query, variables in left.items():
+            assert await compiled.answer(query, reads, variables) is None, query
