@@ -110,7 +110,7 @@ async def test_skipped_and_included_parts(world: World) -> None:
 async def test_what_it_leaves_to_the_generic_executor(world: World) -> None:
     left = {
         "{ __schema { queryType { name } } }": None,
-        "{ contact(id: \"x\") { id } }": None,
+        '{ contact(id: "x") { id } }': None,
         "{ contacts(first: 1001) { totalCount } }": None,
         '{ contacts(after: "x") { nodes { id } } }': None,
         "{ contacts { nope } }": None,

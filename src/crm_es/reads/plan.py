@@ -292,7 +292,9 @@ class Compiler:
 
 
 def _field(type_: GraphQLObjectType, selection: Selection) -> GraphQLField:
-    found: GraphQLField = type_.fields[selection.name]
+    found = type_.fields.get(selection.name)
+    if found is None:
+        raise NotCompilableError(f"{type_.name}.{selection.name}")
     return found
 
 
