@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from crm_es.demo import deeds
 from crm_es.demo.story import DAYS, NewMember, Sitting, Story, begin
-from crm_es.demo.teller import HALVES, Teller
+from crm_es.demo.teller import Teller
 from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Actor, ActorKind, Command, Origin, WorkspaceId
 from crm_es.eventstore.store import Events, Store
@@ -42,7 +42,7 @@ async def seed(store: Store, today: date, progress: Callable[[int, int], None]) 
     await _found(store, story)
     for number, sitting in enumerate(Teller(story).tell(), 1):
         await _record(store, sitting, number)
-        progress(number, HALVES)
+        progress(number, DAYS)
     return Seeded(workspace=DEMO, admin=story.members[0].id, story=story)
 
 
@@ -52,8 +52,7 @@ async def seeded(store: Store) -> Seeded | None:
     if not facts:
         return None
     story = begin(_end_of(facts[0].recorded_at))
-    *_, last = Teller(story).tell()
-    number = sum(1 for _ in Teller(story).tell())
+    *_, (number, last) = enumerate(Teller(story).tell(), 1)
     done = await store.seen(_command(f"sitting {number}", last.at, last.actor))
     return Seeded(workspace=DEMO, admin=story.members[0].id, story=story) if done else None
 
