@@ -195,3 +195,10 @@ def test_the_root_key_is_made_once_for_its_owner_alone(tmp_path):
 def test_a_root_key_that_is_none_is_refused(tmp_path, configured):
     with pytest.raises(ConfigurationError, match="CRM_ROOT_KEY"):
         root_key(tmp_path / "root.key", configured)
+
+
+def test_keys_and_tombstones_are_known_and_nothing_else_is(keys, workspace):
+    alive, dead, never = keys.take(workspace).id, keys.take(workspace).id, uuid4()
+    keys.destroy([dead])
+
+    assert keys.known([alive, dead, never]) == {alive, dead}
