@@ -114,8 +114,9 @@ def _adopted(survivor: Loaded[Contact], absorbed: Loaded[Contact], keep: Mapping
     found: dict[str, Any] = {}
     for name, attribute in CHOICES.items():
         value = getattr(absorbed.state, attribute)
+        value = foreign(value, absorbed.id) if isinstance(value, Item) else value
         if _chosen(survivor, absorbed, name, keep) == absorbed.id and value != getattr(survivor.state, attribute):
-            found[attribute] = foreign(value, absorbed.id) if isinstance(value, Item) else value
+            found[attribute] = value
     if "primary_phone" in found:
         found["primary_phone"] = _same_phone(survivor.state, absorbed.state) or found["primary_phone"]
     return {name: value for name, value in found.items() if value is not None or not name.startswith("primary_")}
