@@ -119,7 +119,7 @@ def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
             case i.InteractionUnlinked(contact_ids=contacts):
                 _unlink(batch, fact, contacts)
             case i.InteractionRedacted():
-                _touch(batch, fact, redacted_at=fact.recorded_at, **_remaining(event))
+                _redact(batch, fact, event)
             case i.InteractionRetracted():
                 _touch(batch, fact, removed=True)
                 batch.execute(fact, _RETRACT, interaction=fact.stream)
@@ -209,6 +209,13 @@ def _correct(batch: Batch, fact: Fact, event: i.InteractionCorrected) -> None:
         _recount(batch, fact)
 
 
+def _redact(batch: Batch, fact: Fact, event: i.InteractionRedacted) -> None:
+    """The cut is made in every past version too: no `asOf` shows what was redacted."""
+    remaining = _remaining(event)
+    _touch(batch, fact, redacted_at=fact.recorded_at, **remaining)
+    batch.execute(fact, _REDACT_THE_PAST, interaction=fact.stream)
+
+
 def _link(batch: Batch, fact: Fact, contacts: Iterable[UUID], meanings: Mapping[tuple[UUID, UUID], UUID]) -> None:
     for contact in contacts:
         means = meanings.get((fact.workspace, contact), contact)
@@ -269,6 +276,13 @@ WHERE i.workspace_id = %(workspace_id)s AND i.id = %(interaction)s
 ON CONFLICT (workspace_id, interaction_id, contact_id) DO UPDATE
 SET means_id = excluded.means_id, type = excluded.type, occurred_at = excluded.occurred_at, visibility = excluded.visibility,
     removed = false, position = excluded.position
+"""
+_REDACT_THE_PAST: Final = """
+UPDATE {schema}.interaction_history h
+SET external_id = i.external_id, subject = i.subject, body = i.body, participants = i.participants
+FROM {schema}.interaction i
+WHERE i.workspace_id = %(workspace_id)s AND i.id = %(interaction)s
+  AND h.workspace_id = i.workspace_id AND h.id = i.id
 """
 _RETRACT: Final = """
 UPDATE {schema}.interaction_contact

@@ -18,8 +18,9 @@ TOPICS = frozenset(e.TOPIC for union in (ContactEvent, CompanyEvent) for e in un
 
 
 def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
+    names = contacts.known_names(batch, facts)
     for fact in facts:
         if fact.topic.startswith("contact."):
-            contacts.apply(batch, fact)
+            contacts.apply(batch, fact, names)
         else:
             companies.apply(batch, fact)

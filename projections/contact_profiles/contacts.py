@@ -1,12 +1,14 @@
 """From a contact's events to its rows."""
 
+from collections.abc import Sequence
 from typing import Any, Final, LiteralString, assert_never
+from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from crm_es.contacts import contact_events as e
 from crm_es.contacts.contact_events import ContactEvent, Item
-from crm_es.eventstore.event import Erased, Fact
+from crm_es.eventstore.event import Erased, Fact, values_set
 from crm_es.projector.contract import Batch, Sql
 from crm_es.text import fold
 from projections.contact_profiles.tables import (
@@ -19,17 +21,32 @@ from projections.contact_profiles.tables import (
     TAG,
 )
 
-_PLAIN = ("display_name", "given_name", "family_name", "job_title", "addresses", "source")
-_REFERRING = ("lifecycle_stage", "company_id", "owner_id")
+_NAMES: Final = ("display_name", "given_name", "family_name")
+_PLAIN: Final = ("given_name", "family_name", "job_title", "addresses", "source")
+_REFERRING: Final = ("lifecycle_stage", "company_id", "owner_id")
+
+Names = dict[tuple[UUID, UUID], tuple[str | None, ...]]
+"""(workspace, contact) → display name as said, given name, family name."""
 
 
-def apply(batch: Batch, fact: Fact) -> None:
+def known_names(batch: Batch, facts: Sequence[Fact]) -> Names:
+    """The names, before this page, of the contacts it renames."""
+    renamed = [f for f in facts if f.topic in _RENAMING and values_set(f.event, _NAMES)]
+    if not renamed:
+        return {}
+    rows = batch.select(
+        _SELECT_NAMES, workspaces=list({f.workspace for f in renamed}), contacts=list({f.stream for f in renamed})
+    )
+    return {(workspace, contact): tuple(names) for workspace, contact, *names in rows}
+
+
+def apply(batch: Batch, fact: Fact, names: Names) -> None:
     event: ContactEvent = fact.event  # type: ignore[assignment]
     match event:
         case e.ContactRegistered():
-            _register(batch, fact, event)
+            _register(batch, fact, event, names)
         case e.ContactUpdated():
-            _touch(batch, fact, **_given(event, *_PLAIN))
+            _touch(batch, fact, **values_set(event, _PLAIN), **_named(fact, names))
         case e.ContactEmailAdded() | e.ContactEmailChanged() | e.ContactEmailRemoved():
             _change_email(batch, fact, event)
             _touch_with_primary_email(batch, fact)
@@ -37,19 +54,19 @@ def apply(batch: Batch, fact: Fact) -> None:
             _change_phone(batch, fact, event)
             _touch(batch, fact)
         case e.ContactIdentityAdded(item=item, identity=identity):
-            batch.save(IDENTITY, fact, **_identity(_key(fact, item), identity))
+            batch.save(IDENTITY, fact, **_identity(_taken(fact, item), identity))
             _touch(batch, fact)
         case e.ContactIdentityRemoved(item=item):
             batch.update(IDENTITY, fact, _key(fact, item), removed=True)
             _touch(batch, fact)
         case e.ContactExternalIdAdded(item=item, external_id=external_id):
-            batch.save(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
+            batch.save(EXTERNAL_ID, fact, **_external_id(_taken(fact, item), external_id))
             _touch(batch, fact)
         case e.ContactExternalIdRemoved(item=item):
             batch.update(EXTERNAL_ID, fact, _key(fact, item), removed=True)
             _touch(batch, fact)
         case e.ContactOwnerChanged() | e.ContactCompanyChanged() | e.ContactLifecycleStageChanged():
-            _touch(batch, fact, **_given(event, *_REFERRING))
+            _touch(batch, fact, **values_set(event, _REFERRING))
         case e.ContactTagged(tags=tags):
             _touch(batch, fact, tags=_tag(batch, fact, tags))
         case e.ContactUntagged(tags=tags):
@@ -64,7 +81,7 @@ def apply(batch: Batch, fact: Fact) -> None:
             batch.put(NOT_DUPLICATE, fact, contact_id=fact.stream, other_id=other)
             _touch(batch, fact)
         case e.ContactMerged():
-            _merge(batch, fact, event)
+            _merge(batch, fact, event, names)
         case e.ContactAbsorbed(survivor_id=survivor):
             _touch(batch, fact, merged_into=survivor, record_status="MERGED")
         case e.ContactReleased(absorbed_ids=absorbed):
@@ -82,14 +99,17 @@ _WITH: Final = "tags || ARRAY(SELECT n FROM unnest({value}) WITH ORDINALITY u (n
 _WITHOUT: Final = "ARRAY(SELECT t FROM unnest(tags) WITH ORDINALITY u (t, i) WHERE t <> ALL ({value}) ORDER BY i)"
 
 
-def _given(event: Any, *names: str) -> dict[str, Any]:
-    """The fields the event sets, and what is derived from them."""
-    values = {n: v for n in names if (v := getattr(event, n, UNSET)) is not UNSET}
-    if "display_name" in values:
-        values["display_name_folded"] = _folded(values["display_name"])
-    if values.get("addresses", ()) is None:
-        values["addresses"] = ()
-    return values
+def _named(fact: Fact, names: Names) -> dict[str, Any]:
+    """What the contact is called, if the event says anything about that; made of its other names where nothing was said."""
+    said = values_set(fact.event, _NAMES)
+    if not said:
+        return {}
+    before = dict(zip(_NAMES, names.get((fact.workspace, fact.stream), (None,) * 3), strict=True))
+    now = before | {n: v if isinstance(v, str) else None for n, v in said.items()}
+    names[fact.workspace, fact.stream] = tuple(now[n] for n in _NAMES)
+    called, given, family = (now[n] for n in _NAMES)
+    display = called if called is not None else " ".join(n for n in (given, family) if n is not None) or None
+    return {"called": called, "display_name": display, "display_name_folded": _folded(display)}
 
 
 def _folded(text: str | Erased | None) -> str | None:
@@ -105,11 +125,16 @@ def _key(fact: Fact, item: Item) -> dict[str, Any]:
     return {"contact_id": fact.stream, "holder_id": item.holder or fact.stream, "number": item.number}
 
 
-def _register(batch: Batch, fact: Fact, event: e.ContactRegistered) -> None:
+def _taken(fact: Fact, item: Item, place: int = 0) -> dict[str, Any]:
+    """The key of an item the contact takes in, and its place in lists."""
+    return _key(fact, item) | {"since": fact.position, "place": place}
+
+
+def _register(batch: Batch, fact: Fact, event: e.ContactRegistered, names: Names) -> None:
     emails = e.numbered(event.email_items, event.emails)
     primary = [email for item, email in emails if item == event.primary_email]
-    values = _given(event, *_PLAIN, *_REFERRING)
-    tags = () if event.tags is UNSET else event.tags
+    values = values_set(event, (*_PLAIN, *_REFERRING)) | _named(fact, names)
+    tags = () if event.tags is UNSET else tuple(dict.fromkeys(event.tags))
     batch.insert(
         CONTACT,
         fact,
@@ -121,32 +146,32 @@ def _register(batch: Batch, fact: Fact, event: e.ContactRegistered) -> None:
         updated_at=fact.recorded_at,
         **values,
     )
-    for item, email in emails:
-        batch.insert(EMAIL, fact, **_email(_key(fact, item), email), is_primary=item == event.primary_email)
-    for item, phone in e.numbered(event.phone_items, event.phones):
-        batch.insert(PHONE, fact, **_phone(_key(fact, item), phone), is_primary=item == event.primary_phone)
-    for item, identity in e.numbered(event.identity_items, event.identities):
-        batch.insert(IDENTITY, fact, **_identity(_key(fact, item), identity))
-    for item, external_id in e.numbered(event.external_id_items, event.external_ids):
-        batch.insert(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
-    for tag in dict.fromkeys(tags):
+    for place, (item, email) in enumerate(emails):
+        batch.insert(EMAIL, fact, **_email(_taken(fact, item, place), email), is_primary=item == event.primary_email)
+    for place, (item, phone) in enumerate(e.numbered(event.phone_items, event.phones)):
+        batch.insert(PHONE, fact, **_phone(_taken(fact, item, place), phone), is_primary=item == event.primary_phone)
+    for place, (item, identity) in enumerate(e.numbered(event.identity_items, event.identities)):
+        batch.insert(IDENTITY, fact, **_identity(_taken(fact, item, place), identity))
+    for place, (item, external_id) in enumerate(e.numbered(event.external_id_items, event.external_ids)):
+        batch.insert(EXTERNAL_ID, fact, **_external_id(_taken(fact, item, place), external_id))
+    for tag in tags:
         batch.insert(TAG, fact, contact_id=fact.stream, tag=tag, tag_folded=fold(tag))
 
 
-def _merge(batch: Batch, fact: Fact, event: e.ContactMerged) -> None:
-    for item, email in e.numbered(event.email_items, event.emails):
-        batch.save(EMAIL, fact, **_email(_key(fact, item), email))
-    for item, phone in e.numbered(event.phone_items, event.phones):
-        batch.save(PHONE, fact, **_phone(_key(fact, item), phone))
-    for item, identity in e.numbered(event.identity_items, event.identities):
-        batch.save(IDENTITY, fact, **_identity(_key(fact, item), identity))
-    for item, external_id in e.numbered(event.external_id_items, event.external_ids):
-        batch.save(EXTERNAL_ID, fact, **_external_id(_key(fact, item), external_id))
+def _merge(batch: Batch, fact: Fact, event: e.ContactMerged, names: Names) -> None:
+    for place, (item, email) in enumerate(e.numbered(event.email_items, event.emails)):
+        batch.save(EMAIL, fact, **_email(_taken(fact, item, place), email))
+    for place, (item, phone) in enumerate(e.numbered(event.phone_items, event.phones)):
+        batch.save(PHONE, fact, **_phone(_taken(fact, item, place), phone))
+    for place, (item, identity) in enumerate(e.numbered(event.identity_items, event.identities)):
+        batch.save(IDENTITY, fact, **_identity(_taken(fact, item, place), identity))
+    for place, (item, external_id) in enumerate(e.numbered(event.external_id_items, event.external_ids)):
+        batch.save(EXTERNAL_ID, fact, **_external_id(_taken(fact, item, place), external_id))
     if event.primary_email is not UNSET:
         _promote(batch, fact, _PROMOTE_EMAIL, event.primary_email)
     if event.primary_phone is not UNSET:
         _promote(batch, fact, _PROMOTE_PHONE, event.primary_phone)
-    values = _given(event, *_PLAIN, *_REFERRING)
+    values = values_set(event, (*_PLAIN, *_REFERRING)) | _named(fact, names)
     if event.tags is not UNSET:
         values["tags"] = _tag(batch, fact, event.tags)
     _touch(batch, fact, **values)
@@ -190,7 +215,7 @@ def _change_email(
     key = _key(fact, event.item)
     match event:
         case e.ContactEmailAdded(email=email):
-            batch.save(EMAIL, fact, **_email(key, email))
+            batch.save(EMAIL, fact, **_email(_taken(fact, event.item), email))
         case e.ContactEmailChanged(email=email):
             if email is not UNSET:
                 batch.update(EMAIL, fact, key, **_email({}, email))
@@ -205,7 +230,7 @@ def _change_phone(
     key = _key(fact, event.item)
     match event:
         case e.ContactPhoneAdded(phone=phone):
-            batch.save(PHONE, fact, **_phone(key, phone))
+            batch.save(PHONE, fact, **_phone(_taken(fact, event.item), phone))
         case e.ContactPhoneChanged(phone=phone):
             if phone is not UNSET:
                 batch.update(PHONE, fact, key, **_phone({}, phone))
@@ -238,6 +263,12 @@ def _refresh_primary_email(batch: Batch, fact: Fact) -> None:
     batch.execute(fact, _REFRESH_PRIMARY_EMAIL, contact=fact.stream)
 
 
+_RENAMING: Final = (e.ContactUpdated.TOPIC, e.ContactMerged.TOPIC)
+_SELECT_NAMES: Final = """
+SELECT workspace_id, id, called, given_name, family_name
+FROM {schema}.contact
+WHERE workspace_id = ANY (%(workspaces)s) AND id = ANY (%(contacts)s)
+"""
 _PROMOTE_EMAIL: Final = """
 UPDATE {schema}.contact_email
 SET is_primary = (holder_id = %(holder)s AND number = %(number)s), position = %(position)s

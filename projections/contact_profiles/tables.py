@@ -1,6 +1,7 @@
 """The tables of `contact_profiles`. Items (emails, phones, identities, external ids) are rows named by contact, holder, number.
 
-`*_folded` columns are `crm_es.text.fold` of the column before them: for order, contains and startsWith.
+`called` is the display name as said; `display_name` falls back on the other names. `*_folded` columns are
+`crm_es.text.fold` of the column before them: for order, contains and startsWith.
 """
 
 from typing import LiteralString
@@ -13,7 +14,10 @@ def folded(name: LiteralString) -> Column:
 
 
 def _item(name: LiteralString, *columns: Column, indexes: tuple[Index, ...]) -> Table:
-    """`holder_id` is the contact whose stream took the item: the contact itself, or one it absorbed."""
+    """`holder_id` is the contact whose stream took the item: the contact itself, or one it absorbed.
+
+    Lists go by `since`, the position at which the contact took the item in, then `place` within that event.
+    """
     return Table(
         name=name,
         columns=(
@@ -21,6 +25,8 @@ def _item(name: LiteralString, *columns: Column, indexes: tuple[Index, ...]) -> 
             Column(name="holder_id", type="uuid"),
             Column(name="number", type="integer"),
             *columns,
+            Column(name="since", type="bigint"),
+            Column(name="place", type="integer", default=0),
             Column(name="removed", type="bool", default=False),
         ),
         key=("contact_id", "holder_id", "number"),
@@ -35,6 +41,7 @@ CONTACT = Table(
         Column(name="id", type="uuid"),
         Column(name="version", type="integer"),
         Column(name="record_status", type="text", default="ACTIVE"),
+        Column(name="called", type="text", personal=True),
         Column(name="display_name", type="text", personal=True),
         folded("display_name_folded"),
         Column(name="given_name", type="text", personal=True),
