@@ -65,7 +65,12 @@ def last(_state: Any, event: Any) -> Any:
 
 
 CONTACT: Aggregate[Any, Any] = Aggregate(
-    name="contact", events=(ContactRegistered,), evolve=last, reservations=email_of, fields=dict, touches=lambda _event: ()
+    name="contact",
+    events=(ContactRegistered,),
+    evolve=last,
+    reservations=email_of,
+    fields=dict,
+    touches=lambda _event: (),
 )
 INTERACTION: Aggregate[Any, Any] = Aggregate(
     name="interaction", events=(InteractionRecorded,), evolve=last, reservations=lambda _stream, _state: frozenset(),
@@ -256,7 +261,9 @@ def measure(urls: DatabaseUrls, keys: KeyStore, options: argparse.Namespace) -> 
     name = urlsplit(urls.owner).path[1:]
     with psycopg.connect(urls.owner, autocommit=True) as owner:
         owner.execute(PLAIN_TABLE)
-        print(f"{options.writers} writers, {options.workspaces} workspaces, encryption and idempotency on; new contact: key and email")
+        print(
+            f"{options.writers} writers, {options.workspaces} workspaces, encryption and idempotency on; new contact: key and email"
+        )
         asyncio.run(bench.run("flush as it is"))
         asyncio.run(bench.batches())
         owner.execute(f"ALTER DATABASE {name} SET commit_delay = 1000")

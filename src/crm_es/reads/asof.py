@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Composable
 from strawberry import UNSET
 
 from crm_es.errors import InvalidInputError
+from crm_es.reads.driver import Bookmark
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 
 
@@ -50,7 +51,6 @@ WHERE e.workspace_id = $1::uuid
 """)
 _BEFORE = SQL(_END).format(comparison=SQL("<"), moment=SQL("$2::timestamptz"))
 _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.workspace_id = $1::uuid")
-_BOOKMARKS = SQL("SELECT b.read_model, b.log_id FROM es.bookmark b")
 _SHOWN = SQL("""
 SELECT e.sequence
 FROM es.events e
@@ -94,21 +94,13 @@ async def at_position(rows: Rows, position: int) -> Past:
     return Past(*before[0]) if before else EMPTY
 
 
-async def bookmarks(rows: Rows) -> dict[str, int]:
-    """How far each read model has come, as places in the house's log."""
-    return dict(await rows.rows(_BOOKMARKS, []))
-
-
 async def shown(rows: Rows, log_id: int) -> int:
     """The workspace's newest position at or before a place in the house's log."""
     found = await rows.rows(_SHOWN, [rows.workspace, log_id])
     return int(found[0][0]) if found else 0
 
 
-async def require(rows: Rows, past: Past, reached: int) -> None:
-    """Raises: NotYetProjectedError where a read model has reached only a place before the moment."""
-    if past.log_id > reached:
-        raise NotYetProjectedError(wanted=past.position, reached=await shown(rows, reached))
-
-
-__all__ = ["EMPTY", "Past", "at_position", "at_time", "bookmarks", "require", "resolve", "shown"]
+def require(past: Past, bookmark: Bookmark | None) -> None:
+    """Raises: NotYetProjectedError where a read model had not come as far as the moment."""
+    if past.log_id > (bookmark.log_id if bookmark else 0):
+        raise NotYetProjectedError(wanted=past.position, reached=bookmark.position if bookmark else 0)

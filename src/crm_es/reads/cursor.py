@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,12 @@ class Cursors:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCMSIV(HKDF(SHA256(), 32, None, b"crm_es cursor 1").derive(key))
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(key: bytes) -> "Cursors":
+        """The same, kept: deriving costs more than sealing."""
+        return Cursors(key)
 
     def seal(self, bound: bytes, keys: Sequence[Any]) -> str:
         """`bound` is the list, order, moment and workspace the cursor is good for."""

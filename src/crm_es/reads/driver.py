@@ -7,22 +7,47 @@ failed or timed out is closed, never given to the next.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection, AsyncRawCursor, errors
+from psycopg import AsyncConnection, errors
 from psycopg.pq import TransactionStatus
-from psycopg.sql import SQL, Composable, Literal
+from psycopg.sql import Composable
 from psycopg.types.json import set_json_loads
 
-from crm_es.database.urls import with_options
 from crm_es.reads.errors import ReadTimeoutError
+from crm_es.reads.wire import Wire
 
 STATEMENT_TIMEOUT_MS = 5000
-PREPARED = 500
-_BEGIN = SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT set_config('app.workspace', {}, true)")
+_BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_FENCE = b"SELECT set_config('app.workspace', $1, true)"
+_COMMIT = b"COMMIT"
+# How far each read model has come, and which position of the workspace that is; few places differ, mostly none.
+_BOOKMARKS = b"""
+WITH place AS MATERIALIZED (SELECT DISTINCT b.log_id FROM es.bookmark b),
+shown AS (
+  SELECT p.log_id, coalesce((
+    SELECT e.sequence FROM es.events e
+    WHERE e.workspace_id = $1::uuid AND e.notification_id <= p.log_id
+    ORDER BY e.sequence DESC LIMIT 1
+  ), 0) AS position
+  FROM place p
+)
+SELECT b.read_model, b.log_id, s.position
+FROM es.bookmark b
+JOIN shown s ON s.log_id = b.log_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """How far a read model had come when the snapshot began: a place in the house's log, and the workspace's position."""
+
+    log_id: int
+    position: int
 
 
 class ReadConnections:
@@ -32,47 +57,43 @@ class ReadConnections:
         self._url = url
         self._timeout = statement_timeout_ms
         self._room = asyncio.Semaphore(size)
-        self._free: list[AsyncConnection[Any]] = []
+        self._free: list[Wire] = []
         self._closed = False
 
     async def close(self) -> None:
         """Close the idle ones; those in use are closed as they come back."""
         self._closed = True
         while self._free:
-            await self._free.pop().close()
+            await self._free.pop().connection.close()
 
-    async def take(self) -> AsyncConnection[Any]:
+    async def take(self) -> Wire:
         await self._room.acquire()
         try:
             while self._free:
-                connection = self._free.pop()
-                if not connection.closed:
-                    return connection
+                wire = self._free.pop()
+                if not wire.connection.closed:
+                    return wire
             return await self._connect()
         except BaseException:
             self._room.release()
             raise
 
-    async def give(self, connection: AsyncConnection[Any], *, sound: bool) -> None:
+    async def give(self, wire: Wire, *, sound: bool) -> None:
         """Take a connection back; an unsound one is closed."""
         try:
-            if sound and not self._closed and connection.info.transaction_status == TransactionStatus.IDLE:
-                self._free.append(connection)
+            if sound and not self._closed and wire.connection.info.transaction_status == TransactionStatus.IDLE:
+                self._free.append(wire)
             else:
-                await connection.close()
+                await wire.connection.close()
         finally:
             self._room.release()
 
-    async def _connect(self) -> AsyncConnection[Any]:
+    async def _connect(self) -> Wire:
         connection = await AsyncConnection.connect(
-            with_options(self._url, f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off"),
-            autocommit=True,
-            cursor_factory=AsyncRawCursor,
+            self._url, autocommit=True, options=f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off"
         )
-        connection.prepare_threshold = 0
-        connection.prepared_max = PREPARED
         set_json_loads(msgspec.json.decode, connection)
-        return connection
+        return Wire(connection)
 
     @asynccontextmanager
     async def snapshot(self, workspace: UUID) -> AsyncIterator["Snapshot"]:
@@ -81,13 +102,18 @@ class ReadConnections:
 
 
 class Snapshot:
-    """One moment of the database, as one workspace sees it. Statements of concurrent resolvers queue on its one connection."""
+    """One moment of the database, as one workspace sees it. Statements of concurrent resolvers queue on its one connection.
+
+    It begins with its first statement, in the same round trip.
+    """
 
     def __init__(self, connections: ReadConnections, workspace: UUID) -> None:
         self.workspace = workspace
         self.statements: list[bytes] = []
+        self.bookmarks: dict[str, Bookmark] | None = None
         self._connections = connections
-        self._connection: AsyncConnection[Any] | None = None
+        self._wire: Wire | None = None
+        self._began = False
         self._sound = True
         self._closed = False
         self._turn = asyncio.Lock()
@@ -104,42 +130,45 @@ class Snapshot:
         """Run one statement. Raises: ReadTimeoutError."""
         return await self.fetch(statement.as_bytes(None), parameters)
 
-    async def fetch(self, statement: bytes, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement, already text. Raises: ReadTimeoutError."""
+    async def fetch(
+        self, statement: bytes, parameters: Sequence[object] = (), *, last: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement, already text; with the `last` one the transaction ends. Raises: ReadTimeoutError."""
         async with self._turn:
-            connection = await self._opened()
-            self._sound = False
+            if self._closed:  # resolvers of an operation that failed elsewhere
+                raise asyncio.CancelledError
+            self._wire = wire = self._wire or await self._connections.take()
+            batch: list[tuple[bytes, Sequence[object]]] = [(statement, parameters)]
+            beginning = not self._began
+            if beginning:
+                fence = (str(self.workspace),)
+                batch = [(_BEGIN, ()), (_FENCE, fence), (_BOOKMARKS, fence), *batch]
+            if last:
+                batch.append((_COMMIT, ()))
+            self._sound, self._began = False, not last
             try:
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(statement, parameters, prepare=True)
-                found = await cursor.fetchall()
+                found = await wire.run(batch)
             except errors.QueryCanceled as exc:
                 raise ReadTimeoutError from exc
+            if beginning:
+                self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
             self._sound = True
-        self.statements.append(statement)
-        return found
+            self.statements.append(statement)
+            return found[-1]
 
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
         self._closed = True
         async with self._turn:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            await asyncio.shield(self._finish(connection, sound=sound and self._sound))
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            await asyncio.shield(self._finish(wire, sound=sound and self._sound))
 
-    async def _finish(self, connection: AsyncConnection[Any], *, sound: bool) -> None:
+    async def _finish(self, wire: Wire, *, sound: bool) -> None:
+        finished = False
         try:
-            if sound:
-                await connection.execute("COMMIT")
+            if sound and self._began:
+                await wire.run([(_COMMIT, ())])
+            finished = sound
         finally:
-            await self._connections.give(connection, sound=sound)
-
-    async def _opened(self) -> AsyncConnection[Any]:
-        if self._closed:  # resolvers of an operation that failed elsewhere
-            raise asyncio.CancelledError
-        if self._connection is None:
-            self._connection = await self._connections.take()
-            self._sound = False
-            await self._connection.execute(_BEGIN.format(Literal(str(self.workspace))), prepare=False)
-            self._sound = True
-        return self._connection
+            await self._connections.give(wire, sound=finished)

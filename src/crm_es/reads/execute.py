@@ -94,7 +94,8 @@ class CompiledReads:
     ) -> bytes | None:
         try:
             plan, coerced = self.plan(text, reads, variables or {}, operation_name)
-            answers = [await self._root(root, coerced, reads) for root in plan.roots]
+            last = len(plan.roots) == 1
+            answers = [await self._root(root, coerced, reads, last=last) for root in plan.roots]
             found = self._encoder.encode(plan.together(answers))
         except NotCompilableError as exc:
             self.outcomes[exc.message] += 1
@@ -164,8 +165,9 @@ class CompiledReads:
         except NotCompilableError as exc:
             return Refused(exc.message)
 
-    async def _root(self, root: Root, variables: Mapping[str, Any], reads: Reads) -> Any:
+    async def _root(self, root: Root, variables: Mapping[str, Any], reads: Reads, *, last: bool) -> Any:
         environment = Environment(variables, reads.present)
+        environment.last = last
         if root.as_of is not None:
             environment.moment = await reads.moment(_taken(root.as_of, environment))
         return (await root.level.run(environment, None))[None]

@@ -24,7 +24,7 @@ from crm_es.reads.sql import COMMA, Condition, Query, Slot, Viewer
 class Environment:
     """What a running plan knows: variables, the moment, answers of the levels below by number and parent."""
 
-    __slots__ = ("after", "below", "bound", "limit", "moment", "parents", "variables")
+    __slots__ = ("after", "below", "bound", "last", "limit", "moment", "parents", "variables")
 
     def __init__(self, variables: Mapping[str, Any], moment: Moment) -> None:
         self.variables = variables
@@ -34,6 +34,7 @@ class Environment:
         self.parents: Sequence[Any] = ()
         self.after: tuple[Any, ...] = ()
         self.limit = 0
+        self.last = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ class Statement:
     parameters: tuple[Any, ...]
     models: frozenset[str]
 
-    async def rows(self, environment: Environment) -> list[tuple[Any, ...]]:
+    async def rows(self, environment: Environment, *, last: bool = False) -> list[tuple[Any, ...]]:
+        """Run it; `last`: nothing of the operation follows."""
         moment = environment.moment
         await moment.require(self.models)
         given = [value.take(environment) if type(value) is Slot else value for value in self.parameters]
         snapshot = await moment.reads.snapshot()
-        return await snapshot.fetch(self.text, given)
+        return await snapshot.fetch(self.text, given, last=last)
 
 
 @dataclass(slots=True)
@@ -198,7 +200,7 @@ class RecordLevel:
         given: Any = self._id.take(environment) if isinstance(self._id, Slot) else self._id
         environment.parents = [ids.expect(given, self.shape.read.name, field=("id",)).id]
         self._statement = self._statement or self._compile()
-        rows = await self._statement.rows(environment)
+        rows = await self._statement.rows(environment, last=environment.last and not self.shape.children)
         await self.shape.run_children(rows, environment)
         return {None: self._answer(rows[0], environment) if rows else None}
 
@@ -263,7 +265,8 @@ class ListLevel:
         size, after = self._asked(environment)
         if self.paged:
             environment.parents, environment.limit, environment.after = parents or (), size + 1, after or ()
-            rows = await self._page(after).rows(environment)
+            last = environment.last and not self.shape.children and not self.counted
+            rows = await self._page(after).rows(environment, last=last)
             await self.shape.run_children(rows, environment)
         counts = await self._counts(environment, parents) if self.counted else None
         everyone = [None] if parents is None else parents

@@ -292,7 +292,7 @@ class Compiler:
 
 
 def _field(type_: GraphQLObjectType, selection: Selection) -> GraphQLField:
-    found = type_.fields.get(selection.name)
+    found: GraphQLField | None = type_.fields.get(selection.name)
     if found is None:
         raise NotCompilableError(f"{type_.name}.{selection.name}")
     return found

@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from psycopg.sql import Composable
+from psycopg.sql import SQL, Composable
 
 from crm_es.api import ids
 from crm_es.reads import asof
 from crm_es.reads.asof import Past
 from crm_es.reads.cursor import Cursors
-from crm_es.reads.driver import Snapshot
+from crm_es.reads.driver import Bookmark, Snapshot
 from crm_es.reads.sql import Query, Viewer
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
+_NOTHING = SQL("SELECT 1")
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -84,7 +85,7 @@ class Reads:
         member_id: UUID | None = None, time_zone: str = "UTC", cursor_key: bytes,
     ) -> None:  # fmt: skip
         self.permissions = permissions
-        self.cursors = Cursors(cursor_key)
+        self.cursors = Cursors.of(cursor_key)
         self.viewer = Viewer(
             workspace=workspace, member_id=member_id, now=now, time_zone=time_zone, masked=self.masked, scope=self.scope
         )
@@ -96,7 +97,6 @@ class Reads:
         self._now = now
         self._moments: dict[int | None, Moment] = {None: Moment(self, None)}
         self._loaders: dict[Hashable, Loader[Any, Any]] = {}
-        self._bookmarks: asyncio.Future[dict[str, int]] | None = None
 
     @property
     def present(self) -> "Moment":
@@ -134,20 +134,19 @@ class Reads:
         self._loaders.clear()
         self.asked.clear()
         self.sources.clear()
-        self._bookmarks = None
 
-    async def bookmarks(self) -> dict[str, int]:
-        if self._bookmarks is None:
-            snapshot = await self.snapshot()
-            if self._bookmarks is None:
-                self._bookmarks = asyncio.ensure_future(asof.bookmarks(snapshot))
-        return await self._bookmarks
+    async def bookmarks(self) -> dict[str, Bookmark]:
+        """How far the read models had come when the snapshot began."""
+        snapshot = await self.snapshot()
+        if snapshot.bookmarks is None:
+            await snapshot.rows(_NOTHING)
+        return snapshot.bookmarks or {}
 
     async def position(self) -> int:
-        """The lowest position the read models read so far show: `extensions.position`."""
-        bookmarks = await self.bookmarks()
-        reached = [bookmarks.get(model, 0) for model in self.models] or list(bookmarks.values())
-        return await asof.shown(await self.snapshot(), min(reached)) if reached else 0
+        """The lowest position the read models read so far show: `extensions.position`. Nothing read: of all of them."""
+        known = await self.bookmarks()
+        reached = [known[model].position if model in known else 0 for model in self.models]
+        return min(reached or [bookmark.position for bookmark in known.values()], default=0)
 
 
 class Moment:
@@ -177,7 +176,7 @@ class Moment:
             return
         bookmarks = await self.reads.bookmarks()
         for model in models - self._required:
-            await asof.require(await self.reads.snapshot(), self.past, bookmarks.get(model, 0))
+            asof.require(self.past, bookmarks.get(model))
         self._required |= models
 
     def global_id(self, type_: str, id_: UUID) -> str:
