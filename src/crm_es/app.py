@@ -25,7 +25,7 @@ from crm_es.api.rate import RateLimit
 from crm_es.api.sockets import GraphQLOverWebSocket
 from crm_es.catalog import AGGREGATES
 from crm_es.config import Settings
-from crm_es.context import Engine
+from crm_es.context import MODELS, Engine
 from crm_es.database.migrate import check
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
@@ -131,7 +131,7 @@ async def readyz(request: Request) -> Response:
     progress: Progress = request.app.state.engine.progress
     lag = progress.lag()
     newest = max((progress.bookmarks[name] + behind for name, behind in lag.items()), default=0)
-    ready = bool(lag) and progress.current and await progress.wait(newest, tuple(lag), CATCH_UP_SECONDS)
+    ready = progress.current and await progress.wait(newest, MODELS, CATCH_UP_SECONDS)
     body = {"ready": ready, "hearsDatabase": progress.current, "lag": progress.lag(), "parked": sorted(progress.parked)}
     return JSONResponse(body, 200 if ready else 503)
 

@@ -11,6 +11,7 @@ from math import ceil
 from typing import Final
 from uuid import UUID, uuid4
 
+import psycopg
 import strawberry
 
 from crm_es.api.failures import ProtocolError
@@ -22,13 +23,15 @@ from crm_es.privacy.keystore import KeyStore
 from crm_es.projector.progress import Progress
 from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
-from crm_es.reads.errors import NotYetProjectedError
+from crm_es.reads.errors import NotYetProjectedError, ReadTimeoutError
 from crm_es.reads.session import Reads
 from crm_es.workspaces.actions import Action, EntityType
 from crm_es.workspaces.identity import Identity
 from crm_es.workspaces.permissions import Permissions
+from projections import READ_MODELS
 
 Authenticate = Callable[[str], Awaitable[Identity]]
+MODELS: Final = tuple(model.NAME for model in READ_MODELS)
 _CLIENT_LENGTH: Final = 200
 _ENDLESS_SECONDS: Final = 86_400.0
 
@@ -112,14 +115,19 @@ class Context:
 
     async def position(self) -> int | None:
         """The lowest position that what was read stands at; None where nothing was read."""
-        return None if self._snapshot is None else await self.reads.position()
+        if self._snapshot is None:
+            return None
+        try:
+            return await self.reads.position()
+        except (psycopg.Error, ReadTimeoutError):  # a statement failed before and is told in `errors`
+            return None
 
     async def wait_for(self, position: int) -> None:
         """Until every read model shows `position`. Raises: NotYetProjectedError, AsOfOutOfRangeError past the log's end."""
         progress = self.engine.progress
         async with self.engine.connections.snapshot(self.workspace) as rows:
             wanted = await asof.at_position(rows, position)
-        if not await progress.wait(wanted.log_id, tuple(progress.bookmarks), self.engine.projection_wait):
+        if not await progress.wait(wanted.log_id, MODELS, self.engine.projection_wait):
             async with self.engine.connections.snapshot(self.workspace) as rows:
                 reached = await asof.shown(rows, min(progress.bookmarks.values(), default=0))
             raise NotYetProjectedError(wanted=position, reached=reached)

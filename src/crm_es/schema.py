@@ -3,17 +3,73 @@
 `schema.graphql` is what `text()` prints: `crm-es schema` writes it, and a test compares the two.
 """
 
-import strawberry
+from typing import Annotated, Any
 
+import strawberry
+from strawberry import ID
+
+from crm_es.api import finding, ids
+from crm_es.api.enums import Action, EntityType
 from crm_es.api.execution import CrmSchema
-from crm_es.api.rules import SIGNED_IN, Guard
+from crm_es.api.nodes import AsOf, Entity, Node
+from crm_es.api.rules import SIGNED_IN, Guard, needs
+from crm_es.context import Info
+from crm_es.reads.declare import connection, lookup
 from crm_es.workspaces import graphql as workspaces
+
+ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
+finding.KINDS.add(
+    workspaces.Member,
+    workspaces.Team,
+    workspaces.Workspace,
+    workspaces.SavedView,
+    ApiKey=workspaces.find_api_key,
+    Role=workspaces.find_role,
+)
+
+
+async def _node(
+    info: Info, id: Annotated[ID, strawberry.argument(description="Of a present or a past record.")]
+) -> Node | None:
+    found: Node | None = await finding.node(info.context, ids.decode(id, ("id",)))
+    return found
+
+
+async def _nodes(
+    info: Info, ids_: Annotated[list[ID], strawberry.argument(name="ids", description="At most 1,000.")]
+) -> list[Node | None]:
+    return await finding.nodes(info.context, ids_)
+
+
+async def _entity(
+    info: Info,
+    id: Annotated[ID, strawberry.argument(description="Its global id, present or past.")],
+    as_of: Annotated[AsOf | None, strawberry.argument(description="As it was recorded then.")] = strawberry.UNSET,
+) -> Entity | None:
+    found: Entity | None = await finding.entity(info.context, ids.decode(id, ("id",)), as_of)
+    return found
+
+
+def _root(resolver: Any, rule: Any, description: str) -> Any:
+    return strawberry.field(resolver=resolver, description=description, extensions=[Guard(rule)])
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
 class Query:
-    viewer: workspaces.Viewer = strawberry.field(
-        resolver=workspaces.viewer, description="You.", extensions=[Guard(SIGNED_IN)]
+    viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
+    node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
+    nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
+    entity: Entity | None = _root(_entity, SIGNED_IN, "Any record as of any moment: history pages, time sliders.")
+    member: workspaces.Member | None = lookup(lambda: workspaces.Member, "A member by id.")
+    members = connection(
+        lambda: workspaces.Member, filter=False, order=False, default=(("name_folded", "ASC"),),
+        description="Everybody who works here, by name.",
+    )  # fmt: skip
+    teams: list[workspaces.Team] = _root(workspaces.teams, SIGNED_IN, "All teams, by name.")
+    roles: list[workspaces.Role] = _root(workspaces.roles, SIGNED_IN, "All roles, by key.")
+    api_keys: list[workspaces.ApiKey] | None = _root(workspaces.api_keys, ADMINISTER, "All API keys, oldest first.")
+    saved_views: list[workspaces.SavedView] = _root(
+        workspaces.saved_views, SIGNED_IN, "Your own saved views and those that are shared, by name."
     )
 
 

@@ -1,6 +1,6 @@
-"""The API over ASGI on a real database, with two members whose tokens are their names."""
+"""The API over ASGI on a real database that a projector follows, in a workspace of its own with members of several roles."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,29 +11,59 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from crm_es.api import ids
 from crm_es.app import serving
 from crm_es.catalog import AGGREGATES
 from crm_es.config import Settings
-from crm_es.context import Engine
+from crm_es.context import MODELS, Engine
+from crm_es.database.place import EMBEDDED_VERSION
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import UnauthenticatedError
-from crm_es.eventstore.event import Actor, ActorKind, WorkspaceId
-from crm_es.eventstore.store import Store
+from crm_es.eventstore.aggregate import Aggregate
+from crm_es.eventstore.codec import Codec
+from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
+from crm_es.eventstore.store import Outcome, Store
 from crm_es.privacy.keystore import KeyStore, root_key
 from crm_es.projector.progress import Progress
+from crm_es.projector.runner import Projector
 from crm_es.reads.driver import ReadConnections
+from crm_es.values import EmailAddress
+from crm_es.workspaces import member, workspace
 from crm_es.workspaces.identity import Identity
 from crm_es.workspaces.permissions import Permissions
+from projections import READ_MODELS
+from tests.conftest import Servers, _clone
 
 ROLES = {"admin": ("admin",), "auditor": ("auditor",), "sales": ("sales",), "nobody": ()}
 
 
-def identity(workspace: UUID, *roles: str, lasts: timedelta = timedelta(hours=1)) -> Identity:
-    member = uuid4()
+@dataclass(frozen=True)
+class Place:
+    """What all API tests of a run share."""
+
+    urls: DatabaseUrls
+    settings: Settings
+    keys: KeyStore
+
+
+@pytest.fixture(scope="session")
+def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    urls, settings = _clone(servers.urls(EMBEDDED_VERSION)), Settings(data_dir=tmp_path_factory.mktemp("api"))
+    keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
+    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
+    with projector.running():
+        yield Place(urls, settings, keys)
+    keys.close()
+
+
+def identity(
+    workspace_id: UUID, *roles: str, id: UUID | None = None, lasts: timedelta = timedelta(hours=1)
+) -> Identity:
+    member_id = id or uuid4()
     return Identity(
-        workspace=WorkspaceId(workspace),
-        actor=Actor(kind=ActorKind.MEMBER, id=member, auth="test"),
-        member_id=member,
+        workspace=WorkspaceId(workspace_id),
+        actor=Actor(kind=ActorKind.MEMBER, id=member_id, auth="test"),
+        member_id=member_id,
         api_key_id=None,
         role_keys=roles,
         permissions=Permissions.of(roles),
@@ -43,13 +73,50 @@ def identity(workspace: UUID, *roles: str, lasts: timedelta = timedelta(hours=1)
 
 @dataclass
 class Api:
-    """A running application. `known` maps tokens to identities; add to it."""
+    """A running application. `known` maps tokens to identities; add to it. `newest` is the last log id written."""
 
     app: Starlette
     http: httpx.AsyncClient
     engine: Engine
     known: dict[str, Identity]
-    workspace: UUID
+    workspace: WorkspaceId
+    newest: int = 0
+
+    def id(self, type_: str, uuid: UUID | None, at: int | None = None) -> str:
+        assert uuid is not None
+        return ids.encode(type_, uuid, at)
+
+    async def begin(
+        self, aggregate: Aggregate[Any, Any], events: Sequence[Any], id: UUID | None = None, **more: Any
+    ) -> UUID:
+        """A new record, written by the admin."""
+        stream = id or uuid4()
+        self._wrote(await self.engine.store.create(self.command(**more), aggregate, stream, events))
+        return stream
+
+    async def change(
+        self, aggregate: Aggregate[Any, Any], id: UUID, decision: Callable[[Any], Sequence[Any]], **more: Any
+    ) -> int:
+        outcome = await self.engine.store.decide(self.command(**more), aggregate, id, decision)
+        self._wrote(outcome)
+        return outcome.position or 0
+
+    def command(self, **more: Any) -> Command:
+        given = {
+            "command_id": uuid4(),
+            "request_hash": bytes(32),
+            "actor": self.known["admin"].actor,
+            "correlation_id": uuid4(),
+        }
+        return Command(workspace=self.workspace, **(given | more))
+
+    def _wrote(self, outcome: Outcome) -> None:
+        self.newest = outcome.log_id or self.newest
+
+    async def projected(self) -> None:
+        """Until everything written is shown."""
+        progress = self.engine.progress
+        assert await progress.wait(self.newest, MODELS, 10)
 
     async def post(self, query: str, *, who: str | None = "admin", **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {who}"} if who else {}
@@ -64,36 +131,37 @@ class Api:
 
 
 @asynccontextmanager
-async def running(urls: DatabaseUrls, settings: Settings, known: dict[str, Identity]) -> AsyncIterator[Engine]:
+async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Engine]:
     async def authenticate(token: str) -> Identity:
         if token not in known:
             raise UnauthenticatedError("Nobody we know.")
         return known[token]
 
-    keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
-    store = await Store.open(urls.app, AGGREGATES, keys)
-    connections = ReadConnections(urls.app, size=4)
-    async with Progress.following(urls.app, poll=0.05) as progress:
+    store = await Store.open(place.urls.app, AGGREGATES, place.keys)
+    connections = ReadConnections(place.urls.app, size=4)
+    async with Progress.following(place.urls.app, poll=0.05) as progress:
         yield Engine(
-            settings=settings,
-            store=store,
-            keys=keys,
-            connections=connections,
-            progress=progress,
+            settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,
             authenticate=authenticate,
-        )
+        )  # fmt: skip
     await connections.close()
     await store.close()
-    keys.close()
 
 
 @pytest.fixture
-async def api(shared_database: DatabaseUrls, tmp_path, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG001
-    settings, workspace = Settings(data_dir=tmp_path), uuid4()
-    known = {name: identity(workspace, *roles) for name, roles in ROLES.items()}
-    opened: Callable[[], Any] = lambda: running(shared_database, settings, known)  # noqa: E731
-    app = serving(settings, opened)
+async def api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG001
+    workspace_id, known = WorkspaceId(uuid4()), dict[str, Identity]()
+    known |= {name: identity(workspace_id, *roles) for name, roles in ROLES.items()}
+    app = serving(place.settings, lambda: running(place, known))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
-            yield Api(app=app, http=client, engine=app.state.engine, known=known, workspace=workspace)
+            api = Api(app=app, http=client, engine=app.state.engine, known=known, workspace=workspace_id)
+            await api.begin(
+                workspace.WORKSPACE, workspace.create(name="Acme", time_zone="Europe/Berlin"), id=workspace_id
+            )
+            for name in ROLES:
+                invited = member.invite(name=name.title(), email=EmailAddress.parse(f"{name}@acme.test"), roles=(name,))
+                await api.begin(member.MEMBER, invited, id=known[name].member_id)
+            await api.projected()
+            yield api

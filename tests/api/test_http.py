@@ -21,7 +21,7 @@ async def test_the_viewer_learns_what_he_may_do(api):
 
     assert {"type": "CONTACT", "action": "CREATE", "scope": "WORKSPACE"} in data["viewer"]["permissions"]
     assert {"type": "CONTACT", "action": "AUDIT", "scope": "WORKSPACE"} not in data["viewer"]["permissions"]
-    assert data["viewer"]["position"] == "0"
+    assert data["viewer"]["position"] == "5"
 
 
 @pytest.mark.parametrize("token", [None, "stranger", " "])
@@ -198,9 +198,9 @@ async def test_a_position_past_the_log_is_out_of_range(api):
 
 
 async def test_the_answer_names_its_cost(api):
-    response = await api.post("{ viewer { expiresAt } }")
+    response = await api.post("{ viewer { workspace { name } } }")
 
-    assert response.json()["extensions"] == {"cost": 0}
+    assert response.json()["extensions"] == {"cost": 1, "position": "5"}
 
 
 async def test_the_page_is_graphiql_and_asks_no_other_host(api):

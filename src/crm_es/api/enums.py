@@ -13,6 +13,8 @@ E = TypeVar("E", bound=type[Enum])
 
 def describe(enum: E, description: str, /, **values: str) -> E:
     """Make a GraphQL enum of `enum`; `values` says what each value means, by name. Raises: TypeError for an unknown name."""
+    if hasattr(enum, "__strawberry_definition__"):
+        raise TypeError(f"{enum.__name__} was used in a type before it was described")
     strawberry.enum(enum, description=description)
     definition: StrawberryEnumDefinition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set above
     if unknown := values.keys() - {value.name for value in definition.values}:

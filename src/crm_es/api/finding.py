@@ -3,14 +3,17 @@
 The rooms' types register here by being part of the schema: `schema.py` says which there are.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from crm_es.api import ids
 from crm_es.api.ids import NodeId
-from crm_es.api.nodes import Entity
+from crm_es.api.nodes import AsOf, Entity
 from crm_es.context import Context
+from crm_es.errors import InvalidInputError
 from crm_es.reads import records
 from crm_es.reads.model import read_of
 
@@ -35,6 +38,7 @@ class Kinds:
 
 
 KINDS = Kinds()
+MOST: Final = 1_000
 
 
 async def node(context: Context, named: NodeId) -> Any:
@@ -53,3 +57,20 @@ async def first(context: Context, types: Iterable[str], id_: UUID) -> Any:
         if name in KINDS.read and (found := await node(context, NodeId(name, id_))) is not None:
             return found
     return None
+
+
+async def entity(context: Context, named: NodeId, as_of: AsOf | None) -> Any:
+    """A record at a moment; `as_of` outranks the moment of a past id."""
+    if named.type not in KINDS.entities:
+        return None
+    reads = context.reads
+    moment = await (reads.moment_at(named.at) if not as_of else reads.moment(as_of))
+    return await records.load(moment, read_of(KINDS.read[named.type]), named.id)
+
+
+async def nodes(context: Context, wanted: Sequence[str]) -> list[Any]:
+    """Each node, or None; those of one type and moment in one statement."""
+    if len(wanted) > MOST:
+        raise InvalidInputError(f"At most {MOST:,} ids at once.", rule="nodes.too_many", field=("ids",))
+    named = [ids.decode(id_, ("ids", str(place))) for place, id_ in enumerate(wanted)]
+    return list(await asyncio.gather(*(node(context, each) for each in named)))

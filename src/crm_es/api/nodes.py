@@ -7,15 +7,18 @@ from uuid import UUID
 import strawberry
 from strawberry import ID
 
+from crm_es.api.enums import Action
+from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import Position
-from crm_es.workspaces.actions import Action
 
 
+@ruled(PARENT)
 @strawberry.interface(description="Anything with an id of its own: `node(id)` finds it again.")
 class Node:
     id: ID = strawberry.field(description="Opaque and global; under `asOf` the id of the record as it was.")
 
 
+@ruled(PARENT)
 @strawberry.interface(description="A record with a stream of events.")
 class Entity(Node):
     live_id: ID = strawberry.field(description="The id of the same record as it is now.")
@@ -42,6 +45,7 @@ class AsOf:
     )
 
 
+@ruled(PARENT)
 @strawberry.type(description="An amount in one currency; nothing is ever converted.")
 class Money:
     amount: Decimal = strawberry.field(description="With as many digits as the currency has.")
@@ -54,6 +58,7 @@ class MoneyInput:
     currency: str = strawberry.field(description="ISO 4217.")
 
 
+@ruled(PARENT)
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="More come after `endCursor`.")

@@ -25,6 +25,7 @@ class Rule:
     needs: tuple[EntityType, Action] | None = None
 
 
+_PAGES: Final = "crm_es.reads.connections"  # connections and edges, made for each type
 SIGNED_IN: Final = Rule("whoever is signed in")
 PARENT: Final = Rule("whoever may read the record it hangs on")
 
@@ -71,8 +72,10 @@ def rule_of(cls: type[Any], field: Any) -> Rule | None:
         return found
     if "read" in field.metadata:
         return _declared(field.metadata["read"], cls)
-    inherited: Rule | None = getattr(cls, "__rule__", None)
-    return inherited
+    if cls.__module__ == _PAGES:
+        return PARENT
+    own: Rule | None = cls.__dict__.get("__rule__")  # never inherited: a new type says it anew
+    return own
 
 
 def _declared(declared: Any, cls: type[Any]) -> Rule:

@@ -118,9 +118,8 @@ def keys(connection: Connection, settings: Settings) -> Iterator[Finding]:
     with opened_keys(settings) as store:
         known = missing = 0
         for page in _key_ids(connection):
-            store.preload(page)
             known += len(page)
-            missing += sum(store.cached(key) is None for key in page)
+            missing += len(set(page) - store.known(page))
     advice = (
         f"{missing} are missing: the key store is older than the log. Restore the newest copy of it." if missing else ""
     )

@@ -54,7 +54,7 @@ from crm_es.values import PostalAddress
 V = TypeVar("V")
 MOST_ITEMS: Final = 100
 MOST_TAGS: Final = 500
-_STAGES: Final = tuple(LifecycleStage)
+STAGES: Final = tuple(LifecycleStage)
 _PLAIN: Final = ("display_name", "given_name", "family_name", "job_title", "addresses", "source")
 _LINKS: Final = ("lifecycle_stage", "company_id", "owner_id")
 
@@ -114,6 +114,11 @@ class Contact:
         if self.merged_into:
             return ContactStatus.MERGED
         return ContactStatus.ARCHIVED if self.archived else ContactStatus.ACTIVE
+
+    @property
+    def absorbed_ids(self) -> tuple[UUID, ...]:
+        """Every id that means this contact, beside its own."""
+        return tuple(one for _, ids in self.absorbed for one in ids)
 
     @property
     def name(self) -> str | None:
@@ -296,7 +301,7 @@ def change_lifecycle_stage(contact: Contact, stage: LifecycleStage, *, reason: s
     check_writable(contact)
     if stage is contact.lifecycle_stage:
         return []
-    if _STAGES.index(stage) < _STAGES.index(contact.lifecycle_stage) and not reason:
+    if STAGES.index(stage) < STAGES.index(contact.lifecycle_stage) and not reason:
         raise RuleViolatedError(
             f"Going back from {contact.lifecycle_stage} to {stage} needs a reason.",
             rule="contact.stage_needs_reason",

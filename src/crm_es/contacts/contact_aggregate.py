@@ -66,6 +66,9 @@ def fields(contact: Contact) -> Mapping[str, object]:
         ),
         "emails": _list(contact.emails, ("address", "label"), contact.primary_email, verified=False),
         "phones": _list(contact.phones, ("number", "label"), contact.primary_phone),
+        "primaryPhone": next(
+            (h.known.number for h in contact.phones if h.item == contact.primary_phone and h.known), None
+        ),
         "identities": _list(contact.identities, ("channel", "external_id"), verified=False),
         "externalIds": _list(contact.external_ids, ("system", "value")),
         "addresses": None if isinstance(contact.addresses, Erased) else [address_answer(a) for a in contact.addresses],

@@ -49,7 +49,7 @@ V = TypeVar("V")
 MOST_ITEMS: Final = 100
 MOST_ADDRESSES: Final = 20
 MOST_TAGS: Final = 500
-_ATTRIBUTES: Final = ("display_name", "given_name", "family_name", "job_title", "source", "addresses")
+ATTRIBUTES: Final = ("display_name", "given_name", "family_name", "job_title", "source", "addresses")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,13 +157,13 @@ def _check_primaries(form: ContactEdit) -> None:
 
 
 def _change_attributes(contact: Contact, form: ContactEdit) -> list[ContactEvent]:
-    asked = {name: getattr(form, name) for name in _ATTRIBUTES if getattr(form, name) is not UNSET}
+    asked = {name: getattr(form, name) for name in ATTRIBUTES if getattr(form, name) is not UNSET}
     changed = {name: value for name, value in asked.items() if value != getattr(contact, name)}
     events: list[ContactEvent] = [ContactUpdated(**changed)] if changed else []
     if fold(contact, events).name is None:
         raise InvalidInputError("A contact needs one name at least.", rule="contact.nameless", field=("displayName",))
     if form.addresses is not UNSET and len(form.addresses) > MOST_ADDRESSES:
-        raise _too_many("addresses", MOST_ADDRESSES)
+        raise too_many("addresses", MOST_ADDRESSES)
     return events
 
 
@@ -185,9 +185,7 @@ def _remove_email(contact: Contact, address: EmailAddress) -> list[ContactEvent]
     there = _email(contact, address)
     if there is None:
         return []
-    return [
-        ContactEmailRemoved(item=there.item, promoted=_successor(contact.emails, contact.primary_email, there.item))
-    ]
+    return [ContactEmailRemoved(item=there.item, promoted=successor(contact.emails, contact.primary_email, there.item))]
 
 
 def _label(asked: str | UnsetType | None, there: Email | Phone | None) -> str | None:
@@ -218,9 +216,7 @@ def _remove_phone(contact: Contact, number: PhoneNumber) -> list[ContactEvent]:
     there = _phone(contact, number)
     if there is None:
         return []
-    return [
-        ContactPhoneRemoved(item=there.item, promoted=_successor(contact.phones, contact.primary_phone, there.item))
-    ]
+    return [ContactPhoneRemoved(item=there.item, promoted=successor(contact.phones, contact.primary_phone, there.item))]
 
 
 def _phone(contact: Contact, number: PhoneNumber) -> Held[Phone] | None:
@@ -251,7 +247,7 @@ def _remove_external_id(contact: Contact, external_id: ExternalId) -> list[Conta
 def _tag(contact: Contact, tags: Sequence[Tag]) -> list[ContactEvent]:
     new = tuple(dict.fromkeys(tag.name for tag in tags if tag.name not in contact.tags))
     if len(contact.tags) + len(new) > MOST_TAGS:
-        raise _too_many("tags", MOST_TAGS)
+        raise too_many("tags", MOST_TAGS)
     return [ContactTagged(tags=new)] if new else []
 
 
@@ -262,18 +258,18 @@ def _untag(contact: Contact, tags: Sequence[Tag]) -> list[ContactEvent]:
 
 def _next_item(contact: Contact, held: Sequence[Held[Any]], field: str) -> Item:
     if len(held) >= MOST_ITEMS:
-        raise _too_many(field, MOST_ITEMS)
+        raise too_many(field, MOST_ITEMS)
     return Item(number=contact.last_number + 1)
 
 
-def _successor(held: Sequence[Held[Any]], primary: Item | None, removed: Item) -> Item | UnsetType:
+def successor(held: Sequence[Held[Any]], primary: Item | None, removed: Item) -> Item | UnsetType:
     """Who is primary when the primary one goes: the one that has been there longest."""
     if primary != removed:
         return UNSET
     return next((one.item for one in held if one.item != removed), UNSET)
 
 
-def _too_many(field: str, most: int) -> RuleViolatedError:
+def too_many(field: str, most: int) -> RuleViolatedError:
     message = f"A contact has at most {most} {field}: remove some first."
     return RuleViolatedError(message, rule=f"contact.too_many_{field.lower()}", field=(field,))
 

@@ -99,12 +99,12 @@ class Restore:
     id: UUID
 
 
-Deed = NewMember | NewCompany | NewContact | NewInteraction | Edit | Merge | Archive | Restore
+Deed = NewCompany | NewContact | NewInteraction | Edit | Merge | Archive | Restore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sitting:
-    """What one member did in half a day, recorded at its end. No contact is touched twice in one."""
+    """What one member did in a day, recorded at its end. No contact is touched twice in one."""
 
     at: datetime
     actor: UUID

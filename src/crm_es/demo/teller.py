@@ -1,4 +1,4 @@
-"""Tells the story half a day at a time. All chance comes from one generator, so the order of draws is part of the story."""
+"""Tells the story day by day. All chance comes from one generator, so the order of draws is part of the story."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ EDITS: Final = 2_400
 MERGES: Final = 60
 ARCHIVES: Final = 120
 RESTORES: Final = 30
-HALVES: Final = DAYS * 2
+HOURS: Final = timedelta(hours=9)
 FIRST_COMPANIES: Final = 20
 """Known from the first sitting on, so that contacts have somewhere to work."""
 STAGES: Final = ("LEAD", "LEAD", "MARKETING_QUALIFIED", "SALES_QUALIFIED", "OPPORTUNITY", "CUSTOMER")
@@ -68,19 +68,18 @@ class Teller:
     lines: int = 0
 
     def tell(self) -> Iterator[Sitting]:
-        for half in range(HALVES):
-            day, afternoon = divmod(half, 2)
-            begins = self.story.founded + timedelta(days=day + 1, hours=5 * afternoon)
+        for day in range(DAYS):
+            begins = self.story.founded + timedelta(days=day + 1)
             actor = self.rng.choice(self.story.members).id
             self.touched = set()
-            deeds = sorted(self._sitting(half, begins), key=lambda timed: timed[0])
+            deeds = sorted(self._sitting(day, begins), key=lambda timed: timed[0])
             if deeds:
-                yield Sitting(at=begins + timedelta(hours=4), actor=actor, deeds=tuple(deeds))
+                yield Sitting(at=begins + HOURS, actor=actor, deeds=tuple(deeds))
 
-    def _sitting(self, half: int, begins: datetime) -> Iterator[tuple[datetime, Deed]]:
+    def _sitting(self, day: int, begins: datetime) -> Iterator[tuple[datetime, Deed]]:
         """Who is new has a quiet first day: all else happens to those known before."""
         known = len(self.contacts)
-        if half == 0:
+        if day == 0:
             yield from ((begins, self._company(begins)) for _ in range(FIRST_COMPANIES))
         makers: tuple[tuple[int, Callable[[datetime], Deed | None]], ...] = (
             (COMPANIES - FIRST_COMPANIES, self._company),
@@ -92,8 +91,8 @@ class Teller:
             (INTERACTIONS, lambda when: self._interaction(when, known)),
         )
         for total, make in makers:
-            for _ in range(_share(total, half)):
-                when = begins + timedelta(seconds=self.rng.randrange(1, 4 * 3600))
+            for _ in range(_share(total, day)):
+                when = begins + self.rng.random() * HOURS
                 if deed := make(when):
                     yield when, deed
 
@@ -242,6 +241,6 @@ class Teller:
         return None if contact.id in self.gone | self.touched else contact
 
 
-def _share(total: int, half: int) -> int:
-    """A sitting's part of `total`, spread evenly without a remainder."""
-    return total * (half + 1) // HALVES - total * half // HALVES
+def _share(total: int, day: int) -> int:
+    """A day's part of `total`, spread evenly without a remainder."""
+    return total * (day + 1) // DAYS - total * day // DAYS

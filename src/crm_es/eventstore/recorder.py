@@ -35,6 +35,15 @@ _APPEND: LiteralString = (
 )
 _READ: LiteralString = "SELECT * FROM es.read_streams(%b, %b, %b, %b, %b)"
 
+_BEGUN: LiteralString = """
+SELECT topic, originator_id, sequence
+FROM es.events
+WHERE workspace_id = %s AND sequence > %s AND originator_version = 1
+ORDER BY sequence
+LIMIT %s
+"""
+_RESERVED_ROWS: LiteralString = "SELECT kind, key, stream_id FROM es.reservation WHERE workspace_id = %s"
+
 
 class StreamKey(NamedTuple):
     """What the library calls an originator id."""
@@ -156,6 +165,24 @@ class Recorder(PostgresApplicationRecorder):
             "SELECT stream FROM es.read_existing(%b, %s, %b)", (workspace, aggregate, pack("uuid", streams))
         )
         return {stream for (stream,) in rows}
+
+    def begun(self, workspace: WorkspaceId, after: int, at_most: int) -> list[tuple[str, UUID, int]]:
+        """(aggregate name, stream, position) of the streams that began after a position, in order."""
+        rows = self._scan(workspace, _BEGUN, (workspace, after, at_most))
+        return [(topic.partition(".")[0], stream, position) for topic, stream, position in rows]
+
+    def reserved(self, workspace: WorkspaceId) -> dict[tuple[str, bytes], UUID]:
+        rows = self._scan(workspace, _RESERVED_ROWS, (workspace,))
+        return {(kind, key): stream for kind, key, stream in rows}
+
+    def _scan(self, workspace: WorkspaceId, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            with self.datastore.connections.take() as connection, connection.transaction():
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                cursor.execute("SELECT set_config('app.workspace', %s, true)", (str(workspace),))
+                return cursor.execute(sql, params).fetchall()
+        except LOST as exc:
+            raise UnavailableError(f"The log cannot be read now: {exc}") from exc
 
     def pending_doomed_keys(self, at_most: int = 500) -> list[UUID]:
         return [key for (key,) in self._query("SELECT key_id FROM es.pending_doomed_keys(%s)", (at_most,))]

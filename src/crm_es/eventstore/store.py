@@ -132,6 +132,18 @@ class Store:
         """Which of these are streams of this aggregate in this workspace."""
         return await self._run(self.recorder.existing, workspace, aggregate.name, list(ids))
 
+    async def begun(self, workspace: WorkspaceId, *, after: int, at_most: int) -> list[tuple[str, UUID, int]]:
+        """(aggregate name, stream, position) of streams in the order they began, from a position on."""
+        return await self._run(self.recorder.begun, workspace, after, at_most)
+
+    async def reserved(self, workspace: WorkspaceId) -> dict[tuple[str, bytes], UUID]:
+        """Every reservation of the workspace: (kind, HMAC) to the stream that holds it."""
+        return await self._run(self.recorder.reserved, workspace)
+
+    def hashed(self, workspace: WorkspaceId, kind: str, value: str) -> bytes:
+        """How a reservation of this value is kept."""
+        return self._drafter.hashed(workspace, kind, value)
+
     async def seen(self, command: Command) -> Outcome | None:
         """The outcome of this command if it was accepted before. Raises: CommandReusedError."""
         _, seen = await self._run(self._read, command.workspace, {}, command.command_id)

@@ -40,8 +40,8 @@ class Import:
     stop_on_error: bool = False
     stopped: Callable[[], bool] = lambda: False
 
-    async def run(self) -> Tally:
-        tally = Tally()
+    async def run(self, tally: Tally) -> None:
+        """Counts in `tally` as it goes, so that its caller knows how far a run came that failed."""
         for number, steps in enumerate(self.plan.passes, 1):
             await self.watcher.begin_pass(number)
             for wave in self._waves():
@@ -49,8 +49,7 @@ class Import:
                     _count(wave, tally)
                 await self._wave(wave, steps, tally)
                 if self.stopped() or (self.stop_on_error and tally.rejections):
-                    return tally
-        return tally
+                    return
 
     def _waves(self) -> Iterator[list[Prepared | Rejection]]:
         prepared = prepare(self.plan, read_rows(self.path, self.plan.mapping.shape))

@@ -2,14 +2,15 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID, uuid4
 
 import psycopg
 
-from crm_es.errors import ConflictError
+from crm_es.errors import ConflictError, UnavailableError
 from crm_es.imports.tally import Tally
 
 LOCK_CLASS = 4711006
@@ -35,8 +36,24 @@ class Job:
     file_hash: str
 
 
+@asynccontextmanager
+async def connected(app_url: str, workspace: UUID) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A session of the application role in this workspace. Raises: UnavailableError."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(app_url, autocommit=True)
+    except psycopg.OperationalError as exc:
+        raise UnavailableError(f"The database does not answer: {exc}") from exc
+    try:
+        await connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])
+        yield connection
+    except psycopg.OperationalError as exc:
+        raise UnavailableError(f"The database stopped answering: {exc}. Run the import again to go on.") from exc
+    finally:
+        await connection.close()
+
+
 class ImportRun:
-    """A run's row and the session that holds its lock; a killed process loses the lock with its session."""
+    """A run's row, in the session that holds its lock; a killed process loses the lock with its session."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], workspace: UUID, id: UUID) -> None:
         self._connection = connection
@@ -44,16 +61,10 @@ class ImportRun:
         self.id = id
 
     @classmethod
-    async def begin(cls, app_url: str, job: Job) -> Self:
+    async def begin(cls, connection: psycopg.AsyncConnection[Any], job: Job) -> Self:
         """Raises: AlreadyRunningError."""
-        connection = await psycopg.AsyncConnection.connect(app_url, autocommit=True)
-        try:
-            await connection.execute("SELECT set_config('app.workspace', %s, false)", [str(job.workspace)])
-            await _lock(connection, job)
-            return cls(connection, job.workspace, await _resumed(connection, job) or await _created(connection, job))
-        except BaseException:
-            await connection.close()
-            raise
+        await _lock(connection, job)
+        return cls(connection, job.workspace, await _resumed(connection, job) or await _created(connection, job))
 
     async def advance(self, number: int, line: int, tally: Tally) -> None:
         await self._connection.execute(
@@ -76,9 +87,6 @@ class ImportRun:
             """,
             self._named(tally) | {"status": status},
         )
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def _named(self, tally: Tally) -> dict[str, Any]:
         return {

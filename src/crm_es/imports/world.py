@@ -103,7 +103,7 @@ class SchemaWorld:
         record = self.records[name.record]
         kind = record.type.lower()
         if record.by == "name":
-            return kind, name.key
+            return kind, name.key.casefold()
         return "external_id", joint_key(kind, record.system, name.key)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
@@ -193,6 +194,14 @@ def _check_passages(text: str, passages: Sequence[str]) -> None:
 
 
 def _without(text: str | None, passages: Sequence[str]) -> str | None:
-    """Longest first, so that a passage inside another one leaves no half behind."""
-    ordered = sorted(passages, key=len, reverse=True)
-    return reduce(lambda left, passage: left.replace(passage, REDACTED), ordered, text) if text else text
+    """Every occurrence of every passage, where they overlap too; what touches becomes one mark."""
+    if not text:
+        return text
+    cut = [False] * len(text)
+    for passage in passages:
+        start = text.find(passage)
+        while start >= 0:
+            cut[start : start + len(passage)] = [True] * len(passage)
+            start = text.find(passage, start + 1)
+    runs = groupby(zip(cut, text, strict=True), key=itemgetter(0))
+    return "".join(REDACTED if gone else "".join(letter for _, letter in run) for gone, run in runs)

@@ -128,6 +128,10 @@ class KeyStore:
             return None
         return entry[1]
 
+    def known(self, key_ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these have a key or a tombstone; opens none."""
+        return {row.key_id for row in self._rows.keys(list(key_ids))}
+
     def destroy(self, key_ids: Sequence[UUID], erasure: UUID | None = None) -> int:
         """Shred keys: what they sealed is erased from then on, in every process within `CACHE_SECONDS`."""
         done = self._rows.shred(key_ids, erasure)

@@ -20,7 +20,7 @@ LAG: Final = Gauge("crm_read_model_lag_events", "Events appended but not yet in 
 PARKED: Final = Gauge("crm_read_model_parked", "1 when an event the read model cannot apply stopped it", ["read_model"])
 
 _READ: Final = """
-SELECT b.read_model, b.log_id, b.parked IS NOT NULL, (SELECT max(e.notification_id) FROM es.events e)
+SELECT b.read_model, b.log_id, b.parked IS NOT NULL, (SELECT es.newest_log_id())
 FROM es.bookmark b
 """
 

@@ -153,8 +153,8 @@ def _of_batched(declared: Batched, name: str, read: ReadType) -> Answer:
             return None
         place = (read.name, name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
 
-        async def load(sources: list[Any]) -> Any:
-            return await declared.load(moment.reads, [by_id[id(each)] for each in sources], given)
+        async def load(sources: list[int]) -> Any:
+            return await declared.load(moment.reads, [by_id[each] for each in sources], given)
 
         by_id = moment.reads.sources
         by_id[id(source)] = source

@@ -32,7 +32,7 @@ BEGIN
     FROM unnest(streams, after) AS wanted (stream, version)
     JOIN es.events t
       ON t.originator_id = wanted.stream AND t.originator_version > wanted.version AND t.originator_version <= upto
-    WHERE t.workspace_id = workspace
+    WHERE t.workspace_id IS NOT DISTINCT FROM workspace  -- no index may answer this: the stream's own is the one
   ) AS e ON true
   ORDER BY e.originator_id, e.originator_version;
 END $$;
@@ -70,7 +70,8 @@ BEGIN
   RETURN QUERY
   SELECT e.originator_id
   FROM unnest(streams) AS wanted (s)
-  JOIN es.events e ON e.originator_id = wanted.s AND e.originator_version = 1 AND e.workspace_id = workspace
+  JOIN es.events e ON e.originator_id = wanted.s AND e.originator_version = 1
+    AND e.workspace_id IS NOT DISTINCT FROM workspace
   WHERE starts_with(e.topic, aggregate || '.');
 END $$;
 
