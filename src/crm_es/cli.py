@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
+from keyword import iskeyword
 from typing import Final
 
 import click
@@ -20,6 +21,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "workspace": "crm_es.commands.workspaces",
     "token": "crm_es.commands.workspaces",
     "schema": "crm_es.commands.schemas",
+    "import": "crm_es.imports.command",
+    "demo": "crm_es.demo.command",
 }
 
 
@@ -33,7 +36,8 @@ class Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(module), name)
         return command
 
 

@@ -15,7 +15,7 @@ from crm_es.demo.story import DAYS, NewMember, Sitting, Story, begin
 from crm_es.demo.teller import Teller
 from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Actor, ActorKind, Command, Origin, WorkspaceId
-from crm_es.eventstore.store import Events, Store
+from crm_es.eventstore.store import Events, Outcome, Store
 from crm_es.values import EmailAddress
 from crm_es.workspaces import member, team, workspace
 from crm_es.workspaces.member import MEMBER
@@ -29,21 +29,24 @@ HASH: Final = b"demo"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seeded:
-    """The demo as it stands. `admin` is the member the printed token is for."""
+    """The demo as it stands. `admin` is the member the printed token is for; `log_id` of its last event, where that is new."""
 
     workspace: WorkspaceId
     admin: UUID
     story: Story
+    log_id: int = 0
 
 
 async def seed(store: Store, today: date, progress: Callable[[int, int], None]) -> Seeded:
     """The demo workspace, made or completed; `store` is the owner's. A workspace seeded earlier keeps its own time."""
     story = begin(await _end(store, today))
     await _found(store, story)
+    log_id = 0
     for number, sitting in enumerate(Teller(story).tell(), 1):
-        await _record(store, sitting, number)
+        outcome = await _record(store, sitting, number)
+        log_id = outcome.log_id or log_id
         progress(number, DAYS)
-    return Seeded(workspace=DEMO, admin=story.members[0].id, story=story)
+    return Seeded(workspace=DEMO, admin=story.members[0].id, story=story, log_id=log_id)
 
 
 async def seeded(store: Store) -> Seeded | None:
@@ -79,9 +82,11 @@ def _member(one: NewMember) -> Events:
     return member.invite(name=one.name, email=EmailAddress.parse(one.email), roles=[one.role], team_id=one.team_id)
 
 
-async def _record(store: Store, sitting: Sitting, number: int) -> None:
+async def _record(store: Store, sitting: Sitting, number: int) -> Outcome:
     targets = [target for _, deed in sitting.deeds for target in deeds.targets(deed)]
-    await store.transact(_command(f"sitting {number}", sitting.at, sitting.actor), targets, partial(_decided, sitting))
+    return await store.transact(
+        _command(f"sitting {number}", sitting.at, sitting.actor), targets, partial(_decided, sitting)
+    )
 
 
 def _decided(sitting: Sitting, states: Mapping[UUID, Loaded[object] | None]) -> Mapping[UUID, Events]:

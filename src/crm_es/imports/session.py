@@ -1,7 +1,8 @@
 """An import with everything around it: engine, projector, the run's row and lock, progress, the report."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,11 +30,8 @@ from crm_es.imports.tally import Tally
 from crm_es.imports.world import SchemaWorld, identity
 from crm_es.privacy.key_rows import open_rows
 from crm_es.privacy.keystore import KeyStore, root_key
-from crm_es.projector.runner import Projector
 from crm_es.schema import schema
-from projections import READ_MODELS
-
-PROJECTED_SECONDS = 600.0
+from crm_es.serving.projecting import settle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +49,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """How it ended. `report` is where the refused rows are listed; `projected` whether all of it can be read already."""
+    """How it ended. `report` is where the refused rows are listed."""
 
     tally: Tally
     stopped: bool
     report: Path | None
-    projected: bool = True
     events: int | None = None
     """How many a dry run would have recorded."""
 
@@ -101,16 +98,9 @@ async def run_import(
         work = _Work(request, plan, running, connection, display, stopped)
         if request.dry_run:
             return await work.rehearse(settings, urls)
-        with projecting(urls, running):
-            done = await work.run(mapping)
-            return replace(done, projected=await work.projected())
-
-
-@contextmanager
-def projecting(urls: DatabaseUrls, running: Engine) -> Iterator[None]:
-    """Somebody projects: a leader that lives, or we."""
-    with Projector(urls.projector, running.store.codec.decode_many, READ_MODELS).running():
-        yield
+        done = await work.run(mapping)
+        await asyncio.to_thread(settle, settings, urls.projector, await work.newest())
+        return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +138,14 @@ class _Work:
             recorder = rehearsed.store.recorder
         return replace(self._done(tally), events=recorder.events if isinstance(recorder, RehearsalRecorder) else None)
 
-    async def projected(self) -> bool:
+    async def newest(self) -> int:
+        """The log id of the workspace's last event: what the read models must have reached."""
         cursor = await self.connection.execute(
             "SELECT notification_id FROM es.events WHERE workspace_id = %s ORDER BY sequence DESC LIMIT 1",
             [self.request.workspace],
         )
         row = await cursor.fetchone()
-        names = [model.NAME for model in READ_MODELS]
-        return row is None or await self.engine.progress.wait(row[0], names, PROJECTED_SECONDS)
+        return row[0] if row else 0
 
     async def _import(self, running: Engine, run: UUID, row: ImportRun | None, tally: Tally) -> None:
         world = SchemaWorld(

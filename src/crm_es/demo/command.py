@@ -1,0 +1,122 @@
+"""`crm-es demo`: a workspace to try things out in, served."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from crm_es.catalog import AGGREGATES
+from crm_es.commands.serve import environment, serve
+from crm_es.config import Settings
+from crm_es.database.doors import current, owner_url
+from crm_es.database.urls import DatabaseUrls
+from crm_es.demo.queries import worth_trying
+from crm_es.demo.seed import Seeded, seed, seeded
+from crm_es.eventstore.store import Store
+from crm_es.serving.projecting import opened_keys, settle
+from crm_es.serving.supervisor import Child
+from crm_es.workspaces.tokens import DevelopmentIssuer
+
+READY_SECONDS = 60.0
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (CRM_HOST).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (CRM_PORT).")
+@click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
+@click.pass_context
+def demo(ctx: click.Context, host: str | None, port: int | None, workers: int | None) -> None:
+    """Seed a demo workspace (once) and serve it: 2,000 invented contacts over the 18 months behind us.
+
+    Prints the address, a token and queries worth trying. The workspace is marked as a demo for ever: its recorded times are
+    invented, and every export and checkpoint of it says so.
+    """
+    settings = Settings.from_environment()
+    issuer = DevelopmentIssuer(settings)
+    with current(settings) as urls:
+        made = prepared(settings, urls)
+        token = issuer.issue(workspace=made.workspace, member=made.admin, now=datetime.now(UTC))
+        where = host or settings.host, port or settings.port
+        threading.Thread(target=_welcome, args=(*where, token, made), daemon=True).start()
+        ctx.invoke(serve, host=where[0], port=where[1], workers=workers)
+
+
+def prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:
+    """The demo workspace, seeded and projected, made now if it is not there."""
+    return asyncio.run(_prepared(settings, urls))
+
+
+async def _prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:
+    with opened_keys(settings) as keys:
+        store = await Store.open(owner_url(urls), AGGREGATES, keys)
+        try:
+            known = await seeded(store)
+            if known is not None:
+                return known
+            with _projecting(urls), _bar() as bar:
+                made = await seed(store, datetime.now(UTC).date(), bar)
+                await asyncio.to_thread(settle, settings, urls.projector, made.log_id)
+            return made
+        finally:
+            await store.close()
+
+
+@contextmanager
+def _projecting(urls: DatabaseUrls) -> Iterator[None]:
+    """A projector beside us, on the other core; if one leads already, this one stands by."""
+    child = Child("the projector", ["crm_es.serving.projecting"])
+    child.start(environment(urls))
+    try:
+        yield
+    finally:
+        child.ask_to_stop()
+        child.wait(time.monotonic() + READY_SECONDS)
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    with tqdm(unit=" days", desc="seeding the demo", disable=None, leave=False) as bar:
+
+        def reach(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield reach
+
+
+def _welcome(host: str, port: int, token: str, made: Seeded) -> None:
+    """Say what there is once it answers; if it never does, `serve` has said why."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if _ready(host, port):
+            click.echo(welcome(f"http://{host}:{port}", token, made))
+            return
+        time.sleep(0.1)
+
+
+def _ready(host: str, port: int) -> bool:
+    connection = HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200  # noqa: PLR2004  # OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def welcome(url: str, token: str, made: Seeded) -> str:
+    queries = "\n\n".join(f"  # {about}\n  {text}" for about, text in worth_trying(made))
+    return (
+        f"\nGraphiQL  {url}/graphiql\nGraphQL   {url}/graphql\nToken     {token}\n\n"
+        f"Worth trying:\n\n{queries}\n\n"
+        f"  curl -s {url}/graphql -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\\n"
+        '    -d \'{"query": "{ contacts { totalCount } }"}\'\n\nCtrl-C stops it.\n'
+    )
