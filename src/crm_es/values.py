@@ -29,7 +29,7 @@ _COUNTRY_CODES = (
 )
 _COUNTRIES: Final = frozenset(_COUNTRY_CODES.split())
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_UNWRITABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _LARGEST: Final = 2**63 - 1
 NAME_LENGTH: Final = 500
 TEXT_LENGTH: Final = 50_000
@@ -44,15 +44,15 @@ def refuse(rule: str, message: str, field: FieldPath) -> NoReturn:
 def parse_text(raw: str, field: FieldPath = (), *, longest: int = NAME_LENGTH) -> str:
     """Text that says something, without the white space around it.
 
-    Raises: InvalidInputError `text.blank`, `text.too_long`, `text.unstorable` (U+0000, half a surrogate pair).
+    Raises: InvalidInputError `text.blank`, `text.too_long`, `text.unwritable` (U+0000, half a surrogate pair).
     """
     text = raw.strip()
     if not text:
         refuse("text.blank", "Write something, or leave the field out.", field)
     if len(text) > longest:
         refuse("text.too_long", f"Shorten it to {longest:,} characters; it has {len(text):,}.", field)
-    if _UNSTORABLE.search(text):
-        refuse("text.unstorable", "Remove the characters that are not text (U+0000, half surrogates).", field)
+    if _UNWRITABLE.search(text):
+        refuse("text.unwritable", "Remove the characters that are not text (U+0000, half surrogates).", field)
     return text
 
 
