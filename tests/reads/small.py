@@ -4,15 +4,17 @@ from datetime import datetime
 from enum import StrEnum
 
 import strawberry
+from psycopg.sql import SQL, Composable, Identifier
 from strawberry.schema.config import StrawberryConfig
 
 from crm_es.api.enums import describe
 from crm_es.api.nodes import Entity, Money
-from crm_es.api.scalars import SCALARS
+from crm_es.api.scalars import SCALARS, Position
 from crm_es.projector.contract import Column, Index, Table
 from crm_es.reads import filters
 from crm_es.reads.declare import (
     Argument,
+    Beside,
     Link,
     Orders,
     Owned,
@@ -27,6 +29,7 @@ from crm_es.reads.declare import (
     read_type,
     values,
 )
+from crm_es.reads.sql import Query as SqlQuery
 
 NAME = "small"
 VERSION = 1
@@ -82,6 +85,25 @@ COMPANY = Table(
     ),
     indexes=(Index(name="name", columns=("name",), order=True),),
 )
+ACTIVITY = Table(
+    name="activity",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="meeting_count", type="int"),
+        Column(name="last_met_at", type="timestamptz", null=True),
+    ),
+    indexes=(
+        Index(name="last", columns=("last_met_at",), order=True),
+        Index(name="last_down", columns=("last_met_at",), order=True, descending=True),
+    ),
+)
+EVENT = Table(
+    name="event",
+    columns=(Column(name="stream_id", type="uuid"), Column(name="type", type="text")),
+    key=("position",),
+    versioned=False,
+    indexes=(Index(name="type", columns=("type",), order=True), Index(name="stream", columns=("stream_id",))),
+)
 EMAIL = Table(
     name="email",
     columns=(
@@ -117,7 +139,7 @@ MEMBER = Table(
     name="member",
     columns=(*_ENTITY, Column(name="name", type="text"), Column(name="team_id", type="uuid", null=True)),
 )
-TABLES = (CONTACT, COMPANY, EMAIL, MEETING, GUEST, MEMBER)
+TABLES = (CONTACT, COMPANY, ACTIVITY, EVENT, EMAIL, MEETING, GUEST, MEMBER)
 TOPICS = frozenset[str]()
 
 
@@ -172,6 +194,7 @@ class Email:
             "CREATED_AT": "created_at",
             "LAST_AT": "last_at",
             "STAGE": "stage",
+            "LAST_MET_AT": Beside(source(ACTIVITY), "last_met_at"),
         },
         default=(("CREATED_AT", "DESC"),),
     ),
@@ -196,6 +219,12 @@ class Contact(Entity):
     note: str | None = column("note", "Long.", lazy=True)
     phones: list[Phone] | None = values("phones", lambda item: Phone(**item), "Where to call.")
     company = one("company_id", lambda: Company, "Where they work.")
+    meeting_count: int | None = column("meeting_count", "How often.", beside=source(ACTIVITY))
+    last_met: str | None = computed(
+        lambda moment, last, count: f"{last:%d.%m.%Y} ({count}) {moment.at}", ("last_met_at", "meeting_count"), "In words.",
+        beside=source(ACTIVITY), contextual=True,
+    )  # fmt: skip
+    history = connection(lambda: Event, via="stream_id", description="What happened.", filter=False)
     owner = one("owner_id", lambda: Member, "Who looks after them.")
     emails = many(
         lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True
@@ -208,7 +237,27 @@ class Contact(Entity):
 
 
 @read_type(
+    source(EVENT),
+    key="position",
+    orders=Orders(columns={"POSITION": "position", "TYPE": "type"}, default=(("POSITION", "DESC"),)),
+)
+class Event:
+    """Something that happened."""
+
+    position: Position = column("position", "Where in the log.")
+    type: str = column("type", "What.")
+
+
+def unless_private(query: SqlQuery, alias: str) -> Composable:
+    """Private ones are for auditors."""
+    if query.viewer.audits("INTERACTION"):
+        return SQL("true")
+    return SQL("NOT {}").format(Identifier(alias, "private"))
+
+
+@read_type(
     source(MEETING),
+    hidden=unless_private,
     entity="INTERACTION",
     label="subject",
     orders=Orders(columns={"OCCURRED_AT": "occurred_at"}, default=(("OCCURRED_AT", "DESC"),)),
@@ -248,6 +297,7 @@ ContactFilter = filters.filter_type(
     owner_id=filters.by_member("owner_id", lambda: Member, fields=("owner",)),
     company_id=filters.by_id("company_id", "Company", fields=("company",)),
     last_at=filters.moment("last_at"),
+    last_met_at=filters.beside(source(ACTIVITY), filters.moment("last_met_at")),
     created_at=filters.moment("created_at"),
     company=filters.related("company_id", lambda: Company),
 )
@@ -266,6 +316,7 @@ class Query:
     contacts = connection(lambda: Contact, description="All.")
     companies = connection(lambda: Company, description="All.")
     meetings = connection(lambda: Meeting, description="All.")
+    events = connection(lambda: Event, description="All.", filter=False)
     members = connection(lambda: Member, description="All.", filter=False, order=False)
 
 

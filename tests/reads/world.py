@@ -96,6 +96,13 @@ class World:
         )
         return row.get("id")  # type: ignore[return-value]
 
+    def contact(self, **given: Any) -> UUID:
+        """A contact with its row of activity, as every contact has one."""
+        counted = {name: given.pop(name) for name in ("meeting_count", "last_met_at") if name in given}
+        id_ = self.insert(small.CONTACT, **given)
+        self.insert(small.ACTIVITY, id=id_, **{"meeting_count": 0, **counted})
+        return id_
+
     def update(self, table: Table, key: Mapping[str, Any], **given: Any) -> int:
         """Change a row at a new position; its old version goes to the twin."""
         position = self.append()

@@ -29,6 +29,7 @@ from crm_es.reads.later import Later
 from crm_es.reads.model import (
     Argument,
     Batched,
+    Beside,
     Connection,
     Declaration,
     Link,
@@ -46,8 +47,8 @@ from crm_es.reads.sql import Condition, Source
 from crm_es.workspaces.actions import Action
 
 __all__ = [
-    "Argument", "Condition", "Link", "Orders", "Owned", "Source", "batched", "column", "computed", "connection", "id_of",
-    "lookup", "many", "money", "one", "read_of", "read_type", "values",
+    "Argument", "Beside", "Condition", "Link", "Orders", "Owned", "Source", "batched", "column", "computed", "connection",
+    "id_of", "lookup", "many", "money", "one", "read_of", "read_type", "values",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -56,7 +57,10 @@ T = TypeVar("T")
 def column(
     name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, **options: Any
 ) -> Any:
-    """The column itself, or `render(value)` where it is not null. Options: `maskable`, `lazy` (long texts: loaded when asked)."""
+    """The column itself, or `render(value)` where it is not null.
+
+    Options of values: `maskable`; `lazy` (long texts: loaded when asked); `beside` (a table with a row for each record's id).
+    """
     return _field(Value(columns=(name,), build=render, **options), description)
 
 
@@ -179,7 +183,8 @@ def _worked_out(*, fields: Mapping[str, Declaration], key: str | None, **rest: A
 
 
 def _is_lazy(declared: Declaration) -> bool:
-    return isinstance(declared, Value) and declared.lazy
+    """Not in the row a record is loaded with."""
+    return isinstance(declared, Value) and (declared.lazy or declared.beside is not None)
 
 
 def _described(cls: type[Any]) -> str | None:

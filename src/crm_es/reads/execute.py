@@ -158,7 +158,7 @@ class CompiledReads:
         viewer = Viewer(
             workspace=Slot(lambda e: e.moment.reads.workspace), member_id=Slot(lambda e: e.moment.viewer.member_id),
             now=Slot(lambda e: e.moment.viewer.now), time_zone=Slot(lambda e: e.moment.viewer.time_zone),
-            masked=reads.masked, scope=reads.scope,
+            masked=reads.masked, scope=reads.scope, audits=reads.audits,
         )  # fmt: skip
         try:
             return Compiler(prepared.fragments, coerced, viewer).plan(self.schema, prepared.operation)
@@ -185,4 +185,5 @@ def _taken(as_of: Any, environment: Environment) -> Any:
 
 def fingerprint(permissions: Permissions) -> Hashable:
     """What of a viewer's permissions shapes statements."""
-    return tuple((permissions.scope(type_, Action.READ), permissions.masked(type_)) for type_ in EntityType)
+    scope, masked = permissions.scope, permissions.masked
+    return tuple((scope(type_, Action.READ), scope(type_, Action.AUDIT) is None, masked(type_)) for type_ in EntityType)

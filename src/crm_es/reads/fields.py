@@ -17,7 +17,9 @@ class ReadField(StrawberryField):
     def is_basic_field(self) -> bool:
         """Basic fields are answered without arguments and context, straight from the record's row."""
         declared = self.metadata["read"]
-        return isinstance(declared, Value) and not (declared.arguments or declared.lazy or self.extensions)
+        return isinstance(declared, Value) and not (
+            declared.arguments or declared.lazy or declared.beside or self.extensions
+        )
 
     @property
     def api_name(self) -> str:

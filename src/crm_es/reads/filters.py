@@ -11,13 +11,12 @@ import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 from strawberry import UNSET
 
-from crm_es.api import ids
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads import operands
 from crm_es.reads.later import Later
 from crm_es.reads.model import Target, read_of
-from crm_es.reads.sql import AND, FALSE, TRUE, Condition, Query, Source
+from crm_es.reads.sql import AND, TRUE, Condition, Query, Source
 
 OR = SQL(" OR ")
 Compile = Callable[[Query, LiteralString, Any], Composable]
@@ -150,7 +149,7 @@ def by_member(column: str, member: Target, **options: Any) -> FilterField:
 
 
 def text(column: str, *, folded: str | None = None, **options: Any) -> FilterField:
-    """A text column; `folded` names a column holding the same without case and accents, for contains and startsWith."""
+    """A text column; `folded` names its copy by `crm_es.text.fold`, which contains and startsWith compare."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
         plain = None if folded is None else Identifier(alias, folded)
@@ -274,6 +273,18 @@ def related(column: str, target: Target, **options: Any) -> FilterField:
     return FilterField(Later(lambda: read_of(target()).filter()), compile_, columns=(column,), **options)  # type: ignore[misc]
 
 
+def beside(source: Source, inner: FilterField, **options: Any) -> FilterField:
+    """A column of another table, in the row with the record's id."""
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        def same(row: LiteralString) -> Composable:
+            return SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, "id"))
+
+        return query.exists(source, lambda row: [same(row), inner.compile(query, row, operand)])
+
+    return FilterField(inner.type, compile_, **options)
+
+
 def always(condition: Condition) -> FilterField:
     """A Boolean operand: the condition, or its negation."""
 
@@ -289,6 +300,6 @@ def _on(column: str, compile_: Callable[[Query, Composable, Any], Composable]) -
 
 
 __all__ = [
-    "FALSE", "FilterField", "always", "amount", "by_id", "by_member", "child", "choice", "condition", "day", "equals",
-    "external_id", "filter_type", "ids", "items", "moment", "names_status", "number", "position", "related", "text",
+    "FilterField", "always", "amount", "beside", "by_id", "by_member", "child", "choice", "condition", "day", "equals",
+    "external_id", "filter_type", "items", "moment", "names_status", "number", "position", "related", "text",
 ]  # fmt: skip

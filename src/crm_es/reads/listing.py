@@ -12,7 +12,7 @@ from crm_es.errors import InvalidInputError
 from crm_es.reads import filters, pages, records
 from crm_es.reads.connections import LARGEST_PAGE, PAGE
 from crm_es.reads.cursor import bound_to
-from crm_es.reads.model import Connection, Link, ReadType, read_of
+from crm_es.reads.model import Beside, Connection, Link, ReadType, read_of
 from crm_es.reads.pages import Key, Listed, Window
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Condition, Viewer
@@ -72,21 +72,23 @@ def orders(read: ReadType, declared: Connection, given: Any, viewer: Viewer) -> 
         key_of(read, declared.via, named.get(name, name), descending=way == "DESC") for name, way in wanted or default
     )
     masked = read.masked(viewer.masked(read.entity))
-    if wanted and any(key.column in masked for key in keys):
+    if wanted and any(key.column.removesuffix("_folded") in masked for key in keys):
         raise InvalidInputError("You cannot order by a field you may not see.", rule="order.masked", field=("orderBy",))
     return keys
 
 
-def key_of(read: ReadType, via: str | Link | None, column: str, *, descending: bool) -> Key:
+def key_of(read: ReadType, via: str | Link | None, column: str | Beside, *, descending: bool) -> Key:
     """An order's column: the link's own copy of it where there is one."""
-    on_link = isinstance(via, Link) and column in via.orders
-    source = via.source if isinstance(via, Link) and on_link else read.source
-    name = via.orders[column] if isinstance(via, Link) and on_link else column
-    type_ = "bigint" if name == "position" else source.column(name).type
-    walked = next((index for index in source.table.indexes if index.columns[-1] == name and index.order), None)
+    beside = column.source if isinstance(column, Beside) else None
+    name = column.column if isinstance(column, Beside) else column
+    on_link = isinstance(via, Link) and name in via.orders
+    source = beside or read.source
+    if isinstance(via, Link) and on_link:
+        source, name = via.source, via.orders[name]
+    walks = frozenset(index.descending for index in source.table.indexes if index.columns[-1] == name)
     return Key(
-        column=name, descending=descending, type=type_, nullable=source.nullable(name), on_link=on_link,
-        index_descending=walked is not None and walked.descending,
+        column=name, descending=descending, type=source.type_of(name), nullable=source.nullable(name), on_link=on_link,
+        beside=None if on_link else beside, walks=walks or frozenset({False}),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, LiteralString
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
@@ -38,7 +39,8 @@ class Argument:
 class Value:
     """A field answered from columns of the record's own row: `build(*columns)`, or the column itself.
 
-    A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record (its `Moment`) before the columns.
+    A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record's `Moment` before the columns.
+    `beside`: the columns stand in another table, in the row with the record's id.
     """
 
     columns: tuple[str, ...]
@@ -48,6 +50,7 @@ class Value:
     arguments: tuple[Argument, ...] = ()
     maskable: bool = True
     lazy: bool = False
+    beside: Source | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,11 +131,19 @@ class Batched:
 Declaration = Value | One | Many | Connection | Lookup | Batched
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A column of another table, in the row with the record's id; every record has one."""
+
+    source: Source
+    column: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orders:
     """The orders a list of the type takes: GraphQL enum value → column; `default` when none is asked for."""
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | Beside]
     default: tuple[tuple[str, Direction], ...]
 
 
@@ -144,7 +155,7 @@ class Owned:
     member: Target
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ReadType:
     """What `read_type` worked out of a class."""
 
@@ -167,7 +178,26 @@ class ReadType:
         """The columns that no statement may select when these API fields are masked."""
         if not names:
             return frozenset()
-        return frozenset(column for name in names if name in self.fields for column in self.fields[name].columns)
+        hidden = [self.fields[name] for name in names if name in self.fields]
+        return frozenset(column for declared in hidden if not beside(declared) for column in declared.columns)
+
+    @property
+    def key_type(self) -> LiteralString:
+        return "uuid" if self.key is None else self.source.type_of(self.key)
+
+
+def beside(declared: Declaration) -> Source | None:
+    """The other table a field is read from."""
+    return declared.beside if isinstance(declared, Value) else None
+
+
+@cache
+def companion(source: Source) -> ReadType:
+    """A table beside a type's own, as something to join and to load by id."""
+    return ReadType(
+        cls=object, name=f"{source.model}.{source.table.name}", source=source, key="id", entity=None, fields={}, columns=(),
+        index={}, orders=None, filter=None, owned=None, hidden=None, listed=None, team=None,
+    )  # fmt: skip
 
 
 def read_of(cls: Any) -> ReadType:

@@ -14,6 +14,7 @@ import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 from strawberry import ID, UNSET
 
+from crm_es import text as text_forms
 from crm_es.api import ids
 from crm_es.api.scalars import Position
 from crm_es.currencies import DIGITS
@@ -237,7 +238,7 @@ def in_team(query: Query, column: Composable, members: ReadType, team: Composabl
 
 
 def fold(value: Composable) -> Composable:
-    """A text without case and accents, in SQL; the contract's contains and startsWith compare these."""
+    """A text without case and accents, in SQL: for columns without a folded copy. No index serves it."""
     return SQL(r"lower(regexp_replace(normalize({}, NFKD), '[\u0300-\u036f]', '', 'g'))").format(value)
 
 
@@ -246,12 +247,15 @@ def text(query: Query, column: Composable, operand: Any, folded: Composable | No
 
 
 def _text(query: Query, column: Composable, name: str, value: Any, folded: Composable | None) -> Composable:
-    plain = fold(column) if folded is None else folded
+    if name not in {"contains", "starts_with"}:
+        return _compare(query, column, name, value, TEXT)
+    if folded is None:
+        inside, part = fold(column), fold(query.bind(value, "text"))
+    else:
+        inside, part = folded, query.bind(value, "text", text_forms.fold)
     if name == "contains":
-        return SQL("position({} IN {}) > 0").format(fold(query.bind(value, "text")), plain)
-    if name == "starts_with":
-        return SQL("starts_with({}, {})").format(plain, fold(query.bind(value, "text")))
-    return _compare(query, column, name, value, TEXT)
+        return SQL("position({} IN {}) > 0").format(part, inside)
+    return SQL("starts_with({}, {})").format(inside, part)
 
 
 def some_item(query: Query, column: Composable, operand: Any) -> Composable:

@@ -10,11 +10,12 @@ from typing import Any, LiteralString
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import records
-from crm_es.reads.model import Link, ReadType
+from crm_es.reads.model import Link, ReadType, companion
 from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source
 
 ROW: LiteralString = "t"
 LINK: LiteralString = "l"
+BESIDE: LiteralString = "b"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,12 +27,17 @@ class Key:
     type: LiteralString
     nullable: bool
     on_link: bool = False
-    index_descending: bool = False
+    beside: Source | None = None
+    walks: frozenset[bool] = frozenset({False})
+
+    @property
+    def alias(self) -> LiteralString:
+        return LINK if self.on_link else ROW if self.beside is None else BESIDE
 
     def nulls(self, *, descending: bool) -> Composable:
-        """DESC NULLS LAST is the forward walk of a descending index and the backward walk of none."""
-        first = SQL(" NULLS FIRST") if descending != self.index_descending else SQL(" NULLS LAST")
-        return (SQL(" DESC") if descending else SQL(" ASC")) + first
+        """Nulls where the walk of an index has them: last in its own direction (`walks`), first against it."""
+        last = SQL(" NULLS LAST") if descending in self.walks else SQL(" NULLS FIRST")
+        return (SQL(" DESC") if descending else SQL(" ASC")) + last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +55,10 @@ class Listed:
         if isinstance(self.via, Link):
             return Identifier(LINK, self.via.child)
         return SQL("NULL::uuid") if self.read.key is None else Identifier(ROW, self.read.key)
+
+    @property
+    def tie_type(self) -> LiteralString:
+        return "uuid" if isinstance(self.via, Link) else self.read.key_type
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +151,7 @@ def _parts(query: Query, listed: Listed, window: Window) -> Iterator[tuple[Compo
 
 
 def _key(key: Key) -> Composable:
-    return Identifier(LINK if key.on_link else ROW, key.column)
+    return Identifier(key.alias, key.column)
 
 
 def _inner_order(listed: Listed, window: Window) -> Composable:
@@ -168,14 +178,14 @@ def _row_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     (key,) = listed.keys
     value, id_ = window.after or (None, None)
     return SQL("({}, {}) {} ({}, {})").format(
-        _key(key), listed.tie, SQL("<" if down else ">"), query.bind(value, key.type), query.bind(id_, "uuid")
+        _key(key), listed.tie, SQL("<" if down else ">"), query.bind(value, key.type), query.bind(id_, listed.tie_type)
     )
 
 
 def _id_beyond(query: Query, listed: Listed, window: Window) -> Composable:
     down = _tie(listed) != window.backwards
     id_ = (window.after or (None,))[-1]
-    return SQL("{} {} {}").format(listed.tie, SQL("<" if down else ">"), query.bind(id_, "uuid"))
+    return SQL("{} {} {}").format(listed.tie, SQL("<" if down else ">"), query.bind(id_, listed.tie_type))
 
 
 def _stepwise(query: Query, listed: Listed, window: Window) -> Composable:
@@ -219,6 +229,11 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
         table, where = query.rows_of(listed.read.source, ROW, twin=twin)
         if listed.via is not None:
             where.append(Identifier(ROW, listed.via) + SQL(" = p.id"))
+    for beside in {key.beside for key in listed.keys if key.beside is not None}:
+        names = [key.column for key in listed.keys if key.beside == beside]
+        table = SQL("{} CROSS JOIN {}").format(
+            table, records.joined(query, companion(beside), BESIDE, names, Identifier(ROW, "id"))
+        )
     where += [condition(query, ROW) for condition in listed.conditions]
     chosen = [
         each + SQL(f" AS c{number}") for number, each in enumerate(records.shown(query, listed.read, ROW, columns))

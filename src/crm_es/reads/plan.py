@@ -20,7 +20,7 @@ from crm_es.reads import arguments, build, listing, resolve
 from crm_es.reads.build import Builder
 from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.levels import Joined, Level, ListLevel, ManyLevel, RecordLevel, Shape
-from crm_es.reads.model import Connection, Lookup, Many, One, ReadType, Value, read_of
+from crm_es.reads.model import Connection, Lookup, Many, One, ReadType, Value, companion, read_of
 from crm_es.reads.selections import Selection, collect
 from crm_es.reads.sql import Slot, Viewer
 
@@ -220,9 +220,16 @@ class Compiler:
                 raise NotCompilableError(f"{type_.name}.{selection.name}")
 
     def _value(self, place: Place, declared: Value, made: GraphQLField, selection: Selection) -> str:
-        columns = [place.column(name) for name in declared.columns]
+        columns = self._columns(place, declared, selection)
+        if columns is None:
+            return "required(None)" if is_non_null_type(made.type) else "None"
         if declared.build is None and selection.leaf:
-            return build.leaf(self._builder, made.type, columns[0], _column_type(place.read, declared.columns[0]))
+            return build.leaf(
+                self._builder,
+                made.type,
+                columns[0],
+                (declared.beside or place.read.source).type_of(declared.columns[0]),
+            )
         value = columns[0]
         if declared.build is not None:
             given = arguments.given(made, selection.nodes[0], self._variables)
@@ -231,6 +238,15 @@ class Compiler:
             if not declared.nulls:
                 value = f"(None if {columns[0]} is None else {value})"
         return f"{self._builder.named(self._finish(made.type, selection))}({value})"
+
+    def _columns(self, place: Place, declared: Value, selection: Selection) -> list[str] | None:
+        """Where the value's columns stand; None for a masked value of a table beside the type's own."""
+        if declared.beside is None:
+            return [place.column(name) for name in declared.columns]
+        if place.read.entity and selection.name in self._viewer.masked(place.read.entity):
+            return None
+        joined = place.level.join(place.joined, place.read.key or "id", companion(declared.beside))
+        return [place.level.of_join(joined, name) for name in declared.columns]
 
     def _keyword(self, item: tuple[str, Any]) -> str:
         name, value = item
@@ -305,7 +321,3 @@ def _declared(made: GraphQLField) -> Any:
 
 def _object_type(made: GraphQLField) -> Any:
     return get_named_type(made.type)
-
-
-def _column_type(read: ReadType, name: str) -> str | None:
-    return "bigint" if name == "position" else read.source.column(name).type

@@ -1,15 +1,15 @@
 """Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import operands
-from crm_es.reads.model import ReadType, read_of
+from crm_es.reads.model import ReadType, companion, read_of
 from crm_es.reads.session import Moment
-from crm_es.reads.sql import AND, FALSE, Condition, Query, Viewer
+from crm_es.reads.sql import AND, FALSE, Condition, Query, Source, Viewer
 
 ROW: LiteralString = "t"
 
@@ -80,7 +80,7 @@ def by_ids(query: Query, read: ReadType, ids: object, columns: Sequence[str]) ->
     parts = []
     for twin in query.branches(read.source):
         table, where = query.rows_of(read.source, ROW, twin=twin)
-        where.append(SQL("{} = ANY ({})").format(Identifier(ROW, key), query.bind(ids, "uuid[]")))
+        where.append(SQL("{} = ANY ({})").format(Identifier(ROW, key), query.bind(ids, read.key_type + "[]")))
         where += [condition(query, ROW) for condition in visible(read, query.viewer)]
         chosen = [each + SQL(f" AS c{number}") for number, each in enumerate(shown(query, read, ROW, columns))]
         parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
@@ -121,17 +121,18 @@ async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
     return await moment.reads.loader(("record", read.name, moment.at), all_of).load(id_)
 
 
-async def load_column(record: Any, column: str) -> Any:
-    """A lazy column of a record, in one statement for all records that ask."""
-    read, moment = read_of(type(record)), moment_of(record)
+async def load_columns(record: Any, columns: tuple[str, ...], beside: Source | None) -> Sequence[Any]:
+    """Columns outside a record's row, in one statement for all records that ask; nulls where there is no row."""
+    moment = moment_of(record)
+    read = read_of(type(record)) if beside is None else companion(beside)
 
-    async def all_of(ids: list[UUID]) -> list[Any]:
+    async def all_of(ids: list[UUID]) -> list[Sequence[Any]]:
         query = moment.query()
-        rows = await moment.rows(query, by_ids(query, read, ids, [read.key or "id", column]))
-        found = dict(rows)
-        return [found.get(id_) for id_ in ids]
+        rows = await moment.rows(query, by_ids(query, read, ids, [read.key or "id", *columns]))
+        found = {row[0]: row[1:] for row in rows}
+        return [found.get(id_, [None] * len(columns)) for id_ in ids]
 
-    return await moment.reads.loader(("column", read.name, column, moment.at), all_of).load(record._row[0])  # noqa: SLF001
+    return await moment.reads.loader(("columns", read.name, columns, moment.at), all_of).load(record._row[0])  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def grouped(rows: list[tuple[Any, ...]], parents: Sequence[object] | None) -> Iterator[list[tuple[Any, ...]]]:
@@ -143,6 +144,3 @@ def grouped(rows: list[tuple[Any, ...]], parents: Sequence[object] | None) -> It
     for row in rows:
         lists[row[0] - 1].append(row[1:])
     yield from lists
-
-
-Take = Callable[[Any], Any]

@@ -1,6 +1,6 @@
 """The generic executor: answers a declared field, through loaders, so that each level of a query is one statement."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, singledispatch
 from typing import Any
 from uuid import UUID
@@ -27,9 +27,9 @@ def answerer(declared: Any, name: str, read: Any) -> Answer:  # noqa: ARG001  # 
 
 
 @answerer.register(Value)
-def _of_value(declared: Value, _name: str, read: ReadType) -> Answer:
-    if declared.lazy:
-        return partial(_lazy, declared)
+def _of_value(declared: Value, name: str, read: ReadType) -> Answer:
+    if declared.lazy or declared.beside is not None:
+        return partial(_lazy, declared, name)
     places = tuple(read.index[name] for name in declared.columns)
     build = declared.build
     if build is None:
@@ -42,17 +42,23 @@ def _of_value(declared: Value, _name: str, read: ReadType) -> Answer:
 
 def _built(declared: Value, places: tuple[int, ...], source: Any, _info: Any, given: dict[str, Any]) -> Any:
     row = source._row  # noqa: SLF001
-    if row[places[0]] is None and not declared.nulls:
+    return _value(declared, records.moment_of(source), [row[place] for place in places], given)
+
+
+def _value(declared: Value, moment: Moment, values: Sequence[Any], given: dict[str, Any]) -> Any:
+    if values[0] is None and not declared.nulls:
         return None
-    first = (source._moment,) if declared.contextual else ()  # noqa: SLF001
-    return declared.build(*first, *(row[place] for place in places), **given)  # type: ignore[misc]  # not None here
+    if declared.build is None:
+        return values[0]
+    return declared.build(*([moment] if declared.contextual else []), *values, **given)
 
 
-async def _lazy(declared: Value, source: Any, _info: Any, given: dict[str, Any]) -> Any:
-    value = await records.load_column(source, declared.columns[0])
-    if declared.build is None or value is None:
-        return value
-    return declared.build(value, **given)
+async def _lazy(declared: Value, name: str, source: Any, _info: Any, given: dict[str, Any]) -> Any:
+    """Columns that are not in the record's row: long ones, or of a table beside its own."""
+    moment, read = records.moment_of(source), read_of(type(source))
+    if _masked(moment, read, name):
+        return None
+    return _value(declared, moment, await records.load_columns(source, declared.columns, declared.beside), given)
 
 
 @answerer.register(One)

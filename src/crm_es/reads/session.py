@@ -26,8 +26,8 @@ V = TypeVar("V")
 class Permissions(Protocol):
     """What reads ask of `workspaces/permissions.py`."""
 
-    def scope(self, type: EntityType, action: Action) -> Scope | None: ...
-    def masked(self, type: EntityType) -> frozenset[str]: ...
+    def scope(self, type: EntityType, action: Action, /) -> Scope | None: ...
+    def masked(self, type: EntityType, /) -> frozenset[str]: ...
 
 
 class Loader(Generic[K, V]):
@@ -87,7 +87,13 @@ class Reads:
         self.permissions = permissions
         self.cursors = Cursors.of(cursor_key)
         self.viewer = Viewer(
-            workspace=workspace, member_id=member_id, now=now, time_zone=time_zone, masked=self.masked, scope=self.scope
+            workspace=workspace,
+            member_id=member_id,
+            now=now,
+            time_zone=time_zone,
+            masked=self.masked,
+            scope=self.scope,
+            audits=self.audits,
         )
         self.workspace = workspace
         self.models: set[str] = set()
@@ -107,6 +113,10 @@ class Reads:
 
     def scope(self, entity: str) -> str | None:
         return self.permissions.scope(EntityType(entity), Action.READ)
+
+    def audits(self, entity: str) -> bool:
+        """Whether the viewer may read every event of this type's records, and with them what is private."""
+        return self.permissions.scope(EntityType(entity), Action.AUDIT) is not None
 
     async def moment(self, as_of: Any) -> "Moment":
         """The moment an `asOf` argument names."""

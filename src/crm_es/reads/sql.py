@@ -28,8 +28,7 @@ class Source:
     @property
     def names(self) -> tuple[LiteralString, ...]:
         """Every column a query may name, those all tables have included."""
-        own = tuple(column.name for column in self.table.columns)
-        return ("workspace_id", "position", *(name for name in self.table.key if name not in own), *own)
+        return ("workspace_id", "position", *(column.name for column in self.table.columns))
 
     @property
     def ends(self) -> bool:
@@ -42,6 +41,10 @@ class Source:
             if column.name == name:
                 return column
         raise KeyError(f"{self.model}.{self.table.name} has no column {name}")
+
+    def type_of(self, name: str) -> LiteralString:
+        """Raises: KeyError."""
+        return "bigint" if name == "position" else self.column(name).type
 
     def nullable(self, name: str) -> bool:
         """Whether rows may lack it. Personal columns may: erasure empties them."""
@@ -75,7 +78,11 @@ Condition = Callable[["Query", LiteralString], Composable]
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who reads, when: what a statement needs of one operation. In a compiled plan the values are slots."""
+    """Who reads, when: what a statement needs of one operation. In a compiled plan the values are slots.
+
+    The functions shape statements, so a plan is kept for each outcome of theirs: what is masked of an entity type, how far it
+    may be read, whether its events may be.
+    """
 
     workspace: object
     member_id: object
@@ -83,6 +90,7 @@ class Viewer:
     time_zone: object = "UTC"
     masked: Callable[[str | None], frozenset[str]] = field(default=lambda _entity: frozenset())
     scope: Callable[[str], str | None] = field(default=lambda _entity: "WORKSPACE")
+    audits: Callable[[str], bool] = field(default=lambda _entity: False)
 
 
 class Query:
