@@ -40,7 +40,7 @@ Made by `python -m tests.events_page`; a test compares it with the code. How to 
 
 An event holds new values only. A field marked *may be absent* is unchanged (or, in the first event of a stream, not given)
 where it is absent; `null` clears it. **Sealed** fields are encrypted with the key of the stream's subject before the event is
-hashed, and read as `ERASED` once that key is destroyed. The envelope around every event is in `../src/crm_es/eventstore/event.py`.
+hashed, and read as `ERASED` once that key is destroyed. What the envelope says of every event is in `eventstore/event.py`.
 """
 
 

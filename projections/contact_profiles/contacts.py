@@ -11,6 +11,7 @@ from crm_es.contacts.contact_events import ContactEvent, Item
 from crm_es.eventstore.event import Erased, Fact, values_set
 from crm_es.projector.contract import Batch, Sql
 from crm_es.text import fold
+from crm_es.values import ExternalId
 from projections.contact_profiles.tables import (
     CONTACT,
     EMAIL,
@@ -205,7 +206,7 @@ def _identity(key: dict[str, Any], identity: e.Identity | Erased) -> dict[str, A
     return key | {"channel": _of(identity, "channel"), "external_id": _of(identity, "external_id")}
 
 
-def _external_id(key: dict[str, Any], external_id: e.ExternalId | Erased) -> dict[str, Any]:
+def _external_id(key: dict[str, Any], external_id: ExternalId | Erased) -> dict[str, Any]:
     return key | {"system": _of(external_id, "system"), "value": _of(external_id, "value")}
 
 

@@ -238,6 +238,14 @@ def _minor_units(value: Decimal, digits: int, currency: str, field: FieldPath) -
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ExternalId:
+    """What another system calls a record: ("cdnow", "00004")."""
+
+    system: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PostalAddress:
     """Lines as written; `country` is an ISO 3166-1 alpha-2 code."""
 

@@ -17,7 +17,6 @@ from crm_es.contacts.company import (
     CompanyTagged,
     CompanyUntagged,
     CompanyUpdated,
-    ExternalId,
     archive,
     register,
     restore,
@@ -25,7 +24,7 @@ from crm_es.contacts.company import (
 )
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.event import Reservation
-from crm_es.values import DomainName, Money, PostalAddress, Tag, joint_key
+from crm_es.values import DomainName, ExternalId, Money, PostalAddress, Tag, joint_key
 from tests.deciding import given
 
 ID, PARENT, TOP = UUID(int=20), UUID(int=21), UUID(int=22)

@@ -28,7 +28,6 @@ from crm_es.contacts.contact_events import (
     ContactUntagged,
     ContactUpdated,
     Email,
-    ExternalId,
     Identity,
     Item,
     LifecycleStage,
@@ -39,7 +38,7 @@ from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry, registe
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Ref
 from crm_es.eventstore.event import ERASED, Reservation, changed_fields
-from crm_es.values import EmailAddress, PhoneNumber, PostalAddress, Tag, joint_key
+from crm_es.values import EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag, joint_key
 from tests.deciding import fold, given
 
 ID, OTHER, OWNER = UUID(int=10), UUID(int=11), UUID(int=12)

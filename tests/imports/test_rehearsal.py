@@ -8,7 +8,6 @@ import pytest
 
 from crm_es.contacts.contact import archive, change_owner
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.contacts.contact_events import ExternalId
 from crm_es.contacts.editing import ContactEdit, EmailEntry, register
 from crm_es.errors import AlreadyExistsError, CommandReusedError
 from crm_es.eventstore.event import Actor, ActorKind, Command
@@ -16,7 +15,7 @@ from crm_es.eventstore.store import Store
 from crm_es.imports.rehearsal import RehearsalKeys, RehearsalRecorder
 from crm_es.privacy.key_rows import open_rows
 from crm_es.privacy.keystore import KeyStore
-from crm_es.values import EmailAddress, joint_key
+from crm_es.values import EmailAddress, ExternalId, joint_key
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from crm_es.errors import ErasedError, InvalidInputError, NotAllowedError, RuleViolatedError
 from crm_es.eventstore.event import ERASED, Reservation
-from crm_es.values import EmailAddress, joint_key
+from crm_es.values import EmailAddress, ExternalId, joint_key
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from tests.deciding import given
@@ -88,7 +88,7 @@ def test_an_invitation_names_a_role():
 
 
 def test_members_come_from_files_without_an_email():
-    known = member.ExternalId(system="sales_teams", value="Ada")
+    known = ExternalId(system="sales_teams", value="Ada")
 
     after = (
         given(member.MEMBER)

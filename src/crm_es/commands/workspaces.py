@@ -20,7 +20,7 @@ from crm_es.eventstore.event import Actor, ActorKind, Command, Origin, Workspace
 from crm_es.eventstore.store import Outcome, Store
 from crm_es.serving.projecting import opened_keys, settle
 from crm_es.uuids import new_id
-from crm_es.values import joint_key
+from crm_es.values import ExternalId, joint_key
 from crm_es.workspaces import member as members
 from crm_es.workspaces import workspace as workspaces
 from crm_es.workspaces.member import MEMBER
@@ -132,7 +132,7 @@ class Desk:
             )
         number = 1
         while True:
-            known = members.ExternalId(system=SYSTEM, value=role if number == 1 else f"{role} {number}")
+            known = ExternalId(system=SYSTEM, value=role if number == 1 else f"{role} {number}")
             holder = await self.store.holder(workspace, "external_id", joint_key("member", known.system, known.value))
             if holder is None:
                 return await self._register(workspace, role, known)
@@ -146,7 +146,7 @@ class Desk:
         if outcome.log_id is not None:
             await asyncio.to_thread(settle, self.settings, self.urls.projector, outcome.log_id)
 
-    async def _register(self, workspace: WorkspaceId, role: str, known: members.ExternalId) -> UUID:
+    async def _register(self, workspace: WorkspaceId, role: str, known: ExternalId) -> UUID:
         fresh = new_id()
         name = f"{ROLES[role].name if role in ROLES else role} ({known.value}, {SYSTEM})"
         events = members.register(name=name, external_ids=[known], roles=[role])

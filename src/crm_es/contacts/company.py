@@ -15,19 +15,11 @@ from msgspec import UNSET, UnsetType
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref, no_subject
 from crm_es.eventstore.event import Reservation, changed_fields, changes, values_set
-from crm_es.values import DomainName, Money, PostalAddress, Tag, address_answer, joint_key, money_answer
+from crm_es.values import DomainName, ExternalId, Money, PostalAddress, Tag, address_answer, joint_key, money_answer
 
 MOST_ITEMS: Final = 100
 MOST_ADDRESSES: Final = 20
 MOST_TAGS: Final = 500
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExternalId:
-    """What another system calls the company."""
-
-    system: str
-    value: str
 
 
 Text = str | None | UnsetType

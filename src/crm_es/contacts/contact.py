@@ -40,7 +40,6 @@ from crm_es.contacts.contact_events import (
     ContactUntagged,
     ContactUpdated,
     Email,
-    ExternalId,
     Identity,
     Item,
     LifecycleStage,
@@ -49,7 +48,7 @@ from crm_es.contacts.contact_events import (
 )
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.event import ERASED, Erased, values_set
-from crm_es.values import PostalAddress
+from crm_es.values import ExternalId, PostalAddress
 
 V = TypeVar("V")
 MOST_ITEMS: Final = 100

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 
 from crm_es.eventstore.event import ERASED, Erased, changes, pii
-from crm_es.values import PostalAddress
+from crm_es.values import ExternalId, PostalAddress
 
 
 class LifecycleStage(StrEnum):
@@ -61,14 +61,6 @@ class Identity:
 
     channel: str
     external_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExternalId:
-    """What another system calls the contact: ("cdnow", "00004")."""
-
-    system: str
-    value: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,14 +36,13 @@ from crm_es.contacts.contact_events import (
     ContactUntagged,
     ContactUpdated,
     Email,
-    ExternalId,
     Identity,
     Item,
     LifecycleStage,
     Phone,
 )
 from crm_es.errors import InvalidInputError, RuleViolatedError
-from crm_es.values import EmailAddress, PhoneNumber, PostalAddress, Tag, email_key
+from crm_es.values import EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag, email_key
 
 V = TypeVar("V")
 MOST_ITEMS: Final = 100

@@ -10,16 +10,7 @@ from msgspec import UNSET, UnsetType
 from crm_es.errors import ErasedError, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref
 from crm_es.eventstore.event import ERASED, Erased, Reservation, changes, pii, values_set
-from crm_es.values import EmailAddress, email_key, joint_key
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExternalId:
-    """What another system calls the member."""
-
-    system: str
-    value: str
-
+from crm_es.values import EmailAddress, ExternalId, email_key, joint_key
 
 ExternalIds = tuple[ExternalId, ...] | Erased | UnsetType
 
