@@ -1,6 +1,7 @@
 """A dry run's log: every verdict as the real one would give it, and nothing written."""
 
 import secrets
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
@@ -10,7 +11,7 @@ from crm_es.contacts.contact import archive, change_owner
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.editing import ContactEdit, EmailEntry, register
 from crm_es.errors import AlreadyExistsError, CommandReusedError
-from crm_es.eventstore.event import Actor, ActorKind, Command
+from crm_es.eventstore.event import Actor, ActorKind, Command, ImportOrigin, Origin
 from crm_es.eventstore.store import Store
 from crm_es.imports.rehearsal import RehearsalKeys, RehearsalRecorder
 from crm_es.privacy.key_rows import open_rows
@@ -96,6 +97,18 @@ async def test_taken_values_are_refused_whether_real_or_rehearsed(stores, worksp
 
     await rehearsal.decide(command(workspace), CONTACT, holder, archive)
     await rehearsal.create(command(workspace), CONTACT, uuid4(), person("real@x.example", "1"))
+
+
+async def test_a_batch_of_an_import_says_of_each_stream_which_row_it_came_from(stores, workspace):
+    real, _ = stores
+    run, one, other = uuid4(), uuid4(), uuid4()
+    origin = Origin(client="crm-es import", import_=ImportOrigin(id=run, row=7, rows=(7, 9)))
+    batch = replace(command(workspace), origin=origin)
+
+    await real.create_many(batch, [(CONTACT, id_, register(ContactEdit(display_name="Ada"))) for id_ in (one, other)])
+
+    facts = [fact for id_ in (one, other) for fact in await real.facts(workspace, id_)]
+    assert [fact.origin.import_ for fact in facts] == [ImportOrigin(id=run, row=7), ImportOrigin(id=run, row=9)]
 
 
 async def test_a_command_is_known_whether_real_or_rehearsed(stores, workspace):

@@ -1,7 +1,7 @@
 """From decided events to one append: versions, keys, reservations taken and freed, holders of keys. Pure but for taking keys."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import msgspec
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.codec import Codec
 from crm_es.eventstore.commit import Append, Doomed, Freed, Holder, Taken
-from crm_es.eventstore.event import Change, Command, Dated, Erased, Event, Reservation, StreamId
+from crm_es.eventstore.event import Change, Command, Dated, Erased, Event, ImportOrigin, Reservation, StreamId
 from crm_es.eventstore.log import Entry, SealingMapper
 from crm_es.privacy.keystore import KeyStore
 from crm_es.privacy.sealing import Key
@@ -64,7 +64,8 @@ class Drafter:
         refusals: Sequence[object] = (),
     ) -> Prepared:
         """Raises: InvalidInputError (text, length), ErasedError, KeyUnavailableError."""
-        written = [(draft, self._write(command, draft)) for draft in drafts]
+        sources = _by_row(command, len(drafts))
+        written = [(draft, self._write(source, draft)) for source, draft in zip(sources, drafts, strict=True)]
         before = _reserved((draft.aggregate, draft.stream, draft.loaded.state) for draft in drafts if draft.loaded)
         after = _reserved((draft.aggregate, draft.stream, done.state) for draft, done in written if done.version)
         append = Append(
@@ -114,6 +115,15 @@ class Drafter:
         if isinstance(done.key, Key):
             done.key_id = done.key.id
         return done.key
+
+
+def _by_row(command: Command, drafts: int) -> Sequence[Command]:
+    """The command for each draft: a batch of an import says of each stream which row of the file it came from."""
+    source = command.origin.import_
+    if source is None or len(source.rows) != drafts:
+        return [command] * drafts
+    origins = (replace(command.origin, import_=ImportOrigin(id=source.id, row=row)) for row in source.rows)
+    return [replace(command, origin=origin) for origin in origins]
 
 
 def _reserved(states: Iterable[tuple[Aggregate[Any, Any], UUID, Any]]) -> frozenset[Reservation]:

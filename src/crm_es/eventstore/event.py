@@ -105,10 +105,14 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportOrigin:
-    """The import run and the row (1 = first data line) an event came from."""
+    """The import run and the row (1 = first data line) an event came from.
+
+    `rows` is for commands alone: of a batch, the row of each stream it writes to, in order.
+    """
 
     id: UUID
     row: int
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from crm_es.imports.inputs import Fields, RowView, bind_input
 from crm_es.imports.mapping import Condition, Mapping, Step
 from crm_es.imports.table import Problems, did_you_mean
 
+INGESTED = frozenset({"channel", "externalId"})
 PROBLEM_FIELDS = "userErrors { __typename code message field rule }"
 
 
@@ -41,13 +42,13 @@ class PlannedStep:
     inputs: Fields
     document: str
     batched: Batched | None
-    identified: bool
-    """The mutation records under (channel, externalId): the importer sets both."""
+    ingests: bool
+    """The mutation records once for each (channel, externalId)."""
 
     def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
-        """The input for one row. Raises: RowProblem."""
+        """The input for one row; what is ingested without a name of its own is named by the row. Raises: RowProblem."""
         built: dict[str, Any] = self.inputs.build(view)
-        if self.identified:
+        if self.ingests and not built.keys() & INGESTED:
             built |= {"channel": mapping, "externalId": identity.key}
         return built
 
@@ -98,8 +99,7 @@ def _bind(
         inputs=bind_input(step.inputs, type_, mapping.records, f"{step.path}.input", problems),
         document=_document(step.mutation, type_, f"position replayed {PROBLEM_FIELDS}"),
         batched=_batched(type_, mutations),
-        identified={"channel", "externalId"} <= type_.fields.keys()
-        and not {"channel", "externalId"} & step.inputs.keys(),
+        ingests=type_.fields.keys() >= INGESTED,
     )
 
 

@@ -41,6 +41,10 @@ class World(Protocol):
         """Which of these commands the log holds."""
         ...
 
+    async def ingested(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of these (channel, external id) were recorded before."""
+        ...
+
     def global_id(self, name: RecordName, id: UUID) -> str:
         """The record's id in the API."""
         ...

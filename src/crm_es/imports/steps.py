@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from crm_es.errors import InvalidInputError, NotAllowedError
 from crm_es.imports.inputs import RecordRef
 from crm_es.imports.mapping import Condition
-from crm_es.imports.plan import Batched, Plan, PlannedStep, holds
+from crm_es.imports.plan import INGESTED, Batched, Plan, PlannedStep, holds
 from crm_es.imports.seams import RecordName, World
 from crm_es.imports.tally import Rejection, Tally, Verdict
 from crm_es.imports.waves import Prepared
@@ -17,6 +17,8 @@ from crm_es.imports.waves import Prepared
 AT_ONCE = 16
 """Mutations under way together where the schema has no batch; the store commits them in groups."""
 
+Work = tuple[Prepared, dict[str, Any]]
+"""A row, and its input of the step, ids and all."""
 Fields = Mapping[RecordName, Mapping[str, str]]
 
 
@@ -52,9 +54,22 @@ class Wave:
         ready = [(row, built) for row in chosen if (built := self._resolved(planned, row)) is not None]
         if not ready:
             return
-        await (self._together if planned.batched and planned.identified else self._singly)(planned, ready)
+        await self._do(planned, ready)
         if of_records:
             await self._learn(row for row, _ in ready)
+
+    async def _do(self, planned: PlannedStep, ready: list[Work]) -> None:
+        """What has a name of its own in its channel goes together, the rest one by one: a batch has one commandId, and
+        another run may cut its batches elsewhere."""
+        if not (planned.batched and planned.ingests):
+            return await self._singly(planned, ready)
+        named = [(row, built) for row, built in ready if built.keys() >= INGESTED]
+        known = await self.world.ingested({_named(built) for _, built in named})
+        for _, built in named:
+            if _named(built) in known:
+                self.tally.count(planned.step.name, Verdict.ALREADY)
+        await self._together(planned, planned.batched, [one for one in named if _named(one[1]) not in known])
+        return await self._singly(planned, [(row, built) for row, built in ready if not built.keys() >= INGESTED])
 
     async def _fields(self, conditions: Sequence[Condition], rows: Iterable[Prepared]) -> Fields:
         records = {c.record for c in conditions if c.field is not None}
@@ -90,7 +105,7 @@ class Wave:
             return [self._with_ids(v, f"{path}.{n}", missing) for n, v in enumerate(value)]
         return value
 
-    async def _singly(self, planned: PlannedStep, ready: list[tuple[Prepared, dict[str, Any]]]) -> None:
+    async def _singly(self, planned: PlannedStep, ready: list[Work]) -> None:
         commands = {row.row.number: row.identity.command_id(self.workspace, planned.step.name) for row, _ in ready}
         before = await self.world.recorded(commands.values())
         gate = asyncio.Semaphore(AT_ONCE)
@@ -112,11 +127,9 @@ class Wave:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _together(self, planned: PlannedStep, ready: list[tuple[Prepared, dict[str, Any]]]) -> None:
-        """All in one append; where one is refused, row by row. Only for what (channel, externalId) keeps from happening
-        twice: a batch has one commandId, and another run may cut its batches elsewhere."""
-        batched = planned.batched
-        if batched is None or not ready:
+    async def _together(self, planned: PlannedStep, batched: Batched, ready: list[Work]) -> None:
+        """All in one append; where one is refused, row by row."""
+        if not ready:
             return
         payload = await self._batch(planned, batched, ready, all_or_none=True)
         if payload is not None and payload["userErrors"] and len(ready) > 1:
@@ -133,7 +146,7 @@ class Wave:
         self,
         planned: PlannedStep,
         batched: Batched,
-        ready: list[tuple[Prepared, dict[str, Any]]],
+        ready: list[Work],
         *,
         all_or_none: bool,
     ) -> Mapping[str, Any] | None:
@@ -181,6 +194,10 @@ def turns(planned: PlannedStep, rows: Sequence[Prepared]) -> Iterator[list[Prepa
             turns.append([])
         turns[turn].append(row)
     yield from turns
+
+
+def _named(built: Mapping[str, Any]) -> tuple[str, str]:
+    return built["channel"], built["externalId"]
 
 
 def _verdict(payload: Mapping[str, Any]) -> Verdict:

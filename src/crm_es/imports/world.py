@@ -65,9 +65,10 @@ class SchemaWorld:
         return self.identity.workspace
 
     async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        """The mutation's payload. Provenance names the first of the rows. Raises: CrmError."""
+        """The mutation's payload. Every event says which row it came from. Raises: CrmError."""
         context = self.engine.resume(self.identity, client=CLIENT, host=None)
-        context.origin = replace(context.origin, import_=ImportOrigin(id=self.run, row=rows[0]))
+        source = ImportOrigin(id=self.run, row=rows[0], rows=tuple(rows))
+        context.origin = replace(context.origin, import_=source)
         result = await self.schema.execute(document, {"input": input}, context_value=context)
         if result.errors or not result.data:
             raise _failure(result.errors or [])
@@ -94,6 +95,10 @@ class SchemaWorld:
             [self.workspace, list(commands)],
         )
         return {row[0] for row in await cursor.fetchall()}
+
+    async def ingested(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        wanted = {("interaction", joint_key(*name)): name for name in names}
+        return {wanted[value] for value in await self.engine.store.holders(self.workspace, wanted)}
 
     def global_id(self, name: RecordName, id: UUID) -> str:
         return ids.encode(self.records[name.record].type, id)
