@@ -4,10 +4,10 @@ Inserts go by COPY (or in one statement when they are few), then updates of diff
 order: every event's write stays a write of its own, so the history twin keeps each version.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, LiteralString
 
 import msgspec
@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from psycopg.types.json import Jsonb
 
 from crm_es.eventstore.event import ERASED, Fact
+from crm_es.eventstore.packing import pack
 from crm_es.projector.contract import Sql, Table
 from crm_es.projector.tables import POSITION, WORKSPACE
 
@@ -31,7 +32,7 @@ class Layout:
     types: tuple[str, ...]
     defaults: tuple[object, ...]
     known: frozenset[str]
-    json: frozenset[int]
+    wraps: tuple[tuple[int, Callable[[Any], object]], ...]
     key: tuple[str, ...]
 
     def row(self, fact: Fact, values: Mapping[str, Any]) -> Row:
@@ -52,7 +53,7 @@ def layout(table: Table) -> Layout:
         types=tuple(c.type for c in columns),
         defaults=tuple(c.default for c in table.columns),
         known=frozenset(c.name for c in table.columns),
-        json=frozenset(i for i, c in enumerate(columns) if c.type == "jsonb"),
+        wraps=tuple((i, w) for i, c in enumerate(columns) if (w := _wrap(c.type))),
         key=("workspace_id", *table.key),
     )
 
@@ -178,9 +179,7 @@ class PageBatch:
         with self._cursor.copy(statement) as copy:
             copy.set_types(shape.types)
             for row in rows:
-                copy.write_row(
-                    [_wrapped(v) if i in shape.json else v for i, v in enumerate(row)] if shape.json else row
-                )
+                copy.write_row(_ready(row, shape) if shape.wraps else row)
 
     def _end_rounds(self) -> None:
         for round_ in self._rounds:
@@ -193,8 +192,19 @@ def _json(rows: Sequence[Row]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _wrapped(value: object) -> Jsonb | None:
-    return None if value is None else Jsonb(value, dumps=msgspec.json.encode)
+def _wrap(kind: str) -> Callable[[Any], object] | None:
+    """What makes a value of this type ready for a binary COPY, where psycopg alone would be slow or wrong."""
+    if kind == "jsonb":
+        return partial(Jsonb, dumps=msgspec.json.encode)
+    return partial(pack, kind.removesuffix("[]")) if kind.endswith("[]") else None
+
+
+def _ready(row: Row, shape: Layout) -> list[Any]:
+    cells = list(row)
+    for i, wrap in shape.wraps:
+        if cells[i] is not None:
+            cells[i] = wrap(cells[i])
+    return cells
 
 
 @cache
