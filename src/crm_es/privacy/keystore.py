@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED, Erased
 from crm_es.privacy.key_rows import KeyRow, KeyRows, open_rows
-from crm_es.privacy.sealing import Key, commitment, unwrap, wrap
+from crm_es.privacy.sealing import Key, unwrap, wrap
 
 KEK_VERSION = 1
 FIRST_BLOCK, BLOCK = 50, 1000  # a workspace that never writes again should not own a thousand keys
@@ -59,7 +59,7 @@ class KeyStore:
         self._minting = threading.Lock()  # taken before _lock, never inside it
         self._closing = False
         self._cache: dict[UUID, tuple[float, Key | Erased]] = {}
-        self._spares: dict[UUID, list[tuple[UUID, bytes]]] = {}
+        self._spares: dict[UUID, list[Key]] = {}
         self._blocks: dict[UUID, int] = {}
         self._secrets: dict[str, bytes] = {}
         self._keks: dict[UUID, AESGCM] = {}
@@ -73,7 +73,7 @@ class KeyStore:
         """Give back the keys that sealed nothing."""
         with self._minting, self._lock:
             self._closing = True
-            unused = [key_id for spares in self._spares.values() for key_id, _ in spares]
+            unused = [key.id for spares in self._spares.values() for key in spares]
             self._spares.clear()
             if unused:
                 self._rows.drop_spares(unused)
@@ -87,7 +87,7 @@ class KeyStore:
             with self._lock:
                 spares = self._spares.get(workspace)
                 if spares:
-                    key = Key(*spares.pop())
+                    key = spares.pop()
                     if len(spares) == LOW:
                         self._refill_soon(workspace)
                     break
@@ -97,7 +97,7 @@ class KeyStore:
 
     def ready(self, workspace: UUID, keys: int = 1) -> bool:
         """Whether `take` this often, and `blind`, answer from memory."""
-        return len(self._spares.get(workspace, ())) >= keys and f"index/{workspace}" in self._secrets
+        return len(self._spares.get(workspace, ())) >= keys
 
     def key(self, key_id: UUID) -> Key | Erased:
         """The key, or `ERASED` where a tombstone was read. Raises: KeyUnavailableError for anything else."""
@@ -163,6 +163,7 @@ class KeyStore:
             if len(self._spares.get(workspace, ())) > LOW:
                 return  # somebody else has just done it
             minted = self._mint(workspace)
+            self._secret(f"index/{workspace}")  # so that `blind` need not wait either
             with self._lock:
                 self._spares.setdefault(workspace, []).extend(minted)
 
@@ -175,18 +176,20 @@ class KeyStore:
         with contextlib.suppress(KeyUnavailableError):  # whoever takes the last spare will be told
             self._refill(workspace)
 
-    def _mint(self, workspace: UUID) -> list[tuple[UUID, bytes]]:
+    def _mint(self, workspace: UUID) -> list[Key]:
         size = self._blocks.get(workspace, FIRST_BLOCK)
         self._blocks[workspace] = BLOCK
         kek = self._kek(workspace)
-        minted = [(uuid4(), os.urandom(32)) for _ in range(size)]
-        self._rows.add_keys(
-            [
-                KeyRow(key_id, workspace, KEK_VERSION, wrap(secret, kek, _label(workspace, key_id)), commitment(secret))
-                for key_id, secret in minted
-            ]
-        )
-        return minted
+        keys: list[Key] = []
+        rows: list[KeyRow] = []
+        for _ in range(size):
+            key_id, secret = uuid4(), os.urandom(32)
+            key = Key(key_id, secret)
+            wrapped = wrap(secret, kek, _label(workspace, key_id))
+            keys.append(key)
+            rows.append(KeyRow(key_id, workspace, KEK_VERSION, wrapped, key.commitment))
+        self._rows.add_keys(rows)
+        return keys
 
     def _opened(self, row: KeyRow) -> Key | Erased:
         if row.wrapped is None:

@@ -1,6 +1,7 @@
 """How one personal value is sealed and opened: AES-256-GCM under a data key, bound to its place and to its key."""
 
 import binascii
+import contextlib
 import hmac
 import os
 from uuid import UUID
@@ -12,6 +13,20 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crm_es.errors import KeyUnavailableError
 
 COMMITMENT = 32  # bytes in front of the ciphertext
+
+
+_NONCE = 12
+_nonces: list[bytes] = []
+os.register_at_fork(after_in_child=_nonces.clear)  # a nonce is used once, also by two processes
+
+
+def _nonce() -> bytes:
+    """Random; fetched by the hundred, since every fetch lets another thread take the interpreter."""
+    while True:
+        with contextlib.suppress(IndexError):
+            return _nonces.pop()
+        block = os.urandom(_NONCE * 100)
+        _nonces.extend(block[start : start + _NONCE] for start in range(0, len(block), _NONCE))
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -34,12 +49,12 @@ class Key:
 
     def __init__(self, id: UUID, secret: bytes) -> None:
         self.id = id
-        self.commitment = commitment(secret)
+        self.commitment = hmac.digest(secret, b"crm_es/1 commit", "sha256")
         self._cipher = AESGCM(hmac.digest(secret, b"crm_es/1 encrypt", "sha256"))
 
     def seal(self, plain: bytes, place: bytes) -> Sealed:
         """`place` is workspace|stream|version|field path: a sealed value opens nowhere else."""
-        nonce = os.urandom(12)
+        nonce = _nonce()
         body = self.commitment + self._cipher.encrypt(nonce, plain, place)
         return Sealed(1, _text(body), self.id, _text(nonce))
 
@@ -58,19 +73,15 @@ def _text(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-def commitment(secret: bytes) -> bytes:
-    return hmac.digest(secret, b"crm_es/1 commit", "sha256")
-
-
 def wrap(secret: bytes, under: AESGCM, label: bytes) -> bytes:
-    nonce = os.urandom(12)
+    nonce = os.urandom(_NONCE)
     return nonce + under.encrypt(nonce, secret, label)
 
 
 def unwrap(wrapped: bytes, under: AESGCM, label: bytes) -> bytes:
     """Raises: KeyUnavailableError when `under` is not the key it was wrapped with."""
     try:
-        return under.decrypt(wrapped[:12], wrapped[12:], label)
+        return under.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], label)
     except InvalidTag as exc:
         raise KeyUnavailableError(
             "The root key does not open this key store. Is CRM_ROOT_KEY the one it was made with?"
