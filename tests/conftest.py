@@ -50,6 +50,35 @@ def pytest_configure(config: pytest.Config) -> None:
     run_dir = Path(told["crm_run_dir"] if told else tempfile.mkdtemp(prefix="crm-es-test-"))
     run_dir.chmod(0o711)
     config.stash[RUN_DIR] = run_dir
+    if not told:
+        config.pluginmanager.register(MustRun(config.getoption("--must-run")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
+        config.hook.pytest_deselected(items=slow)
+
+
+class MustRun:
+    """Makes a run fail when a test with one of these marks was skipped: for CI, where what it needs must be there."""
+
+    def __init__(self, marks: list[str]) -> None:
+        self._marks = marks
+        self._missed: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and any(mark in report.keywords for mark in self._marks):
+            self._missed.append(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._missed and not session.exitstatus:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for node in self._missed:
+            terminalreporter.write_line(f"MUST RUN, and was skipped: {node}", red=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 import click
 import psycopg
@@ -14,7 +15,8 @@ from crm_es.config import Settings
 from crm_es.database.doors import opened
 from crm_es.database.migrate import check
 from crm_es.database.place import SYSTEM_HOME
-from crm_es.errors import CrmError
+from crm_es.errors import CrmError, KeyUnavailableError
+from crm_es.privacy.keystore import KeyStore
 from crm_es.serving.projecting import opened_keys
 from projections import READ_MODELS
 
@@ -126,7 +128,15 @@ def keys(connection: Connection, settings: Settings) -> Iterator[Finding]:
     yield Finding(f"keys: the log names {known}", advice)
 
 
-def _key_ids(connection: Connection) -> Iterator[list[Any]]:
+def _missing(store: KeyStore, page: list[UUID]) -> int:
+    try:
+        store.keys(page)
+    except KeyUnavailableError:
+        return sum(_missing(store, [key]) for key in page) if page[1:] else 1
+    return 0
+
+
+def _key_ids(connection: Connection) -> Iterator[list[UUID]]:
     with connection.transaction(), connection.cursor("keys") as cursor:
         cursor.execute(SEALED_KEYS)
         while page := cursor.fetchmany(KEY_PAGE):

@@ -12,7 +12,7 @@ from crm_es.database.migrate import migrations
 def migrate() -> None:
     """Bring the event tables up to this version. Repeatable; every event is kept.
 
-    Connects as CRM_OWNER_DATABASE_URL. Read models are not migrated: `serve` rebuilds those whose definition changed.
+    Connects as CRM_OWNER_DATABASE_URL. Read models are not migrated but rebuilt.
     """
     with opened(Settings.from_environment()) as urls:
         applied = apply_missing(owner_url(urls))

@@ -11,6 +11,7 @@ from crm_es.config import Settings
 from crm_es.database.doors import current, keeping
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
+from crm_es.serving.projecting import check_read_models
 from crm_es.serving.supervisor import Child, Supervisor
 
 BACKLOG = 2048
@@ -30,6 +31,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
+        check_read_models(urls.app)
         children = [Child("the projector", ["crm_es.serving.projecting"])]
         for number in range(1, (workers or settings.workers) + 1):
             child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))

@@ -18,10 +18,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import Composable
 from psycopg.types.json import set_json_loads
 
+from crm_es.database.urls import with_options
+from crm_es.errors import UnavailableError
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.wire import Wire
 
 STATEMENT_TIMEOUT_MS = 5000
+AWAY = "The database does not answer now. Send the request again."
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FENCE = b"SELECT set_config('app.workspace', $1, true)"
 _COMMIT = b"COMMIT"
@@ -84,14 +87,19 @@ class ReadConnections:
             if sound and not self._closed and wire.connection.info.transaction_status == TransactionStatus.IDLE:
                 self._free.append(wire)
             else:
+                if wire.connection.broken:  # so are the idle ones: the server went away
+                    while self._free:
+                        await self._free.pop().connection.close()
                 await wire.connection.close()
         finally:
             self._room.release()
 
     async def _connect(self) -> Wire:
-        connection = await AsyncConnection.connect(
-            self._url, autocommit=True, options=f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off"
-        )
+        options = f"-c statement_timeout={self._timeout} -c TimeZone=UTC -c jit=off"
+        try:
+            connection = await AsyncConnection.connect(with_options(self._url, options), autocommit=True)
+        except errors.OperationalError as exc:
+            raise UnavailableError(AWAY) from exc
         set_json_loads(msgspec.json.decode, connection)
         return Wire(connection)
 
@@ -133,7 +141,10 @@ class Snapshot:
     async def fetch(
         self, statement: bytes, parameters: Sequence[object] = (), *, last: bool = False
     ) -> list[tuple[Any, ...]]:
-        """Run one statement, already text; with the `last` one the transaction ends. Raises: ReadTimeoutError."""
+        """Run one statement, already text; with the `last` one the transaction ends.
+
+        Raises: ReadTimeoutError, UnavailableError.
+        """
         async with self._turn:
             if self._closed:  # resolvers of an operation that failed elsewhere
                 raise asyncio.CancelledError
@@ -150,6 +161,8 @@ class Snapshot:
                 found = await wire.run(batch)
             except errors.QueryCanceled as exc:
                 raise ReadTimeoutError from exc
+            except errors.OperationalError as exc:
+                raise UnavailableError(AWAY) from exc
             if beginning:
                 self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
             self._sound = True

@@ -63,6 +63,19 @@ def inherited(settings: Settings) -> DatabaseUrls:
     return settings.urls
 
 
+def check_read_models(url: str) -> None:
+    """Refuse tables that another VERSION of a read model made. Raises: ConfigurationError, naming the command to run."""
+    with psycopg.connect(url) as connection:
+        made: dict[str, int] = dict(connection.execute("SELECT read_model, version FROM es.bookmark").fetchall())
+    other = [model.NAME for model in READ_MODELS if made.get(model.NAME, model.VERSION) != model.VERSION]
+    if other:
+        raise ConfigurationError(
+            f"Read models made by another version: {', '.join(other)}. Run `crm-es rebuild {other[0]}`"
+            f"{' and so on' if other[1:] else ''}; events are not touched.",
+            rule="read_model.version",
+        )
+
+
 def settle(settings: Settings, url: str, log_id: int) -> None:
     """Return once every read model has applied `log_id`, or is parked. Projects itself where no leader lives."""
     with (

@@ -1,0 +1,271 @@
+"""The command line as an operator meets it: real processes, a real database, real sockets."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from crm_es.database.server import EmbeddedServer
+
+CRM = [sys.executable, "-m", "crm_es"]
+
+
+@pytest.fixture(scope="module")
+def data_dir() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="crm-es-cli-"))
+    yield directory
+    with EmbeddedServer(directory):
+        pass
+    shutil.rmtree(directory)
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "CRM_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "ignore"}
+
+
+def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603
+        [*CRM, *argv], env=environment(data_dir) | settings, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workspace(data_dir: Path) -> str:
+    done = crm(data_dir, "workspace", "create", "Acme", "--time-zone", "Europe/Berlin", "--currency", "EUR")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+class Serving:
+    """A running `crm-es serve` on a free port."""
+
+    def __init__(self, data_dir: Path, *argv: str) -> None:
+        self.process = subprocess.Popen(  # noqa: S603
+            [*CRM, "serve", "--port", "0", *argv],
+            env=environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stderr
+        said = iter(self.process.stderr.readline, "")
+        url = next((found[0] for line in said if (found := re.search(r"http://\S+/graphql", line))), None)
+        assert url, "serve ended before it listened"
+        self.url = url
+        try:
+            self.get_until("/readyz", 200)
+        except BaseException:
+            self.stop()
+            raise
+
+    def get_until(self, path: str, status: int) -> httpx.Response:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.get(self.url.replace("/graphql", path), timeout=10)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == status:
+                return answer
+            assert time.monotonic() < deadline, answer and answer.text
+            time.sleep(0.1)
+
+    def ask(self, query: str, token: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(self.url, json={"query": query}, headers=headers, timeout=30).json()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+@pytest.fixture
+def serving(data_dir: Path) -> Iterator[Serving]:
+    serving = Serving(data_dir, "--workers", "2")
+    yield serving
+    if serving.process.poll() is None:
+        serving.stop()
+
+
+def token(data_dir: Path, role: str = "admin") -> str:
+    return crm(data_dir, "token", "--workspace", "Acme", "--role", role).stdout.splitlines()[-1]
+
+
+def test_help_names_every_command(data_dir: Path) -> None:
+    done = crm(data_dir, "--help")
+
+    assert done.returncode == 0
+    assert all(
+        name in done.stdout for name in ("serve", "migrate", "token", "workspace", "rebuild", "doctor", "schema")
+    )
+
+
+def test_a_workspace_is_founded_once(data_dir: Path, workspace: str) -> None:
+    again = crm(data_dir, "workspace", "create", "Acme")
+
+    assert len(workspace) == 36
+    assert again.returncode == 1
+    assert again.stderr.strip() == "crm-es: There is a workspace Acme already."
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("token", "--workspace", "Acme", "--role", "king"), "There is no role king. There are: admin,"),
+        (("token", "--workspace", "Nowhere", "--role", "admin"), "There is no workspace Nowhere. Make it with"),
+        (("workspace", "create", "X", "--currency", "QQQ"), "ISO 4217"),
+        (("workspace", "create", "X", "--time-zone", "Mars/Base"), "IANA time zone"),
+        (("rebuild", "nothing"), "There is no read model nothing. There are:"),
+    ],
+)
+def test_a_refused_command_says_why_in_one_line(data_dir: Path, argv: tuple[str, ...], says: str) -> None:
+    done = crm(data_dir, *argv)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named(data_dir: Path) -> None:
+    done = crm(data_dir, "migrate", CRM_PORT="no")
+
+    assert done.returncode == 1
+    assert "CRM_PORT: expected a whole number" in done.stderr
+
+
+def test_the_token_stands_alone_on_the_last_line_and_names_one_member_per_role(data_dir: Path, workspace: str) -> None:
+    first, second, other = (crm(data_dir, "token", "--workspace", w, "--role", r) for w, r in
+                            (("Acme", "sales"), (workspace, "sales"), ("Acme", "auditor")))  # fmt: skip
+
+    def member(done: "subprocess.CompletedProcess[str]") -> str:
+        payload = done.stdout.splitlines()[-1].split(".")[1]
+        claims = json.loads(__import__("base64").urlsafe_b64decode(payload + "=="))
+        assert claims["workspace"] == workspace
+        return str(claims["sub"])
+
+    assert member(first) == member(second) != member(other)
+
+
+def test_no_development_token_in_production(data_dir: Path) -> None:
+    production = {
+        "CRM_ENV": "production",
+        "CRM_DATABASE_URL": "postgresql://a@127.0.0.1:1/a",
+        "CRM_PROJECTOR_DATABASE_URL": "postgresql://a@127.0.0.1:1/a",
+        "CRM_KEY_STORE": "keys",
+        "CRM_ROOT_KEY": "00" * 32,
+        "CRM_JWT_JWKS": "jwks.json",
+    }
+
+    done = crm(data_dir, "token", "--workspace", "Acme", "--role", "admin", **production)
+
+    assert done.returncode == 1
+    assert "the development issuer does not sign in production" in done.stderr
+
+
+def test_serve_answers_whoever_has_a_token_and_nobody_else(data_dir: Path, serving: Serving) -> None:
+    answer = serving.ask("{ viewer { position } }", token(data_dir))
+    refused = serving.ask("{ viewer { position } }", "nonsense")
+
+    assert int(answer["data"]["viewer"]["position"]) > 0
+    assert refused["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) -> None:
+    mine = token(data_dir)
+    before = serving.children()
+
+    for child in before:
+        child.kill()
+
+    serving.get_until("/readyz", 200)
+    deadline = time.monotonic() + 20
+    while len(serving.children()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(before) == len(serving.children()) == 3
+    assert "data" in serving.ask("{ viewer { position } }", mine)
+
+
+def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serving: Serving) -> None:
+    mine = token(data_dir)
+    pid_file = next(data_dir.glob("postgres-18/postmaster.pid"))
+    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
+
+    deadline = time.monotonic() + 60
+    while True:
+        answer = serving.ask("{ viewer { position } }", mine)
+        if answer.get("data") or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+
+    assert int(answer["data"]["viewer"]["position"]) > 0
+
+
+def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
+    children = serving.children()
+
+    serving.process.kill()
+    serving.process.communicate()
+
+    gone, alive = psutil.wait_procs(children, timeout=20)
+    assert len(gone) == 3
+    assert not alive
+
+
+def test_serve_stops_cleanly_when_told(serving: Serving) -> None:
+    children = serving.children()
+
+    code = serving.stop()
+
+    assert code == 0
+    assert not any(child.is_running() for child in children)
+
+
+def test_a_taken_port_is_named(data_dir: Path, serving: Serving) -> None:
+    port = serving.url.rsplit(":", 1)[1].split("/")[0]
+
+    done = crm(data_dir, "serve", "--port", port)
+
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_live_equals_rebuilt_and_a_rebuild_swaps(data_dir: Path) -> None:
+    checked = crm(data_dir, "rebuild", "--check")
+    rebuilt = crm(data_dir, "rebuild", "members")
+
+    assert checked.returncode == 0, checked.stdout
+    assert "equal" in checked.stdout
+    assert "DIFFERS" not in checked.stdout
+    assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+def test_a_healthy_installation_satisfies_the_doctor(data_dir: Path) -> None:
+    crm(data_dir, "token", "--workspace", "Acme", "--role", "admin")
+
+    done = crm(data_dir, "doctor")
+
+    assert done.returncode == 0, done.stdout
+    assert "read model members: 0 events behind" in done.stdout
+    assert "WRONG" not in done.stdout
+
+
+def test_the_doctor_misses_a_lost_key_store(data_dir: Path, tmp_path: Path) -> None:
+    crm(data_dir, "token", "--workspace", "Acme", "--role", "admin")
+
+    done = crm(data_dir, "doctor", CRM_KEY_STORE=str(tmp_path / "empty.sqlite"))
+
+    assert done.returncode == 1
+    assert "are missing: the key store is older than the log" in done.stdout
