@@ -1,7 +1,8 @@
-"""A contact: a person we deal with. Here are its state, how events change it, and what may be decided.
+"""A contact: a person we deal with. Here are its state, how events change it, and the decisions about its standing.
 
-Decisions are pure: they take the state and parsed values, and return events or raise. Merging is in `merging.py`, the
-events in `contact_events.py`, what the store asks in `contact_aggregate.py`.
+Decisions are pure: they take the state and parsed values, and return events or raise. The events are in
+`contact_events.py`, the form with all its fields in `editing.py`, merges in `merging.py` and `unmerging.py`, what the store
+asks in `contact_aggregate.py`.
 """
 
 from collections.abc import Iterable
@@ -51,8 +52,6 @@ from crm_es.eventstore.event import ERASED, Erased, values_set
 from crm_es.values import ExternalId, PostalAddress
 
 V = TypeVar("V")
-MOST_ITEMS: Final = 100
-MOST_TAGS: Final = 500
 STAGES: Final = tuple(LifecycleStage)
 _PLAIN: Final = ("display_name", "given_name", "family_name", "job_title", "addresses", "source")
 _LINKS: Final = ("lifecycle_stage", "company_id", "owner_id")
