@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--postgres", action="append", type=int, metavar="VERSION",
         help="run the event-store and projector tests on these versions (default 18); a missing one is skipped",
     )  # fmt: skip
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
     parser.addoption(
         "--must-run", action="append", default=[], metavar="MARK", help="fail instead of skipping: node, chromium"
     )
