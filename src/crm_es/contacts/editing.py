@@ -129,10 +129,13 @@ def update(contact: Contact, form: ContactEdit, *, reason: str | None = None) ->
 
 def _edited(contact: Contact, form: ContactEdit, *, reason: str | None) -> list[ContactEvent]:
     _check_primaries(form)
-    events: list[ContactEvent] = []
+    state, events = contact, list[ContactEvent]()
 
     def then(decision: Callable[..., list[ContactEvent]], *arguments: Any, **named: Any) -> None:
-        events.extend(decision(fold(contact, events), *arguments, **named))
+        nonlocal state
+        decided = decision(state, *arguments, **named)
+        state = fold(state, decided)
+        events.extend(decided)
 
     then(_change_attributes, form)
     if not isinstance(form.company_id, UnsetType):
