@@ -83,7 +83,10 @@ COMPANY = Table(
         Column(name="revenue_minor", type="bigint", null=True),
         Column(name="revenue_currency", type="text", null=True),
     ),
-    indexes=(Index(name="name", columns=("name",), order=True),),
+    indexes=(
+        Index(name="name", columns=("name",), order=True),
+        Index(name="created", columns=("created_at",), order=True),
+    ),
 )
 ACTIVITY = Table(
     name="activity",

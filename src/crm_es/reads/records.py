@@ -8,7 +8,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import operands
 from crm_es.reads.model import ReadType, companion, read_of
-from crm_es.reads.session import Moment
+from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import AND, FALSE, Condition, Query, Source, Viewer
 
 ROW: LiteralString = "t"
@@ -119,6 +119,14 @@ async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
         return [found.get(id_) for id_ in ids]
 
     return await moment.reads.loader(("record", read.name, moment.at), all_of).load(id_)
+
+
+async def find(reads: Reads, type_: type[Any], id_: UUID, at: int | None = None) -> Any | None:
+    """For what is not a declared field (payloads, `node`, `entity`): a record of a read type, now or at a past id's position.
+
+    None where there is none the viewer may see. Raises: AsOfOutOfRangeError, NotYetProjectedError.
+    """
+    return await load(await reads.moment_at(at), read_of(type_), id_)
 
 
 async def load_columns(record: Any, columns: tuple[str, ...], beside: Source | None) -> Sequence[Any]:

@@ -1,0 +1,200 @@
+"""Compiled == generic, over random selections, arguments and moments; and the plan cache keeps shapes apart."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crm_es.database.urls import DatabaseUrls
+from crm_es.errors import CrmError
+from crm_es.reads.driver import ReadConnections
+from crm_es.reads.execute import CompiledReads
+from tests.reads import small
+from tests.reads.world import World, build, gid
+
+compiled = CompiledReads(small.schema._schema)
+LEAVES = {
+    "Contact": "id liveId version asOf label createdAt displayName recordStatus stage tags lastAt note shouted __typename "
+    "phones{number} meetingCount lastMet maskedFields viewerCan emails{address,primary}",
+    "Company": "id name recordStatus label updatedAt revenue{amount,currency}",
+    "Meeting": "id subject occurredAt asOf",
+    "Member": "id name",
+}
+BELOW = {
+    "Contact": {"company": "Company", "owner": "Member", "meetings": "[Meeting]"},
+    "Company": {"contacts": "[Contact]"},
+    "Meeting": {"contacts": "Contact"},
+    "Member": {},
+}
+ORDERS = {
+    "Contact": ["DISPLAY_NAME", "CREATED_AT", "LAST_AT", "STAGE", "LAST_MET_AT"],
+    "Company": ["NAME", "CREATED_AT"],
+    "Meeting": ["OCCURRED_AT"],
+}
+FILTERS = {
+    "Contact": [
+        '{displayName: {startsWith: "a"}}', "{not: {companyId: {isNull: true}}}", "{stage: {in: [LEAD, CUSTOMER]}}",
+        '{company: {name: {contains: "CM"}}}', "{or: [{lastAt: {isNull: true}}, {ownerId: {isMe: true}}]}",
+        '{email: {contains: "x"}}', "{recordStatus: {eq: ARCHIVED}}", '{tag: {eq: "vip"}}', "{stage: $stage}",
+        "{displayName: {in: $names}}", "$filter",
+    ],
+    "Company": ['{name: {eq: "Acme"}}', '{revenue: {currency: "EUR", gt: "1"}}'],
+    "Meeting": ["{private: false}", '{occurredAt: {gt: "2026-01-01T03:00:00Z"}}'],
+}  # fmt: skip
+
+
+@st.composite
+def selection(draw: st.DrawFn, type_: str, depth: int) -> str:
+    leaves = draw(st.lists(st.sampled_from(LEAVES[type_].split()), min_size=1, max_size=5))
+    parts = [f"{name}: {leaf}" if draw(st.integers(0, 4)) == 0 else leaf for leaf in leaves for name in ("class",)]
+    if depth and BELOW[type_]:
+        for name in draw(st.lists(st.sampled_from(sorted(BELOW[type_])), max_size=2, unique=True)):
+            target = BELOW[type_][name]
+            alias = draw(st.sampled_from(["", f"my{name}: "]))
+            if target.startswith("["):
+                parts.append(alias + draw(listed(name, target.strip("[]"), depth - 1)))
+            else:
+                parts.append(f"{alias}{name} {draw(selection(target, depth - 1))}")
+    merged = list(dict.fromkeys(part for part in parts if not part.startswith("class: "))) + parts[:0]
+    renamed = next((part for part in parts if part.startswith("class: ")), None)
+    body = " ".join(merged + ([renamed] if renamed else []))
+    return f"{{ {body} }}" if draw(st.booleans()) else f"{{ ... on {type_} {{ {body} }} version @skip(if: $no) }}"
+
+
+@st.composite
+def listed(draw: st.DrawFn, name: str, type_: str, depth: int, more: str = "") -> str:
+    given_ = [draw(st.sampled_from(["first: 2", "last: 2", "first: $n", ""]))]
+    if draw(st.booleans()):
+        chosen = draw(st.lists(st.sampled_from(ORDERS[type_]), max_size=2, unique=True))
+        given_.append("orderBy: [" + " ".join(f"{{field: {each}, direction: {draw(ways)}}}" for each in chosen) + "]")
+    if draw(st.booleans()):
+        given_.append(f"filter: {draw(st.sampled_from(FILTERS[type_]))}")
+    arguments = ", ".join(part for part in (*given_, more) if part)
+    parts = draw(
+        st.lists(
+            st.sampled_from(["nodes", "edges", "totalCount", "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"]),
+            min_size=1, unique=True,
+        )
+    )  # fmt: skip
+    node = draw(selection(type_, depth))
+    body = " ".join(
+        {"nodes": f"nodes {node}", "edges": f"edges {{ cursor node {node} }}"}.get(part, part) for part in parts
+    )
+    return f"{name}{f'({arguments})' if arguments else ''} {{ {body} }}"
+
+
+ways = st.sampled_from(["ASC", "DESC"])
+moments = st.sampled_from(["", "asOf: {position: $at}"])
+
+
+TYPES = {
+    "id": "ID!", "at": "Position!", "n": "Int", "no": "Boolean!", "names": "[String!]!", "stage": "StageFilter",
+    "filter": "ContactFilter",
+}  # fmt: skip
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    roots = [
+        draw(listed("contacts", "Contact", 2, draw(moments))),
+        draw(st.sampled_from(["", "one: contact(id: $id) " + draw(selection("Contact", 2))])),
+        draw(st.sampled_from(["", "past: contact(id: $id, asOf: {position: $at}) " + draw(selection("Contact", 1))])),
+        draw(st.sampled_from(["", draw(listed("meetings", "Meeting", 1, draw(moments)))])),
+    ]
+    body = " ".join(roots)
+    used = [f"${name}: {type_}" for name, type_ in TYPES.items() if re.search(rf"\${name}\b", body)]
+    return f"query {'(' * bool(used)}{', '.join(used)}{')' * bool(used)} {{ {body} }}"
+
+
+variables = st.fixed_dictionaries(
+    {
+        "n": st.sampled_from([None, 0, 1, 3]),
+        "no": st.booleans(),
+        "names": st.lists(st.sampled_from(["Anna", "Bert"]), max_size=2),
+        "stage": st.sampled_from([{"eq": "LEAD"}, {"in": []}, {"in": ["CUSTOMER"]}]),
+        "filter": st.sampled_from(
+            [{}, {"and": [{"displayName": {"isNull": True}}]}, {"not": {"displayName": {"eq": "Bert"}}}, {"or": [{}]}]
+        ),
+        "at": st.integers(0, 40),
+        "who": st.integers(0, 5),
+    }
+)
+
+
+@given(document=documents(), given_=variables)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_both_executors_answer_alike(
+    known: tuple[asyncio.Runner, World], document: str, given_: dict[str, Any]
+) -> None:
+    runner, world = known
+    contacts = world.people  # type: ignore[attr-defined]
+    values = {**given_, "at": str(given_["at"]), "id": gid("Contact", contacts[given_["who"] % len(contacts)])}
+    del values["who"]
+
+    generic = runner.run(world.result(document, values, member_id=world.me))  # type: ignore[attr-defined]
+    answer = runner.run(_compiled(world, document, values))
+
+    if generic.errors:
+        assert isinstance(generic.errors[0].original_error, CrmError), (generic.errors, document)
+        assert answer is None, document
+    else:
+        assert answer is not None, (compiled.outcomes, document)
+        assert msgspec.json.decode(answer) == generic.data
+
+
+async def _compiled(world: World, document: str, values: dict[str, Any]) -> bytes | None:
+    async with world.operation(member_id=world.me) as reads:  # type: ignore[attr-defined]
+        return await compiled.answer(document, reads, values)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as made:
+        yield made
+
+
+@pytest.fixture
+def known(runner: asyncio.Runner, shared_database: DatabaseUrls) -> Iterator[tuple[asyncio.Runner, World]]:
+    build(shared_database)
+    reading = ReadConnections(shared_database.app)
+    with closing(World(shared_database, reading)) as world:
+        populate(world)
+        yield runner, world
+    runner.run(reading.close())
+
+
+def populate(world: World) -> None:
+    """Some of everything, and changes to some of it."""
+    world.me = world.insert(small.MEMBER, name="Max")  # type: ignore[attr-defined]
+    firms = [
+        world.insert(small.COMPANY, name=n, revenue_minor=r, revenue_currency="EUR")
+        for n, r in (("Acme", 150), ("Ace", 50))
+    ]
+    people = [
+        world.contact(
+            display_name=name, company_id=firm, stage=stage, owner_id=owner, tags=["vip"] if owner else None,
+            last_at=world.time(hour) if hour else None, last_met_at=world.time(-hour) if hour else None,
+            phones=[{"number": "+49"}] if hour else None,
+        )
+        for name, firm, stage, owner, hour in (
+            ("Anna", firms[0], "LEAD", world.me, 1), ("Bert", firms[1], "CUSTOMER", None, 0), (None, None, "LEAD", None, 2),
+            ("Änne", firms[0], "LEAD", world.me, 0), ("Anna", None, "CUSTOMER", None, 1),
+        )
+    ]  # fmt: skip
+    for number, person in enumerate(people):
+        world.insert(small.EMAIL, contact_id=person, address=f"x{number}@example.com", is_primary=number == 0)
+        for _ in range(number):
+            world.insert(small.GUEST, contact_id=person, meeting_id=world.insert(small.MEETING, private=number == 2))
+    world.update(small.CONTACT, {"id": people[0]}, display_name="Anna B.", company_id=firms[1], version=2)
+    world.update(small.COMPANY, {"id": firms[1]}, name="Acme 2")
+    world.update(small.CONTACT, {"id": people[4]}, record_status="ARCHIVED")
+    world.update(small.ACTIVITY, {"id": people[3]}, meeting_count=9, last_met_at=world.time(9))
+    world.people = people  # type: ignore[attr-defined]

@@ -1,0 +1,139 @@
+"""Connections that were cancelled, timed out or cut are never used again; a snapshot sees one moment of one workspace."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.sql import SQL
+
+from crm_es.database.urls import DatabaseUrls
+from crm_es.reads.driver import ReadConnections, Snapshot
+from crm_es.reads.errors import ReadTimeoutError
+from crm_es.reads.sql import Query
+from tests.reads import small
+from tests.reads.world import World
+
+pytestmark = pytest.mark.anyio
+PID, SLEEP, ONE = SQL("SELECT pg_backend_pid()"), SQL("SELECT pg_sleep(30)"), SQL("SELECT 1")
+
+
+async def pid(reading: ReadConnections) -> int:
+    async with reading.snapshot(uuid4()) as snapshot:
+        return int((await snapshot.rows(PID))[0][0])
+
+
+async def test_a_sound_connection_is_used_again(world: World) -> None:
+    assert await pid(world.reading) == await pid(world.reading)
+
+
+async def test_a_cancelled_request_cancels_its_query_and_loses_its_connection(world: World) -> None:
+    before = await pid(world.reading)
+
+    async def sleep() -> None:
+        async with world.reading.snapshot(uuid4()) as snapshot:
+            await snapshot.rows(SLEEP)
+
+    task = asyncio.create_task(sleep())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await pid(world.reading) != before
+    assert not running(world.urls, "pg_sleep")
+
+
+async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
+    reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=50)
+
+    with pytest.raises(ReadTimeoutError):
+        async with reading.snapshot(uuid4()) as snapshot:
+            await snapshot.rows(SLEEP)
+
+    assert await pid(reading)
+    await reading.close()
+
+
+async def test_a_cut_connection_is_replaced(world: World) -> None:
+    lost = await pid(world.reading)
+    with psycopg.connect(world.urls.owner, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", [lost])
+
+    with pytest.raises(psycopg.OperationalError):
+        await pid(world.reading)
+    assert await pid(world.reading) != lost
+
+
+async def test_no_more_connections_than_allowed(shared_database: DatabaseUrls) -> None:
+    reading = ReadConnections(shared_database.app, size=2)
+
+    assert len(set(await asyncio.gather(*(pid(reading) for _ in range(10))))) <= 2
+    await reading.close()
+
+
+async def test_a_snapshot_sees_one_moment(world: World) -> None:
+    anna = world.insert(small.CONTACT, display_name="Anna")
+    ask = SQL("SELECT display_name FROM small.contact WHERE id = $1::uuid")
+
+    async with world.reading.snapshot(world.workspace) as snapshot:
+        first = await snapshot.rows(ask, [anna])
+        world.update(small.CONTACT, {"id": anna}, display_name="Bert")
+        again = await snapshot.rows(ask, [anna])
+
+    assert first == again == [("Anna",)]
+
+
+async def test_statements_of_concurrent_resolvers_queue(world: World) -> None:
+    async with world.reading.snapshot(world.workspace) as snapshot:
+        found = await asyncio.gather(*(snapshot.rows(SQL("SELECT $1::int"), [number]) for number in range(20)))
+
+    assert found == [[(number,)] for number in range(20)]
+
+
+async def test_a_closed_snapshot_takes_no_connection(world: World) -> None:
+    snapshot = Snapshot(world.reading, world.workspace)
+    await snapshot.rows(ONE)
+    await snapshot.close()
+    await snapshot.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await snapshot.rows(ONE)
+
+
+async def test_prepared_statements_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crm_es.reads.wire.PREPARED", 5)
+
+    async with world.reading.snapshot(world.workspace) as snapshot:
+        for number in range(20):
+            assert await snapshot.rows(SQL("SELECT {}::int").format(number)) == [(number,)]
+        kept = await snapshot.rows(SQL("SELECT count(*) FROM pg_prepared_statements"))
+
+    assert kept[0][0] <= 6
+
+
+async def test_row_level_security_stands_behind_our_own_predicate(
+    world: World, shared_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.insert(small.CONTACT, display_name="Anna")
+    other = World(shared_database, world.reading)
+    rows_of = Query.rows_of
+
+    def unfenced(self: Query, *given: Any, **options: Any) -> Any:
+        table, where = rows_of(self, *given, **options)
+        return table, [SQL("$1::uuid IS NOT NULL"), *where[1:]]
+
+    monkeypatch.setattr(Query, "rows_of", unfenced)
+
+    assert await world.ask("{ contacts { totalCount } }") == {"contacts": {"totalCount": 1}}
+    assert await other.ask("{ contacts { totalCount nodes { id } } }") == {"contacts": {"totalCount": 0, "nodes": []}}
+    other.close()
+
+
+def running(urls: DatabaseUrls, text: str) -> list[Any]:
+    with psycopg.connect(urls.owner) as connection:
+        return connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s AND pid <> pg_backend_pid()",
+            [f"SELECT {text}%"],
+        ).fetchall()
