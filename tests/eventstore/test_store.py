@@ -348,6 +348,17 @@ async def test_nothing_personal_is_added_once_the_key_is_destroyed(store, worksp
     assert (first.event.name, second.event.city) == (ERASED, "Rome")
 
 
+async def test_forgetting_the_caches_shows_an_erasure_at_once(store, workspace):
+    id_ = await add(store, workspace, name="Ann")
+    key_id = (await store.load(PERSON, workspace, id_)).key_id
+    store.keys._rows.shred([key_id], None)  # another process
+    assert (await store.load(PERSON, workspace, id_)).state.name == "Ann"
+
+    store.forget_cached()
+
+    assert (await store.load(PERSON, workspace, id_)).state.name is ERASED
+
+
 async def test_a_reason_is_sealed_where_the_stream_is_personal_and_plain_elsewhere(store, workspace, owner):
     await store.create(command(workspace, reason="Ann asked me"), PERSON, uuid4(), [PersonAdded(tags=("vip",))])
     await store.create(command(workspace, reason="founded anew"), FIRM, uuid4(), [FirmFounded(name="X")])

@@ -210,7 +210,8 @@ class Recorder(PostgresApplicationRecorder):
         failure: psycopg.Error | None = None
         unknown = False
         for wait in BACKOFF:
-            time.sleep(wait)
+            if wait:
+                time.sleep(wait)
             try:
                 return self._verdicts(appends, self._call(arrays), resent=unknown)
             except psycopg.Error as exc:

@@ -90,6 +90,11 @@ class Store:
         await self._run(self._log.close)
         self._threads.shutdown()
 
+    def forget_cached(self) -> None:
+        """Drop every opened key and folded state now: a subject was erased, here or by another process."""
+        self.keys.forget_cached()
+        self._states.forget()
+
     # -- reading
 
     async def load(
