@@ -12,12 +12,14 @@ from crm_es.api import finding, ids
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.execution import CrmSchema
 from crm_es.api.nodes import AsOf, Entity, Node
-from crm_es.api.rules import SIGNED_IN, Guard, needs
+from crm_es.api.rules import SIGNED_IN, Guard, guarded, needs
 from crm_es.context import Info
 from crm_es.reads.declare import connection, lookup
+from crm_es.workspaces import audit
 from crm_es.workspaces import graphql as workspaces
 
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
+AUDIT = needs(EntityType.CONTACT, Action.AUDIT)
 finding.KINDS.add(
     workspaces.Member,
     workspaces.Team,
@@ -25,6 +27,7 @@ finding.KINDS.add(
     workspaces.SavedView,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
+    Event=audit.find,
 )
 
 
@@ -71,6 +74,14 @@ class Query:
     saved_views: list[workspaces.SavedView] = _root(
         workspaces.saved_views, SIGNED_IN, "Your own saved views and those that are shared, by name."
     )
+    event: audit.Event | None = _root(audit.at_position, AUDIT, "The event at a position of the log.")
+    events = guarded(
+        connection(
+            lambda: audit.Event, as_of=False, null=True,
+            description="The audit trail: every event of the workspace, newest last unless ordered otherwise.",
+        ),
+        AUDIT,
+    )  # fmt: skip
 
 
 def make() -> CrmSchema:

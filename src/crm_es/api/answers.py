@@ -12,7 +12,7 @@ from uuid import UUID
 from crm_es.api import ids
 from crm_es.api.scalars import instant
 from crm_es.eventstore.aggregate import Ref
-from crm_es.eventstore.event import Erased, camel
+from crm_es.eventstore.event import UNSET, Erased, camel
 from crm_es.values import Money
 
 
@@ -20,7 +20,8 @@ from crm_es.values import Money
 def as_json(value: object) -> Any:
     """Raises: TypeError for a value the API has no answer for."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {camel(each.name): as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return {camel(name): as_json(item) for name, item in given.items() if item is not UNSET}
     raise TypeError(f"{type(value).__name__} has no JSON answer")
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
+from crm_es.eventstore.event import ActorKind
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
 E = TypeVar("E", bound=type[Enum])
@@ -75,6 +76,15 @@ describe(
     ERASED="The record was erased; nothing can be written to it.",
 )
 describe(
+    ActorKind,
+    "Of what kind whoever caused something is.",
+    MEMBER="A person of the workspace.",
+    API_KEY="A program.",
+    AUTOMATION="A rule of the workspace.",
+    IMPORT="A file taken in.",
+    SYSTEM="crm-es itself.",
+)
+describe(
     OrderDirection,
     "Which end comes first. Nulls come last both ways.",
     ASC="Smallest, oldest or A first.",
@@ -131,4 +141,14 @@ describe(
     },
 )
 
-__all__ = ["Action", "ChangeKind", "EntityType", "OrderDirection", "RecordStatus", "Scope", "UserErrorCode", "describe"]
+__all__ = [
+    "Action",
+    "ActorKind",
+    "ChangeKind",
+    "EntityType",
+    "OrderDirection",
+    "RecordStatus",
+    "Scope",
+    "UserErrorCode",
+    "describe",
+]

@@ -2,20 +2,42 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry import ID
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
 
 from crm_es.api.enums import Action
 from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import Position
+
+if TYPE_CHECKING:
+    from crm_es.workspaces.audit import EventConnection, EventFilter  # named lazily
 
 
 @ruled(PARENT)
 @strawberry.interface(description="Anything with an id of its own: `node(id)` finds it again.")
 class Node:
     id: ID = strawberry.field(description="Opaque and global; under `asOf` the id of the record as it was.")
+
+
+def _history() -> Any:
+    """The field as each record type declares it; `reads/declare.py` answers it."""
+    field = StrawberryField(description="Who changed what, when and why, newest first: of the fields you may read.")
+    event_filter = Annotated["EventFilter", strawberry.lazy("crm_es.workspaces.audit")]
+    types = {
+        "first": int | None, "after": str | None, "last": int | None, "before": str | None,
+        "filter": event_filter | None, "fields": list[str] | None,
+    }  # fmt: skip
+    field.arguments = [
+        StrawberryArgument(name, None, StrawberryAnnotation(type_, namespace=globals()), default=strawberry.UNSET)
+        for name, type_ in types.items()
+    ]
+    return field
 
 
 @ruled(PARENT)
@@ -32,6 +54,7 @@ class Entity(Node):
     masked_fields: list[str] = strawberry.field(
         description="Fields that are null for you, not in truth: never write them back."
     )
+    history: Annotated["EventConnection", strawberry.lazy("crm_es.workspaces.audit")] | None = _history()
 
 
 @strawberry.input(one_of=True, description="A moment of the log: what had been recorded by then.")

@@ -1,16 +1,20 @@
 """Business refusals as the API shows them: the interface UserError and its kinds. `refusals.py` makes them of our errors."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import strawberry
 
 from crm_es.api import finding
 from crm_es.api.enums import UserErrorCode
+from crm_es.api.ids import NodeId
 from crm_es.api.nodes import Entity
 from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import JSON
 from crm_es.context import Info
+
+if TYPE_CHECKING:
+    from crm_es.workspaces.audit import Event
 
 _HOLDERS: Final = {
     "email": ("Contact",),
@@ -59,6 +63,14 @@ class AlreadyExists(UserError):
     )
 
 
+async def _event(
+    self: "FieldConflict", info: Info
+) -> Annotated["Event", strawberry.lazy("crm_es.workspaces.audit")] | None:
+    stream, version = self.theirs_set_by
+    found: Event | None = await finding.node(info.context, NodeId("Event", stream, sub=version))
+    return found
+
+
 @ruled(PARENT)
 @strawberry.type(description="One field that both changed.")
 class FieldConflict:
@@ -67,6 +79,9 @@ class FieldConflict:
     mine: JSON | None = strawberry.field(description="The value you sent.")
     theirs: JSON | None = strawberry.field(description="The value that stands.")
     theirs_set_by: strawberry.Private[tuple[UUID, int]]
+    event: Annotated["Event", strawberry.lazy("crm_es.workspaces.audit")] | None = strawberry.field(
+        resolver=_event, description="The event that set theirs: who, when and why."
+    )
 
 
 @ruled(PARENT)

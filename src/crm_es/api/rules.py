@@ -6,6 +6,7 @@ theirs in their declaration (`entity`), and SQL enforces it row by row; root fie
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
 from strawberry.extensions import FieldExtension
@@ -56,7 +57,14 @@ class Guard(FieldExtension):
     async def resolve_async(self, next_: Callable[..., Awaitable[Any]], source: Any, info: Info, **kwargs: Any) -> Any:
         if self.rule.needs is not None:
             permit(info.context, *self.rule.needs)
-        return await next_(source, info, **kwargs)
+        answer = await next_(source, info, **kwargs)
+        return await answer if isawaitable(answer) else answer  # declared fields answer with an awaitable
+
+
+def guarded(field: Any, rule: Rule) -> Any:
+    """A declared root field that takes more than its type's own permission."""
+    field.extensions = [*field.extensions, Guard(rule)]
+    return field
 
 
 def permit(context: Any, type_: EntityType, action: Action) -> None:

@@ -125,6 +125,14 @@ class Store:
         """A stream's events with their envelopes, oldest first; `after` and `upto` are versions."""
         return await self._run(self._facts, workspace, stream, after, END if upto is None else upto)
 
+    async def histories(self, workspace: WorkspaceId, streams: Iterable[UUID]) -> dict[UUID, list[Fact]]:
+        """Several streams' events with their envelopes, read together."""
+        return await self._run(self._histories, workspace, list(streams))
+
+    async def stored(self, workspace: WorkspaceId, stream: UUID, version: int) -> bytes | None:
+        """The very bytes of an event, as recorded."""
+        return await self._run(self._stored, workspace, stream, version)
+
     async def holder(self, workspace: WorkspaceId, kind: str, value: str) -> UUID | None:
         """The stream whose event took this value; `load` follows it to the survivor."""
         return (await self.holders(workspace, [(kind, value)])).get((kind, value))
@@ -272,6 +280,15 @@ class Store:
     def _facts(self, workspace: WorkspaceId, stream: UUID, after: int, upto: int) -> list[Fact]:
         rows, _ = self.recorder.read_streams(workspace, {stream: after}, upto=upto)
         return self.codec.decode_many(row for _, row in rows.get(stream, ()))
+
+    def _histories(self, workspace: WorkspaceId, streams: Sequence[UUID]) -> dict[UUID, list[Fact]]:
+        rows, _ = self.recorder.read_streams(workspace, dict.fromkeys(streams, 0))
+        facts = iter(self.codec.decode_many(row for stream in rows.values() for _, row in stream))
+        return {stream: [next(facts) for _ in found] for stream, found in rows.items()}
+
+    def _stored(self, workspace: WorkspaceId, stream: UUID, version: int) -> bytes | None:
+        rows, _ = self.recorder.read_streams(workspace, {stream: version - 1}, upto=version)
+        return next((bytes(row.state) for _, row in rows.get(stream, ())), None)
 
     def _holders(self, workspace: WorkspaceId, values: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
         hashed = {(kind, self._drafter.hashed(workspace, kind, value)): (kind, value) for kind, value in values}

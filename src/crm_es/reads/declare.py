@@ -12,10 +12,12 @@ with the catalogue.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any, TypeVar
 from uuid import UUID
 
 import strawberry
+from psycopg.sql import SQL, Identifier
 from strawberry.annotation import StrawberryAnnotation
 
 from crm_es import values as amounts
@@ -246,7 +248,27 @@ def _entity_fields(cls: type[Any], type_name: str, entity: str | None, label: st
         "created_at": (datetime, column("created_at", "When it was first recorded.", maskable=False)),
         "updated_at": (datetime, column("updated_at", "When it was last changed.", maskable=False)),
     }
+    if "history" not in cls.__dict__:
+        cls.history = _history()  # type: ignore[attr-defined]
+        cls.__annotations__.pop("history", None)
     for python_name, (annotation, made) in fixed.items():
         if python_name not in cls.__dict__:
             setattr(cls, python_name, made)
             cls.__annotations__[python_name] = annotation
+
+
+def _history() -> Any:
+    """The record's events, newest first; the trail is a room above, so it is looked up when the schema is made."""
+
+    def touching(names: list[str]) -> Condition:
+        return lambda query, alias: SQL("{} && {}").format(Identifier(alias, "fields"), query.bind(names, "text[]"))
+
+    return connection(
+        lambda: import_module("crm_es.workspaces.audit").Event,
+        via="stream_id",
+        order=False,
+        null=True,
+        default=(("position", "DESC"),),
+        arguments=(Argument(name="fields", type=list[str] | None, description="Of these alone.", where=touching),),
+        description="Who changed what, when and why, newest first: of the fields you may read.",
+    )
