@@ -92,8 +92,8 @@ async def test_a_past_record_has_the_history_it_had(api):
 
 async def test_auditors_read_every_event_both_ways_and_by_any_filter(api):
     id_ = await zoe(api)
-    query = """query($filter: EventFilter, $orderBy: [EventOrder!], $last: Int) { events(filter: $filter, orderBy: $orderBy, last: $last) {
-      totalCount nodes { id position type } } }"""
+    query = """query($filter: EventFilter, $orderBy: [EventOrder!], $last: Int) {
+      events(filter: $filter, orderBy: $orderBy, last: $last) { totalCount nodes { id position type } } }"""
 
     every = (await api.ask(query, who="auditor"))["events"]
     newest = (await api.ask(query, who="auditor", last=1))["events"]["nodes"]
@@ -112,7 +112,8 @@ async def test_auditors_read_every_event_both_ways_and_by_any_filter(api):
 
 async def test_an_event_refetches_and_shows_its_record_before_and_after(api):
     id_ = await zoe(api)
-    query = """query($position: Position!) { event(position: $position) { id entity { id } entityBefore { ...M } entityAfter { ...M } } }
+    query = """query($position: Position!) {
+      event(position: $position) { id entity { id } entityBefore { ...M } entityAfter { ...M } } }
       fragment M on Member { version roles { key } }"""
 
     event = (await api.ask(query, who="auditor", position="8"))["event"]

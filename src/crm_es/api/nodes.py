@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import UUID
 
 import strawberry
@@ -16,7 +16,8 @@ from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import Position
 
 if TYPE_CHECKING:
-    from crm_es.workspaces.audit import EventConnection, EventFilter  # named lazily
+    EventConnection: TypeAlias = Any  # made in workspaces/audit.py, a room above; named lazily
+    EventFilter: TypeAlias = Any
 
 
 @ruled(PARENT)

@@ -1,6 +1,6 @@
 """Business refusals as the API shows them: the interface UserError and its kinds. `refusals.py` makes them of our errors."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 import strawberry
@@ -14,7 +14,7 @@ from crm_es.api.scalars import JSON
 from crm_es.context import Info
 
 if TYPE_CHECKING:
-    from crm_es.workspaces.audit import Event
+    Event: TypeAlias = Any  # made in workspaces/audit.py, a room above; named lazily
 
 _HOLDERS: Final = {
     "email": ("Contact",),

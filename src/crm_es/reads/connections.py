@@ -9,7 +9,7 @@ import strawberry
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgument
 
-from crm_es.api.enums import OrderDirection
+from crm_es.api.enums import OrderDirection, describe
 from crm_es.api.nodes import AsOf, PageInfo
 from crm_es.eventstore.event import camel
 from crm_es.reads.later import Later
@@ -79,7 +79,8 @@ def order_type(target: type[Any]) -> type[Any]:
     read = read_of(target)
     assert read.orders is not None, read.name  # noqa: S101  # a declaration without orders takes no orderBy
     names = Enum(f"{read.name}OrderField", {name: name for name in read.orders.columns})  # type: ignore[misc]
-    described = strawberry.enum(names, description=f"What lists of {read.name} can be ordered by.")
+    words = {name: f"By {name.lower().replace('_', ' ')}." for name in read.orders.columns}
+    described = describe(names, f"What lists of {read.name} can be ordered by.", **words)
     fields = {
         "__annotations__": {"field": described, "direction": OrderDirection},
         "field": strawberry.field(description="By what."),

@@ -249,8 +249,7 @@ def _entity_fields(cls: type[Any], type_name: str, entity: str | None, label: st
         "updated_at": (datetime, column("updated_at", "When it was last changed.", maskable=False)),
     }
     if "history" not in cls.__dict__:
-        cls.history = _history()  # type: ignore[attr-defined]
-        cls.__annotations__.pop("history", None)
+        setattr(cls, "history", _history())  # noqa: B010  # read types have no common base to declare it
     for python_name, (annotation, made) in fixed.items():
         if python_name not in cls.__dict__:
             setattr(cls, python_name, made)

@@ -7,7 +7,6 @@ an operation.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
 from typing import Annotated, Any, Final, LiteralString
 from uuid import UUID
 
@@ -66,12 +65,16 @@ def _folded(facts: Sequence[Fact]) -> Told:
     if not facts:
         return Told((), (None,))
     evolve = _AGGREGATES[facts[0].topic.partition(".")[0]].evolve
-    return Told(facts, list(accumulate((fact.event for fact in facts), evolve, initial=None)))
+    states: list[Any] = [None]
+    for fact in facts:
+        states.append(evolve(states[-1], fact.event))
+    return Told(facts, states)
 
 
 async def _fact(self: Any, info: Info) -> Fact:
     known = await told(info.context, records.raw(self, "stream_id"))
-    return known.facts[records.raw(self, "version") - 1]
+    fact: Fact = known.facts[records.raw(self, "version") - 1]
+    return fact
 
 
 def _type_name(self: Any) -> str:
@@ -147,11 +150,13 @@ class _Who:
 
 
 async def _actor_member(self: "Actor") -> Member | None:
-    return await _of(self, ActorKind.MEMBER, Member)
+    member: Member | None = await _of(self, ActorKind.MEMBER, Member)
+    return member
 
 
 async def _actor_key(self: "Actor") -> ApiKey | None:
-    return await _of(self, ActorKind.API_KEY, ApiKey)
+    api_key: ApiKey | None = await _of(self, ActorKind.API_KEY, ApiKey)
+    return api_key
 
 
 async def _of(actor: "Actor", kind: ActorKind, cls: type[Any]) -> Any:
