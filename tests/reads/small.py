@@ -227,7 +227,7 @@ class Contact(Entity):
         lambda moment, last, count: f"{last:%d.%m.%Y} ({count}) {moment.at}", ("last_met_at", "meeting_count"), "In words.",
         beside=source(ACTIVITY), contextual=True,
     )  # fmt: skip
-    history = connection(lambda: Event, via="stream_id", description="What happened.", filter=False)
+    happenings = connection(lambda: Event, via="stream_id", description="What happened.", filter=False)
     owner = one("owner_id", lambda: Member, "Who looks after them.")
     emails = many(
         lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True

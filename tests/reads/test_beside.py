@@ -59,7 +59,7 @@ async def test_rows_named_by_position_page_as_well(world: World) -> None:
         world.insert(small.EVENT, stream_id=anna, type=f"contact.{number % 2}")
     ask = """query ($o: [EventOrder!], $a: String, $i: ID!) {
       events(first: 2, orderBy: $o, after: $a) { totalCount nodes { position } pageInfo { endCursor hasNextPage } }
-      contact(id: $i) { history(last: 2) { nodes { position type } } } }"""
+      contact(id: $i) { happenings(last: 2) { nodes { position type } } } }"""
 
     for order in ([], [{"field": "TYPE"}], [{"field": "TYPE"}, {"field": "POSITION", "direction": "DESC"}]):
         found, after, more = [], None, True
