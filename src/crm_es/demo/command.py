@@ -115,7 +115,7 @@ def _ready(host: str, port: int) -> bool:
 def welcome(url: str, token: str, made: Seeded) -> str:
     queries = "\n\n".join(f"  # {about}\n  {text}" for about, text in worth_trying(made))
     return (
-        f"\nGraphiQL  {url}/graphiql\nGraphQL   {url}/graphql\nToken     {token}\n\n"
+        f"\nURL    {url}/graphql (in a browser: GraphiQL)\nToken  {token}\n\n"
         f"Worth trying:\n\n{queries}\n\n"
         f"  curl -s {url}/graphql -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\\n"
         '    -d \'{"query": "{ contacts { totalCount } }"}\'\n\nCtrl-C stops it.\n'
