@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import time
 from uuid import uuid4
 
 import psycopg
@@ -36,6 +37,13 @@ def keys(location):
 @pytest.fixture
 def workspace():
     return uuid4()
+
+
+def eventually(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def reopened(location, root=ROOT):
@@ -85,11 +93,21 @@ def test_two_processes_never_take_the_same_key(keys, location, workspace):
     other.close()
 
 
-def test_later_blocks_are_minted_beside_the_appends(keys, workspace):
+def test_a_busy_workspace_finds_a_whole_block_minted_beside_its_appends(keys, workspace):
     for _ in range(FIRST_BLOCK + 1):
         keys.take(workspace)
 
-    assert keys.ready(workspace, BLOCK - 1)
+    eventually(lambda: keys.ready(workspace, BLOCK))
+    for _ in range(BLOCK):
+        keys.take(workspace)
+    eventually(lambda: keys.ready(workspace, BLOCK))
+
+
+def test_a_quiet_workspace_owns_few_keys(keys, workspace):
+    keys.take(workspace)
+
+    assert keys.ready(workspace, FIRST_BLOCK - 1)
+    assert not keys.ready(workspace, FIRST_BLOCK)
 
 
 def test_a_destroyed_key_is_a_tombstone_for_everybody(keys, location, workspace):
@@ -200,3 +218,11 @@ def test_keys_and_tombstones_are_known_and_nothing_else_is(keys, workspace):
     keys.destroy([dead])
 
     assert keys.known([alive, dead, never]) == {alive, dead}
+
+
+def test_a_closed_store_gives_no_keys(location, workspace):
+    store = KeyStore.open(location, ROOT)
+    store.close()
+
+    with pytest.raises(KeyUnavailableError):
+        store.take(workspace)

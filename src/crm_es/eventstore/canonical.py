@@ -129,6 +129,12 @@ class Shape:
         values = ((field, getattr(event, field.name)) for field in self.personal)
         return [(field, value) for field, value in values if value is not None and value is not UNSET]
 
+    def is_personal(self, event: Event) -> bool:
+        return any(
+            getattr(event, field.name) is not None and getattr(event, field.name) is not UNSET
+            for field in self.personal
+        )
+
     def unwritable_field(self, event: Event) -> FieldPath:
         """Which plain field holds the text that JSON or PostgreSQL cannot keep."""
         for name in self.names:

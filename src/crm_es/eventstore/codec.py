@@ -154,7 +154,7 @@ class Codec:
         """Whether something of this event is sealed. A reason is, where the aggregate holds personal data at all."""
         if reason is not None and type(event) in self._private:
             return True
-        return bool(self._shapes[event.TOPIC].personal_values(event))
+        return self._shapes[event.TOPIC].is_personal(event)
 
     def encode(self, command: Command, change: Change, key: Key | Erased | None) -> bytes:
         """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""

@@ -27,7 +27,6 @@ from crm_es.privacy.sealing import Key, unwrap, wrap
 
 KEK_VERSION = 1
 FIRST_BLOCK, BLOCK = 50, 1000  # a workspace that never writes again should not own a thousand keys
-LOW = 200  # spares left when the next block is made
 CACHE_SECONDS = 60.0
 CACHE_SIZE = 20_000
 ROOT_BYTES = 32
@@ -60,7 +59,8 @@ class KeyStore:
         self._closing = False
         self._cache: dict[UUID, tuple[float, Key | Erased]] = {}
         self._spares: dict[UUID, list[Key]] = {}
-        self._blocks: dict[UUID, int] = {}
+        self._minted: dict[UUID, int] = {}
+        self._refilling: set[UUID] = set()
         self._secrets: dict[str, bytes] = {}
         self._keks: dict[UUID, AESGCM] = {}
 
@@ -88,7 +88,7 @@ class KeyStore:
                 spares = self._spares.get(workspace)
                 if spares:
                     key = spares.pop()
-                    if len(spares) == LOW:
+                    if len(spares) < self._low(workspace):
                         self._refill_soon(workspace)
                     break
             self._refill(workspace)
@@ -158,9 +158,15 @@ class KeyStore:
 
     # -- inside
 
+    def _low(self, workspace: UUID) -> int:
+        """So few spares that the next block is made: a busy workspace can always take a whole one."""
+        return BLOCK if self._minted.get(workspace, 0) > FIRST_BLOCK else FIRST_BLOCK // 5
+
     def _refill(self, workspace: UUID) -> None:
         with self._minting:
-            if len(self._spares.get(workspace, ())) > LOW:
+            if self._closing:
+                raise KeyUnavailableError("The key store is closed.")
+            if len(self._spares.get(workspace, ())) >= self._low(workspace):
                 return  # somebody else has just done it
             minted = self._mint(workspace)
             self._secret(f"index/{workspace}")  # so that `blind` need not wait either
@@ -169,16 +175,20 @@ class KeyStore:
 
     def _refill_soon(self, workspace: UUID) -> None:
         """Beside the appends, so that the next thousand need not wait for it."""
-        if not self._closing:
+        if not self._closing and workspace not in self._refilling:
+            self._refilling.add(workspace)
             threading.Thread(target=self._refill_quietly, args=(workspace,), name="crm-keys", daemon=True).start()
 
     def _refill_quietly(self, workspace: UUID) -> None:
-        with contextlib.suppress(KeyUnavailableError):  # whoever takes the last spare will be told
-            self._refill(workspace)
+        try:
+            with contextlib.suppress(KeyUnavailableError):  # whoever takes the last spare will be told
+                self._refill(workspace)
+        finally:
+            self._refilling.discard(workspace)
 
     def _mint(self, workspace: UUID) -> list[Key]:
-        size = self._blocks.get(workspace, FIRST_BLOCK)
-        self._blocks[workspace] = BLOCK
+        size = BLOCK if workspace in self._minted else FIRST_BLOCK
+        self._minted[workspace] = self._minted.get(workspace, 0) + size
         kek = self._kek(workspace)
         keys: list[Key] = []
         rows: list[KeyRow] = []
