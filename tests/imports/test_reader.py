@@ -97,3 +97,13 @@ def test_columns_are_known_before_a_row_is_read(tmp_path):
 
     assert columns_of(path, FileShape(delimiter=";")) == ("a", "b")
     assert columns_of(path, FileShape(header=False, columns=("x",))) == ("x",)
+    path.write_text("\n  a   b\n1 2\n")
+    assert columns_of(path, FileShape(format="blanks")) == ("a", "b")
+
+
+def test_bytes_that_are_no_text_in_the_encoding_are_told_with_the_mend(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"a,b\n1,2\n3")
+
+    with pytest.raises(FileError, match="Set `encoding`"):
+        columns_of(path, FileShape(encoding="utf-16-le"))

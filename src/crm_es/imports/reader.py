@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,19 +39,29 @@ def file_hash(path: Path) -> str:
 
 def read_rows(path: Path, shape: FileShape) -> Iterator[Row]:
     """Every row, in order. Raises: FileError when the header is not what it must be or the bytes are no text at all."""
-    try:
-        with path.open(encoding=shape.encoding, errors="surrogateescape", newline="") as file:
-            yield from _numbered(_after_skipping(file, shape), shape)
-    except UnicodeError as exc:
-        raise FileError(f"{path.name} is not {shape.encoding}: {exc}. Set `encoding` in [file].") from exc
+    with _opened(path, shape) as file:
+        yield from _numbered(_after_skipping(file, shape), shape)
 
 
 def columns_of(path: Path, shape: FileShape) -> tuple[str, ...]:
     """The names of the columns: the mapping's, or the file's header."""
     if not shape.header:
         return shape.columns
-    with path.open(encoding=shape.encoding, errors="surrogateescape", newline="") as file:
-        return _header(_csv(_after_skipping(file, shape), shape))
+    with _opened(path, shape) as file:
+        lines = _after_skipping(file, shape)
+        if shape.format == "blanks":
+            return tuple(next((line.split() for _, line in lines if line.strip()), ()))
+        return _header(_csv(lines, shape))
+
+
+@contextmanager
+def _opened(path: Path, shape: FileShape) -> Iterator[TextIO]:
+    """Bytes that are not of the encoding come out as surrogates, and refuse their row alone."""
+    try:
+        with path.open(encoding=shape.encoding, errors="surrogateescape", newline="") as file:
+            yield file
+    except UnicodeError as exc:
+        raise FileError(f"{path.name} is not {shape.encoding}: {exc}. Set `encoding` in [file].") from exc
 
 
 def _after_skipping(file: TextIO, shape: FileShape) -> Iterator[tuple[int, str]]:
