@@ -158,3 +158,12 @@ async def test_version_gaps_are_refused(store, workspace):
 
     assert verdict.status == "CONFLICT"
     assert await store.facts(workspace, stream) == []
+
+
+def test_only_the_application_may_call_the_append_function(owner):
+    rows = owner.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'crm\\_%' AND NOT rolsuper"
+        " AND has_function_privilege(rolname, (SELECT oid FROM pg_proc WHERE proname = 'append_events'), 'EXECUTE')"
+    ).fetchall()
+
+    assert sorted(rows) == [("crm_app",), ("crm_owner",)]
