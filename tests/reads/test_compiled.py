@@ -1,11 +1,16 @@
 """The compiled path answers what the generic executor answers, or leaves it to it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+import strawberry
+from strawberry.schema.config import StrawberryConfig
 
+from crm_es.api.scalars import SCALARS
 from crm_es.reads.execute import CompiledReads
+from crm_es.reads.extension import CompiledQueries
 from tests.reads import small
 from tests.reads.world import World, gid
 
@@ -105,6 +110,30 @@ async def test_skipped_and_included_parts(world: World) -> None:
       ... on Entity { label } ... @include(if: false) { id } version @skip(if: false) } } }"""
 
     assert await both(world, query, {"yes": True}) != await both(world, query, {"yes": False})
+
+
+async def test_behind_a_switch_in_the_place_of_execution(world: World) -> None:
+    world.insert(small.CONTACT, display_name="Anna")
+    switch = [False]
+    schema = strawberry.Schema(
+        small.Query,
+        config=StrawberryConfig(scalar_map=SCALARS),
+        extensions=[lambda: CompiledQueries(compiled, lambda _context: switch[0])],
+    )
+    found = []
+    for switch[0] in (False, True):
+        async with world.operation() as reads:
+            result = await schema.execute(
+                "query ($n: Int) { contacts(first: $n) { nodes { displayName } } }",
+                variable_values={"n": 1},
+                context_value=SimpleNamespace(reads=reads),
+            )
+            assert await reads.position() == world.position
+            found.append((isinstance(result.data, msgspec.Struct), msgspec.json.encode(result.data)))
+
+    expected = b'{"contacts":{"nodes":[{"displayName":"Anna"}]}}'
+    assert found == [(False, expected), (True, expected)]
+    assert world.statements == 1
 
 
 async def test_what_it_leaves_to_the_generic_executor(world: World) -> None:

@@ -3,7 +3,7 @@ generic executor, which then also says what was wrong.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -35,7 +35,6 @@ from crm_es.workspaces.actions import Action, EntityType
 T = TypeVar("T")
 PLANS = 1000
 DOCUMENTS = 500
-SHAPES_A_DOCUMENT = 50
 
 
 class Recent(Generic[T]):
@@ -76,14 +75,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CompiledReads:
-    """`answer` gives the bytes of `data`, or None where the generic executor must answer.
+    """`answer` and `data` give None where the generic executor must answer. `outcomes` counts answers and reasons.
 
-    `check(document)` says whether the document may run at all (the schema's own rules are checked besides); its limits are
-    the caller's. `outcomes` counts answers and reasons.
+    Documents are checked by the schema's own rules at most; limits are the caller's.
     """
 
     schema: GraphQLSchema
-    check: Callable[[DocumentNode], Sequence[GraphQLError]] = field(default=lambda _document: ())
     outcomes: Counter[str] = field(default_factory=Counter)
     _documents: Recent[Prepared | Refused] = field(default_factory=lambda: Recent(DOCUMENTS))
     _plans: Recent[Plan | Refused] = field(default_factory=lambda: Recent(PLANS))
@@ -92,11 +89,20 @@ class CompiledReads:
     async def answer(
         self, text: str, reads: Reads, variables: Mapping[str, Any] | None = None, operation_name: str | None = None
     ) -> bytes | None:
+        """The JSON of `data`."""
+        found = await self.data(text, reads, variables, operation_name)
+        return None if found is None else self._encoder.encode(found)
+
+    async def data(
+        self, text: str, reads: Reads, variables: Mapping[str, Any] | None = None, operation_name: str | None = None,
+        *, document: DocumentNode | None = None,
+    ) -> Any | None:  # fmt: skip
+        """`data` as msgspec structs. `document` is the text parsed, where it is known to be valid."""
         try:
-            plan, coerced = self.plan(text, reads, variables or {}, operation_name)
+            plan, coerced = self.plan(text, reads, variables or {}, operation_name, document=document)
             last = len(plan.roots) == 1
             answers = [await self._root(root, coerced, reads, last=last) for root in plan.roots]
-            found = self._encoder.encode(plan.together(answers))
+            found = plan.together(answers)
         except NotCompilableError as exc:
             self.outcomes[exc.message] += 1
             return None
@@ -107,28 +113,32 @@ class CompiledReads:
         return found
 
     def plan(
-        self, text: str, reads: Reads, variables: Mapping[str, Any], operation_name: str | None = None
-    ) -> tuple[Plan, Mapping[str, Any]]:
+        self, text: str, reads: Reads, variables: Mapping[str, Any], operation_name: str | None = None,
+        *, document: DocumentNode | None = None,
+    ) -> tuple[Plan, Mapping[str, Any]]:  # fmt: skip
         """The plan and the coerced variables. Raises: NotCompilableError, and what wrong arguments raise."""
-        document = (text, operation_name)
-        prepared = self._documents.get(document) or self._documents.put(document, self._prepare(text, operation_name))
+        asked = (text, operation_name)
+        prepared = self._documents.get(asked) or self._documents.put(
+            asked, self._prepare(text, operation_name, document)
+        )
         if isinstance(prepared, Refused):
             raise NotCompilableError(prepared.reason)
         coerced = self._coerce(prepared, variables)
         shapes = tuple((name, shape(prepared.types[name], value)) for name, value in coerced.items())
-        key = (document, shapes, fingerprint(reads.permissions))
+        key = (asked, shapes, fingerprint(reads.permissions))
         plan = self._plans.get(key) or self._plans.put(key, self._compile(prepared, coerced, reads))
         if isinstance(plan, Refused):
             raise NotCompilableError(plan.reason)
         return plan, coerced
 
-    def _prepare(self, text: str, operation_name: str | None) -> Prepared | Refused:
-        try:
-            document = parse(text)
-        except GraphQLError:
-            return Refused("not parsed")
-        if validate(self.schema, document) or self.check(document):
-            return Refused("not valid")
+    def _prepare(self, text: str, operation_name: str | None, document: DocumentNode | None) -> Prepared | Refused:
+        if document is None:
+            try:
+                document = parse(text)
+            except GraphQLError:
+                return Refused("not parsed")
+            if validate(self.schema, document):
+                return Refused("not valid")
         operations = [
             node
             for node in document.definitions
