@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 from strawberry.schema.config import StrawberryConfig
 
 from crm_es.api.enums import describe
-from crm_es.api.nodes import Entity, Money
+from crm_es.api.nodes import Money, Node
 from crm_es.api.scalars import SCALARS, Position
 from crm_es.projector.contract import Column, Index, Table
 from crm_es.reads import filters
@@ -150,11 +151,22 @@ def source(table: Table) -> Source:
     return Source(NAME, table)
 
 
+@strawberry.interface(description="A record of the small CRM.")
+class Thing(Node):
+    label: str | None = strawberry.field(description="What to call it.")
+
+
+def past() -> Any:
+    """Our own, instead of the product's audit trail."""
+    return connection(lambda: Event, via="stream_id", description="What happened.", filter=False)
+
+
 @read_type(source(MEMBER), entity="MEMBER", label="name", team="team_id")
-class Member(Entity):
+class Member(Thing):
     """Somebody who works here."""
 
     name: str = column("name", "As colleagues say.")
+    history = past()
 
 
 @read_type(
@@ -165,10 +177,11 @@ class Member(Entity):
     filter=lambda: CompanyFilter,
     listed=("record_status", "ACTIVE"),
 )
-class Company(Entity):
+class Company(Thing):
     """An organisation."""
 
     name: str = column("name", "Its name.")
+    history = past()
     record_status: RecordStatus = column("record_status", "In use or not.", render=RecordStatus)
     revenue: Money | None = money("revenue_minor", "revenue_currency", "A year.")
     contacts = connection(lambda: Contact, via="company_id", description="Who works there.")
@@ -205,7 +218,7 @@ class Email:
     owned=Owned(column="owner_id", member=lambda: Member),
     listed=("record_status", "ACTIVE"),
 )
-class Contact(Entity):
+class Contact(Thing):
     """A person."""
 
     display_name: str | None = column("display_name", "As called.")
@@ -267,10 +280,11 @@ def unless_private(query: SqlQuery, alias: str) -> Composable:
     filter=lambda: MeetingFilter,
     listed=("record_status", "ACTIVE"),
 )
-class Meeting(Entity):
+class Meeting(Thing):
     """A meeting."""
 
     subject: str = column("subject", "About what.")
+    history = past()
     occurred_at: datetime = column("occurred_at", "When.")
     contacts = many(
         lambda: Contact,

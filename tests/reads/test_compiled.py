@@ -107,7 +107,7 @@ async def test_everything_below(world: World) -> None:
 async def test_skipped_and_included_parts(world: World) -> None:
     world.insert(small.CONTACT, display_name="Anna")
     query = """query ($yes: Boolean!) { contacts { nodes { displayName @skip(if: $yes) stage @include(if: $yes)
-      ... on Entity { label } ... @include(if: false) { id } version @skip(if: false) } } }"""
+      ... on Thing { label } ... @include(if: false) { id } version @skip(if: false) } } }"""
 
     assert await both(world, query, {"yes": True}) != await both(world, query, {"yes": False})
 

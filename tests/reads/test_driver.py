@@ -9,6 +9,7 @@ import pytest
 from psycopg.sql import SQL
 
 from crm_es.database.urls import DatabaseUrls
+from crm_es.errors import UnavailableError
 from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.sql import Query
@@ -61,7 +62,7 @@ async def test_a_cut_connection_is_replaced(world: World) -> None:
     with psycopg.connect(world.urls.owner, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(%s)", [lost])
 
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(UnavailableError):
         await pid(world.reading)
     assert await pid(world.reading) != lost
 

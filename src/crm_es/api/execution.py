@@ -21,6 +21,8 @@ from crm_es.api.cost import cost_of
 from crm_es.api.failures import ProtocolError, shown
 from crm_es.api.scalars import SCALARS
 from crm_es.context import Context
+from crm_es.reads.execute import CompiledReads
+from crm_es.reads.extension import CompiledQueries
 
 _REMEMBERED: Final = 1_000
 _MAX_ERRORS: Final = 20
@@ -121,9 +123,10 @@ class CrmSchema(Schema):
             mutation,
             subscription,
             types=types,
-            extensions=[lambda: Gate(self._known)],
+            extensions=[lambda: Gate(self._known), lambda: CompiledQueries(self.compiled, _compiled)],
             config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
         )
+        self.compiled = CompiledReads(self._schema)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: `failures.masked` logs, once, what deserves it."""
@@ -150,6 +153,10 @@ class CrmSchema(Schema):
 
     async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         return _finished(await super().stream(*args, **kwargs), kwargs.get("context_value"))
+
+
+def _compiled(context: object) -> bool:
+    return isinstance(context, Context) and context.engine.settings.compiled_reads
 
 
 async def _finished(results: AsyncGenerator[Any, None], context: Context | None) -> AsyncGenerator[Any, None]:
