@@ -12,10 +12,11 @@ from crm_es.api import finding, ids
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.execution import CrmSchema
 from crm_es.api.nodes import AsOf, Entity, Node
-from crm_es.api.rules import SIGNED_IN, Guard, guarded, needs
+from crm_es.api.rules import SIGNED_IN, Guard, Rule, guarded, needs
 from crm_es.context import Info
 from crm_es.reads.declare import connection, lookup
 from crm_es.workspaces import audit
+from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
 
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
@@ -28,6 +29,7 @@ finding.KINDS.add(
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
+    Change=sync.find,
 )
 
 
@@ -53,8 +55,13 @@ async def _entity(
     return found
 
 
-def _root(resolver: Any, rule: Any, description: str) -> Any:
+def _root(resolver: Any, rule: Rule, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description, extensions=[Guard(rule)])
+
+
+def _followed(resolver: Any, rule: Rule, description: str) -> Any:
+    """Its resolver asks for the permission itself: extensions do not see a stream."""
+    return strawberry.subscription(resolver=resolver, description=description, metadata={"rule": rule})
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
@@ -82,10 +89,30 @@ class Query:
         ),
         AUDIT,
     )  # fmt: skip
+    changes: sync.ChangeConnection = _root(
+        sync.changes_since,
+        SIGNED_IN,
+        "Every record changed since, once each, at its newest, gone ones too: for caches that sync.",
+    )
+
+
+@strawberry.type(description="What is told as it happens.")
+class Subscription:
+    events: audit.Event = _followed(
+        sync.follow_events,
+        AUDIT,
+        "Events as they are projected, from now or after a position (then nothing is missed).",
+    )
+    changes: sync.Change = _followed(
+        sync.follow_changes,
+        SIGNED_IN,
+        "For screens: these records, and all that are or just were in these containers. `after`: the query's "
+        "extensions.position, so that nothing falls between. States in between may be skipped, the last one never.",
+    )
 
 
 def make() -> CrmSchema:
-    return CrmSchema(Query, None, None)
+    return CrmSchema(Query, None, Subscription)
 
 
 schema = make()

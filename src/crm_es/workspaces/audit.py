@@ -335,6 +335,14 @@ def _is(column_name: LiteralString, value: object, type_: LiteralString) -> Cond
     return lambda query, alias: SQL("{} = {}").format(Identifier(alias, column_name), query.bind(value, type_))
 
 
+def behind(position: int) -> Condition:
+    return lambda query, alias: SQL("{} > {}").format(Identifier(alias, "position"), query.bind(position, "bigint"))
+
+
+def position_of(event: Any) -> int:
+    return int(records.raw(event, "position"))
+
+
 async def select(moment: Moment, *conditions: Condition, most: int = 1) -> list[Any]:
     """Events that meet all conditions, in the order of the log."""
     read, query = read_of(Event), moment.query()

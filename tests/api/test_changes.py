@@ -1,0 +1,118 @@
+"""Changes since a position, and subscriptions: every record at its newest, gone ones too, nothing missed."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from crm_es.values import EmailAddress
+from crm_es.workspaces import member
+from tests.api.conftest import identity
+from tests.api.served import served
+
+pytestmark = pytest.mark.anyio
+
+SINCE = """query($since: Position!, $types: [EntityType!], $first: Int, $after: String) {
+  changes(since: $since, types: $types, first: $first, after: $after) {
+    totalCount pageInfo { hasNextPage endCursor }
+    edges { cursor node { id position kind nodeId type version node { id } } } } }"""
+
+
+async def promoted(api, name="sales", *roles):
+    id_ = api.known[name].member_id
+    await api.change(member.MEMBER, id_, lambda m: member.assign_roles(m, roles or ("manager",), other_admins=1))
+    await api.projected()
+    return api.id("Member", id_)
+
+
+async def test_every_record_comes_once_at_its_newest(api):
+    id_ = await promoted(api)
+
+    changes = (await api.ask(SINCE, since="0"))["changes"]
+    newest = changes["edges"][-1]["node"]
+
+    assert changes["totalCount"] == 4
+    assert [int(edge["node"]["position"]) for edge in changes["edges"]] == [2, 3, 5, 6]
+    assert newest | {"id": ...} == {
+        "id": ..., "position": "6", "kind": "CHANGED", "nodeId": id_, "type": "MEMBER", "version": 2, "node": {"id": id_},
+    }  # fmt: skip
+    assert (await api.ask(SINCE, since="6"))["changes"]["edges"] == []
+    refetched = await api.ask("query($id: ID!) { node(id: $id) { id ... on Change { nodeId } } }", id=newest["id"])
+    assert refetched["node"] == {"id": newest["id"], "nodeId": id_}
+
+
+async def test_changes_page_and_narrow_by_type(api):
+    first = (await api.ask(SINCE, since="0", first=2))["changes"]
+    rest = (await api.ask(SINCE, since="0", first=9, after=first["pageInfo"]["endCursor"]))["changes"]
+    none = (await api.ask(SINCE, since="0", types=["CONTACT"]))["changes"]
+    foreign = (await api.post(SINCE, variables={"since": "1", "after": first["pageInfo"]["endCursor"]})).json()
+
+    assert first["pageInfo"]["hasNextPage"]
+    assert not rest["pageInfo"]["hasNextPage"]
+    assert [int(e["node"]["position"]) for e in (*first["edges"], *rest["edges"])] == [2, 3, 4, 5]
+    assert none["edges"] == []
+    assert foreign["errors"][0]["extensions"]["code"] == "BAD_CURSOR"
+
+
+async def test_what_may_not_be_read_is_not_told(api):
+    assert (await api.ask(SINCE, since="0", who="nobody"))["changes"]["edges"] == []
+
+
+@asynccontextmanager
+async def listening(api, query, who="admin"):
+    """Lines of an event stream as they come."""
+    async with served(api.app) as address, httpx.AsyncClient(timeout=10) as client:
+        headers = {"authorization": f"Bearer {who}", "accept": "text/event-stream"}
+        async with client.stream(
+            "POST", f"http://{address}/graphql", json={"query": query}, headers=headers
+        ) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            yield (line async for line in response.aiter_lines())
+
+
+async def following(lines):
+    async for line in lines:
+        if line.startswith("data: "):
+            return json.loads(line.removeprefix("data: "))
+        if line == "event: complete":
+            return None
+    return None
+
+
+async def test_a_screen_hears_of_its_records_and_of_nobody_elses(api):
+    id_ = api.id("Member", api.known["sales"].member_id)
+    asked = "position kind nodeId node { ... on Member { version } }"
+    query = f'subscription {{ changes(ids: ["{id_}"], after: "5") {{ {asked} }} }}'
+
+    async with listening(api, query) as lines:
+        waiting = asyncio.create_task(following(lines))
+        invited = member.invite(name="Else", email=EmailAddress.parse("else@acme.test"), roles=("sales",))
+        await api.begin(member.MEMBER, invited)
+        await promoted(api)
+        told = await waiting
+
+    assert told["data"]["changes"] == {"position": "7", "kind": "CHANGED", "nodeId": id_, "node": {"version": 2}}
+    assert told["extensions"]["position"] == "7"
+
+
+async def test_a_stream_ends_when_its_token_does(api):
+    api.known["brief"] = identity(api.workspace, "admin", lasts=timedelta(seconds=0.5))
+
+    async with listening(api, "subscription { changes { id } }", who="brief") as lines:
+        assert await asyncio.wait_for(following(lines), 5) is None
+
+
+async def test_a_query_may_be_streamed_where_only_streams_are_accepted(api):
+    async with listening(api, "{ viewer { workspace { name } } }") as lines:
+        told = await following(lines)
+
+    assert told["data"] == {"viewer": {"workspace": {"name": "Acme"}}}
+
+
+async def test_a_subscription_over_plain_json_is_refused(api):
+    response = await api.post("subscription { changes { id } }")
+
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
