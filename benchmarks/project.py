@@ -143,7 +143,10 @@ def an_edit(dice: random.Random) -> Any:
 
 def catch_up(place: Place, names: tuple[str, ...], page: int) -> tuple[float, float]:
     models = [m for m in READ_MODELS if m.NAME in names]
-    with opened(place) as keys, Leader(place.urls.projector, Codec(AGGREGATES, keys).decode_many, models, page_size=page) as leader:
+    with (
+        opened(place) as keys,
+        Leader(place.urls.projector, Codec(AGGREGATES, keys).decode_many, models, page_size=page) as leader,
+    ):
         leader.try_lead()
         started = time.perf_counter()
         leader.drain()
@@ -226,7 +229,9 @@ def page_of_the_past(urls: DatabaseUrls, rows: int, rounds: int) -> None:
     with psycopg.connect(urls.projector, autocommit=True) as connection, connection.cursor() as cursor:
         tables.create(cursor, contact_profiles, "contact_profiles")
         params = {"w": w, "rows": rows}
-        cursor.execute(FILL.format(table="contact", more="", values="", versions="10, 10", position="10 * %(rows)s + n"), params)
+        cursor.execute(
+            FILL.format(table="contact", more="", values="", versions="10, 10", position="10 * %(rows)s + n"), params
+        )
         history = {"more": ", valid_to_position", "values": ", (v + 1) * %(rows)s + n", "position": "v * %(rows)s + n"}
         cursor.execute(FILL.format(table="contact_history", versions="0, 9", **history), params)
         cursor.execute("VACUUM ANALYZE contact_profiles.contact, contact_profiles.contact_history")
@@ -264,7 +269,9 @@ def main() -> None:
             place = Place(urls, f"{folder}/keys.sqlite", secrets.token_bytes(32))
             started = time.perf_counter()
             asyncio.run(fill(place, options.events))
-            print(f"a log of {options.events:,} events, written at {options.events / (time.perf_counter() - started):,.0f}/s")
+            print(
+                f"a log of {options.events:,} events, written at {options.events / (time.perf_counter() - started):,.0f}/s"
+            )
             if options.rounds:
                 measure(place, options.rounds, options.page)
             if options.rows:

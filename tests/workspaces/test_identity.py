@@ -74,16 +74,16 @@ class Installation:
 
 
 @pytest.fixture
-async def house(shared_database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[Installation]:
+async def house(database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[Installation]:
     settings = Settings(data_dir=tmp_path)
     keys = KeyStore.open(tmp_path / "keys.sqlite", b"r" * 32)
-    store = await Store.open(shared_database.app, AGGREGATES, keys)
-    connections = ReadConnections(shared_database.app, size=2)
+    store = await Store.open(database.app, AGGREGATES, keys)
+    connections = ReadConnections(database.app, size=2)
     members = [model for model in READ_MODELS if model.NAME == "members"]
     house = Installation(
         settings=settings,
         store=store,
-        projector=Projector(shared_database.projector, store.codec.decode_many, members),
+        projector=Projector(database.projector, store.codec.decode_many, members),
         authenticator=Authenticator(
             connections=connections,
             verifier=Verifier.of(settings),
