@@ -8,17 +8,22 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import ID
 
-from crm_es.api import finding, ids
+from crm_es.api import finding, ids, problems
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.execution import CrmSchema
 from crm_es.api.nodes import AsOf, Entity, Node
 from crm_es.api.rules import SIGNED_IN, Guard, Rule, guarded, needs
+from crm_es.contacts.company_graphql import Company, CompanyQueries
+from crm_es.contacts.graphql import Contact, ContactQueries
+from crm_es.contacts.mutations import ContactMutations
 from crm_es.context import Info
+from crm_es.interactions.graphql import Interaction, InteractionQueries
 from crm_es.reads.declare import connection, lookup
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
 
+PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
 AUDIT = needs(EntityType.CONTACT, Action.AUDIT)
 finding.KINDS.add(
@@ -26,6 +31,9 @@ finding.KINDS.add(
     workspaces.Team,
     workspaces.Workspace,
     workspaces.SavedView,
+    Contact,
+    Company,
+    Interaction,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
@@ -65,7 +73,7 @@ def _followed(resolver: Any, rule: Rule, description: str) -> Any:
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
-class Query:
+class Query(ContactQueries, CompanyQueries, InteractionQueries):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
     node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
@@ -111,8 +119,12 @@ class Subscription:
     )
 
 
+@strawberry.type(description="Every way to record something.")
+class Mutation(ContactMutations): ...
+
+
 def make() -> CrmSchema:
-    return CrmSchema(Query, None, Subscription)
+    return CrmSchema(Query, Mutation, Subscription, types=PROBLEMS)
 
 
 schema = make()

@@ -26,6 +26,8 @@ class Listing(Protocol):
     async def nodes(self) -> list[Any]: ...
     async def page_info(self) -> PageInfo: ...
     async def total_count(self) -> int: ...
+    async def sums(self, group: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]: ...
+    def masks(self, field: str) -> bool: ...
 
 
 def connection_type(target: Any, name: str | None = None, node: Callable[[], Any] | None = None) -> type[Any]:
@@ -61,6 +63,7 @@ def _connection_type(node: type[Any], name: str | None) -> type[Any]:
             total_count, description="How many the whole list holds, exactly. Counted only when asked for."
         ),
     }
+    fields |= getattr(node, "__connection__", {})
     return strawberry.type(type(f"{stem}Connection", (), fields), description=f"A page of a list of {node_name}.")
 
 

@@ -146,6 +146,22 @@ class Listing:
         loader = self._moment.reads.loader((*self._key, "count"), self._count_all)
         return int(await loader.load(self._parent))
 
+    def masks(self, field: str) -> bool:
+        """Whether the viewer may not see this field of the records."""
+        return field in self._moment.viewer.masked(self._ask.listed.read.entity)
+
+    async def sums(self, group: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Of the whole list by each value of a column: (value, how many records, the sum of each of the columns)."""
+
+        async def load(parents: list[UUID | None]) -> list[list[tuple[Any, ...]]]:
+            query = self._moment.query()
+            given = None if parents == [None] else parents
+            statement = pages.sums(query, self._ask.listed, group, columns, given)
+            return list(records.grouped(await self._moment.rows(query, statement), given))
+
+        found = self._moment.reads.loader((*self._key, group, columns), load).load(self._parent)
+        return await found  # type: ignore[no-any-return]
+
     async def _page(self) -> Page:
         return await self._moment.reads.loader(self._key, self._load_all).load(self._parent)  # type: ignore[no-any-return]
 

@@ -91,6 +91,20 @@ def count(query: Query, listed: Listed, parents: object | None) -> Composed:
     )
 
 
+def sums(query: Query, listed: Listed, group: str, columns: Sequence[str], parents: object | None) -> Composed:
+    """By each value of `group` in the whole list: (it, how many rows, the sum of each column), behind the parent's number."""
+    branches = [_rows(query, listed, twin, (group, *columns), ()) for twin in query.branches(_driver(listed))]
+    totals = [SQL("sum({})").format(Identifier("c", f"c{n}")) for n in range(1, len(columns) + 1)]
+    body = SQL("SELECT c.c0, count(*), {} FROM ({}) AS c GROUP BY c.c0").format(
+        COMMA.join(totals), UNION.join(branches)
+    )
+    if parents is None:
+        return body
+    return SQL("SELECT p.n, s.* FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS s").format(
+        query.bind(parents, "uuid[]"), body
+    )
+
+
 def _merged(query: Query, listed: Listed, window: Window, columns: Sequence[str]) -> Composed:
     names = [f"c{n}" for n in range(len(columns))] + [f"k{n}" for n in range(len(listed.keys))] + ["kid"]
     branches = list(_branches(query, listed, window, columns))
@@ -243,4 +257,4 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
     return SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(chosen), table, AND.join([*where, *part]))
 
 
-__all__ = ["Any", "Key", "Listed", "Window", "count", "page"]
+__all__ = ["Any", "Key", "Listed", "Window", "count", "page", "sums"]

@@ -56,12 +56,12 @@ def _owned(read: ReadType, scope: str) -> Condition:
         if scope == "OWN":
             return own
         members = read_of(owned.member())
-        return SQL("({} OR {})").format(own, operands.in_team(query, column, members, _my_team(query, members)))
+        return SQL("({} OR {})").format(own, operands.in_team(query, column, members, my_team(query, members)))
 
     return mine
 
 
-def _my_team(query: Query, members: ReadType) -> Composable:
+def my_team(query: Query, members: ReadType) -> Composable:
     alias = query.alias()
     me = query.bind(query.viewer.member_id, "uuid")
     team = query.select(

@@ -1,0 +1,80 @@
+"""What an input names beside its own record: it must be there, in this workspace, and within the actor's reach."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from crm_es.api.payloads import Deed
+from crm_es.errors import FieldPath, NotAllowedError, NotFoundError
+from crm_es.eventstore.aggregate import Aggregate
+from crm_es.eventstore.event import camel
+from crm_es.reads import records
+from crm_es.reads.model import read_of
+from crm_es.workspaces.actions import Action, EntityType, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A record that an input names, and where."""
+
+    aggregate: Aggregate[Any, Any]
+    id: UUID
+    field: FieldPath
+
+
+async def check(deed: Deed, references: Iterable[Reference]) -> None:
+    """Raises: NotFoundError at the first that is not there."""
+    for error in await missing(deed, list(references)):
+        raise error
+
+
+async def missing(deed: Deed, references: Sequence[Reference]) -> list[NotFoundError]:
+    """One refusal for each that is not there; one statement a kind of record, however many there are."""
+    there: set[tuple[str, UUID]] = set()
+    for aggregate in {one.aggregate.name: one.aggregate for one in references}.values():
+        ids = {one.id for one in references if one.aggregate is aggregate}
+        found = await deed.store.exists(deed.command.workspace, aggregate, ids)
+        there |= {(aggregate.name, id_) for id_ in found}
+    return [absent(one.aggregate.name, one.field) for one in references if (one.aggregate.name, one.id) not in there]
+
+
+def absent(kind: str, field: FieldPath) -> NotFoundError:
+    return NotFoundError(f"There is no such {kind}.", field=field)
+
+
+async def within_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[UUID, FieldPath]) -> None:
+    """Whether the actor's permission for `action` extends to these records: all, one's team's, or one's own.
+
+    Raises: NotFoundError where he may not see the record, NotAllowedError where he may.
+    """
+    read = read_of(cls)
+    kind = EntityType(str(read.entity))
+    reading, acting = (deed.context.permissions.scope(kind, one) for one in (Action.READ, action))
+    if reading is acting is Scope.WORKSPACE:
+        return
+    moment = deed.context.reads.present
+    seen = {id_ for id_ in ids if await records.load(moment, read, id_) is not None}
+    query = moment.query()
+    query.viewer = replace(moment.viewer, scope=lambda _entity: acting)
+    reached = {row[0] for row in await moment.rows(query, records.by_ids(query, read, list(ids), ["id"]))}
+    for id_, field in ids.items():
+        if id_ not in seen:
+            raise absent(kind.lower(), field)
+        if id_ not in reached:
+            raise NotAllowedError(f"Your permission to {action.lower()} does not reach this record.", field=field)
+
+
+def check_shown(deed: Deed, kind: EntityType, input: Any) -> None:
+    """Nobody writes what is masked for him. Raises: NotAllowedError at the field."""
+    masked = deed.context.permissions.masked(kind)
+    for one in fields(input) if masked else ():
+        if getattr(input, one.name) is not strawberry.UNSET and _of_record(one.name) in masked:
+            raise NotAllowedError("You cannot change a field you may not see.", field=(camel(one.name),))
+
+
+def _of_record(name: str) -> str:
+    """The record's field behind an input's: `add_emails` → `emails`."""
+    return camel(name.removeprefix("add_").removeprefix("remove_"))

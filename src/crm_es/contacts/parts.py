@@ -1,0 +1,74 @@
+"""What contacts and companies are made of, as the API shows it: addresses, numbers, identities, ids of other systems."""
+
+from collections.abc import Mapping
+from typing import Any, LiteralString
+
+import strawberry
+from psycopg.sql import SQL, Identifier
+
+from crm_es.api.rules import PARENT, ruled
+from crm_es.projector.contract import Table
+from crm_es.reads.declare import Source, column, read_type
+from crm_es.reads.sql import Condition
+from projections import contact_profiles
+from projections.contact_profiles import tables
+
+
+def source(table: Table) -> Source:
+    return Source(contact_profiles.NAME, table)
+
+
+def known(name: LiteralString) -> Condition:
+    """Rows whose sealed value can still be read."""
+    return lambda _query, alias: SQL("{} IS NOT NULL").format(Identifier(alias, name))
+
+
+@read_type(source(tables.EMAIL), key=None)
+class EmailAddress:
+    """An address a contact can be written to."""
+
+    address: str = column("address", "As given.")
+    label: str | None = column("label", "As work or home.")
+    primary: bool = column("is_primary", "The one to use.")
+    verified: bool = column("verified", "Known to reach them.")
+
+
+@read_type(source(tables.PHONE), key=None)
+class PhoneNumber:
+    """A number a contact can be called at."""
+
+    number: str = column("phone_number", "E.164.")
+    label: str | None = column("label", "As work or mobile.")
+    primary: bool = column("is_primary", "The one to use.")
+
+
+@read_type(source(tables.IDENTITY), key=None)
+class ChannelIdentity:
+    """Who a contact is on a channel."""
+
+    channel: str = column("channel", "Where, as `whatsapp`.")
+    external_id: str = column("external_id", "Their id there.")
+    verified: bool = column("verified", "Known to be theirs.")
+
+
+@read_type(source(tables.EXTERNAL_ID), key=None)
+class ExternalId:
+    """What another system calls a record."""
+
+    system: str = column("system", "Which system.")
+    value: str = column("value", "Its id there.")
+
+
+@ruled(PARENT)
+@strawberry.type(description="Where post goes.")
+class PostalAddress:
+    lines: list[str] = strawberry.field(description="Street and house, as written on an envelope.")
+    label: str | None = strawberry.field(default=None, description="As office or home.")
+    postal_code: str | None = strawberry.field(default=None, description="As written there.")
+    city: str | None = strawberry.field(default=None, description="Town.")
+    region: str | None = strawberry.field(default=None, description="State, county or province.")
+    country: str | None = strawberry.field(default=None, description="ISO 3166-1 alpha-2.")
+
+
+def postal_address(row: Mapping[str, Any]) -> PostalAddress:
+    return PostalAddress(**row)
