@@ -174,7 +174,11 @@ class Snapshot:
         self._closed = True
         async with self._turn:
             wire, self._wire = self._wire, None
-        if wire is not None:
+        if wire is None:
+            return
+        if sound and self._sound and not self._began:  # ended with its last statement: nothing to wait for
+            await self._connections.give(wire, sound=True)
+        else:
             await asyncio.shield(self._finish(wire, sound=sound and self._sound))
 
     async def _finish(self, wire: Wire, *, sound: bool) -> None:
