@@ -160,6 +160,12 @@ class Settings:
         )
 
 
+def environment_of_children(urls: DatabaseUrls) -> dict[str, str]:
+    """What a child process reads: everything we were given, and where the database is. None of them may own it."""
+    given = {k: v for k, v in os.environ.items() if k != "CRM_OWNER_DATABASE_URL"}  # noqa: TID251
+    return {**given, "CRM_DATABASE_URL": urls.app, "CRM_PROJECTOR_DATABASE_URL": urls.projector}
+
+
 def _agreeing(settings: S) -> S:
     if settings.database_url is None and (settings.owner_database_url or settings.projector_database_url):
         raise ConfigurationError(

@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from crm_es.database.server import EmbeddedServer
+from crm_es.database.urls import DatabaseUrls, on_database
 
 CRM = [sys.executable, "-m", "crm_es"]
 
@@ -157,6 +160,27 @@ def test_the_token_stands_alone_on_the_last_line_and_names_one_member_per_role(d
         return str(claims["sub"])
 
     assert member(first) == member(second) != member(other)
+
+
+def test_one_url_of_a_database_of_ones_own_will_do(server: DatabaseUrls, tmp_path: Path) -> None:
+    name = f"own_{uuid4().hex}"
+    with psycopg.connect(on_database(server.owner, "postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    own = on_database(server.owner, name)
+
+    refused = crm(tmp_path, "workspace", "create", "Own", CRM_DATABASE_URL=own)
+    migrated = crm(tmp_path, "migrate", CRM_DATABASE_URL=own)
+    founded = crm(tmp_path, "workspace", "create", "Own", CRM_DATABASE_URL=own)
+    entered = crm(tmp_path, "token", "--workspace", "Own", "--role", "admin", CRM_DATABASE_URL=own)
+
+    assert "Run `crm-es migrate`" in refused.stderr
+    assert (migrated.returncode, founded.returncode, entered.returncode) == (0, 0, 0), founded.stderr
+    assert not list(tmp_path.glob("postgres-*"))
+    with psycopg.connect(own, autocommit=True) as admin:
+        owners = admin.execute(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('es', 'members')"
+        ).fetchall()
+    assert sorted(owners) == [("crm_owner",), ("crm_projector",)]
 
 
 def test_no_development_token_in_production(data_dir: Path) -> None:

@@ -1,15 +1,13 @@
 """`serve`: web processes and the projector, over the embedded database or one's own."""
 
-import os
 import signal
 import socket
 import threading
 
 import click
 
-from crm_es.config import Settings
+from crm_es.config import Settings, environment_of_children
 from crm_es.database.doors import current, keeping
-from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.serving.projecting import check_read_models
 from crm_es.serving.supervisor import Child, Supervisor
@@ -38,13 +36,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
             children.append(child)
         click.echo(f"http://{address(door)}/graphql", err=True)
         keep = keeping(settings)
-        Supervisor(children, environment(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
-
-
-def environment(urls: DatabaseUrls) -> dict[str, str]:
-    """What the children read: everything we were given, and where the database is. None of them may own it."""
-    given = {k: v for k, v in os.environ.items() if k != "CRM_OWNER_DATABASE_URL"}  # noqa: TID251  # passed on, not read
-    return {**given, "CRM_DATABASE_URL": urls.app, "CRM_PROJECTOR_DATABASE_URL": urls.projector}
+        Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -13,8 +13,8 @@ import click
 from tqdm import tqdm
 
 from crm_es.catalog import AGGREGATES
-from crm_es.commands.serve import environment, serve
-from crm_es.config import Settings
+from crm_es.commands.serve import serve
+from crm_es.config import Settings, environment_of_children
 from crm_es.database.doors import current, owner_url
 from crm_es.database.urls import DatabaseUrls
 from crm_es.demo.queries import worth_trying
@@ -72,7 +72,7 @@ async def _prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:
 def _projecting(urls: DatabaseUrls) -> Iterator[None]:
     """A projector beside us, on the other core; if one leads already, this one stands by."""
     child = Child("the projector", ["crm_es.serving.projecting"])
-    child.start(environment(urls))
+    child.start(environment_of_children(urls))
     try:
         yield
     finally:
