@@ -79,9 +79,14 @@ def changed_fields(event: Event) -> tuple[str, ...]:
     named: tuple[str, ...] | None = getattr(event, "FIELDS", None)
     if named is not None:
         return named
-    held = (f for f in dataclasses.fields(event) if getattr(event, f.name) is not UNSET)
-    names = (f.metadata.get("api", camel(f.name)) for f in held)
-    return tuple(dict.fromkeys(name for name in names if name))
+    held = (api for name, api in _api_names(type(event)) if getattr(event, name) is not UNSET)
+    return tuple(dict.fromkeys(api for api in held if api))
+
+
+@cache
+def _api_names(event_class: type[Event]) -> tuple[tuple[str, str | None], ...]:
+    """(field, API field it changes) of an event class."""
+    return tuple((f.name, f.metadata.get("api", camel(f.name))) for f in dataclasses.fields(event_class))
 
 
 class ActorKind(StrEnum):

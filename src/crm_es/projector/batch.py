@@ -4,62 +4,30 @@ Inserts go by COPY (or in one statement when they are few), then updates of diff
 order: every event's write stays a write of its own, so the history twin keeps each version.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 import msgspec
 from psycopg import Connection
-from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
-from psycopg.types.json import Jsonb
 
 from crm_es.eventstore.event import ERASED, Fact
-from crm_es.eventstore.packing import pack
 from crm_es.projector.contract import Sql, Table
-from crm_es.projector.tables import POSITION, WORKSPACE
+from crm_es.projector.statements import (
+    Layout,
+    Row,
+    Shape,
+    copy_statement,
+    in_schema,
+    insert_statement,
+    layout,
+    put_statement,
+    update_statement,
+)
 
-Row = tuple[Any, ...]
 COPY_FROM: Final = 20  # rows; below, one more round trip costs more than COPY saves
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the batch must know of a table, worked out once."""
-
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-    defaults: tuple[object, ...]
-    known: frozenset[str]
-    wraps: tuple[tuple[int, Callable[[Any], object]], ...]
-    key: tuple[str, ...]
-
-    def row(self, fact: Fact, values: Mapping[str, Any]) -> Row:
-        self.refuse_unknown(values)
-        middle = map(values.get, self.names[1:-1], self.defaults)
-        return (fact.workspace, *[None if v is ERASED else v for v in middle], fact.position)
-
-    def refuse_unknown(self, values: Mapping[str, Any]) -> None:
-        if not values.keys() <= self.known:
-            raise TypeError(f"no such columns: {sorted(values.keys() - self.known)}")
-
-
-@cache
-def layout(table: Table) -> Layout:
-    columns = (WORKSPACE, *table.columns, POSITION)
-    return Layout(
-        names=tuple(c.name for c in columns),
-        types=tuple(c.type for c in columns),
-        defaults=tuple(c.default for c in table.columns),
-        known=frozenset(c.name for c in table.columns),
-        wraps=tuple((i, w) for i, c in enumerate(columns) if (w := _wrap(c.type))),
-        key=("workspace_id", *table.key),
-    )
-
-
-Shape = tuple[tuple[str, str | None], ...]
-"""The columns an update sets, each with its expression or None."""
 
 
 @dataclass(slots=True)
@@ -91,7 +59,7 @@ class PageBatch:
         self._inserts: dict[Table, list[Row]] = {}
         self._puts: dict[Table, dict[Row, tuple[Fact, dict[str, Any]]]] = {}
         self._rounds: list[dict[tuple[str, Shape | None], _Update]] = []
-        self._turn: dict[tuple[str, Row], int] = {}
+        self._turn: dict[Row, int] = {}
         self._queue: list[_Update | _Statement] = []
 
     def insert(self, table: Table, fact: Fact, /, **values: Any) -> None:
@@ -99,9 +67,9 @@ class PageBatch:
 
     def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
         rows = self._puts.setdefault(table, {})
-        identity = (fact.workspace, *(values[k] for k in table.key))
-        before = rows.get(identity)
-        rows[identity] = fact, before[1] | values if before else values
+        named = (fact.workspace.int, *(v.int if type(v := values[k]) is UUID else v for k in table.key))
+        before = rows.get(named)
+        rows[named] = fact, before[1] | values if before else values
 
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
         layout(table).refuse_unknown(values)
@@ -116,8 +84,9 @@ class PageBatch:
 
     def _queue_row(self, table: Table, identity: Row, shape: Shape | None, row: Row) -> None:
         """Put a write of a row into the round behind the row's last one."""
-        turn = self._turn.get((table.name, identity), 0)
-        self._turn[table.name, identity] = turn + 1
+        named = (table.name, *(v.int if type(v) is UUID else v for v in identity))  # a UUID hashes slowly
+        turn = self._turn.get(named, 0)
+        self._turn[named] = turn + 1
         if turn == len(self._rounds):
             self._rounds.append({})
         self._rounds[turn].setdefault((table.name, shape), _Update(table, shape, [])).rows.append(row)
@@ -129,7 +98,7 @@ class PageBatch:
 
     def select(self, sql: LiteralString, /, **params: Any) -> list[tuple[Any, ...]]:
         self.flush()
-        return self._cursor.execute(_in_schema(sql, self._schema), params, prepare=True).fetchall()
+        return self._cursor.execute(in_schema(sql, self._schema), params, prepare=True).fetchall()
 
     def flush(self) -> None:
         """Write what is queued: inserts, then puts, then updates in order."""
@@ -158,7 +127,7 @@ class PageBatch:
                 case _Update(table, shape, rows):
                     self._send(update_statement(self._schema, table, shape), rows)
                 case _Statement(sql, params):
-                    self._cursor.execute(_in_schema(sql, self._schema), params, prepare=True)
+                    self._cursor.execute(in_schema(sql, self._schema), params, prepare=True)
 
     def _put(self, table: Table, latest: Iterable[tuple[Fact, dict[str, Any]]]) -> None:
         shape = layout(table)
@@ -168,15 +137,12 @@ class PageBatch:
         for names, rows in named.items():
             self._send(put_statement(self._schema, table, names), rows)
 
-    def _send(self, statement: Composed, rows: Sequence[Row]) -> None:
+    def _send(self, statement: bytes, rows: Sequence[Row]) -> None:
         self._cursor.execute(statement, (_json(rows),), prepare=True)
 
     def _copy(self, table: Table, rows: Sequence[Row]) -> None:
         shape = layout(table)
-        statement = SQL("COPY {}.{} ({}) FROM STDIN (FORMAT BINARY)").format(
-            Identifier(self._schema), Identifier(table.name), SQL(", ").join(map(Identifier, shape.names))
-        )
-        with self._cursor.copy(statement) as copy:
+        with self._cursor.copy(copy_statement(self._schema, table)) as copy:
             copy.set_types(shape.types)
             for row in rows:
                 copy.write_row(_ready(row, shape) if shape.wraps else row)
@@ -192,87 +158,9 @@ def _json(rows: Sequence[Row]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _wrap(kind: str) -> Callable[[Any], object] | None:
-    """What makes a value of this type ready for a binary COPY, where psycopg alone would be slow or wrong."""
-    if kind == "jsonb":
-        return partial(Jsonb, dumps=msgspec.json.encode)
-    return partial(pack, kind.removesuffix("[]")) if kind.endswith("[]") else None
-
-
 def _ready(row: Row, shape: Layout) -> list[Any]:
     cells = list(row)
     for i, wrap in shape.wraps:
         if cells[i] is not None:
             cells[i] = wrap(cells[i])
     return cells
-
-
-@cache
-def _in_schema(sql: LiteralString, schema: str) -> Composed:
-    return SQL(sql).format(schema=Identifier(schema))
-
-
-@cache
-def insert_statement(schema: str, table: Table) -> Composed:
-    shape = layout(table)
-    return SQL("INSERT INTO {}.{} ({}) SELECT {} FROM {}").format(
-        Identifier(schema),
-        Identifier(table.name),
-        _list(shape.names),
-        SQL(", ").join(_cell(i, t) for i, t in enumerate(shape.types)),
-        _ROWS,
-    )
-
-
-@cache
-def put_statement(schema: str, table: Table, names: tuple[str, ...]) -> Composed:
-    """Insert rows; where one stands already, set these columns of it."""
-    shape = layout(table)
-    changed = [n for n in (*names, "position") if n not in shape.key]
-    return SQL("{} ON CONFLICT ({}) DO UPDATE SET {}").format(
-        insert_statement(schema, table),
-        _list(shape.key),
-        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in changed),
-    )
-
-
-@cache
-def update_statement(schema: str, table: Table, values: Shape) -> Composed:
-    """`UPDATE .. FROM` the rows sent; their cells are the key, the values, the position."""
-    shape = layout(table)
-    kind = dict(zip(shape.names, shape.types, strict=True))
-    first = len(shape.key)
-    sets = [
-        SQL("{} = {}").format(Identifier(name), _value(expression, _cell(first + i, kind[name])))
-        for i, (name, expression) in enumerate(values)
-    ]
-    return SQL("UPDATE {}.{} t SET {} FROM {} WHERE {}").format(
-        Identifier(schema),
-        Identifier(table.name),
-        SQL(", ").join([*sets, SQL("position = {}").format(_cell(first + len(values), "bigint"))]),
-        _ROWS,
-        SQL(" AND ").join(SQL("t.{} = {}").format(Identifier(n), _cell(i, kind[n])) for i, n in enumerate(shape.key)),
-    )
-
-
-_ROWS: Final = SQL("jsonb_array_elements(%s::jsonb) AS r (c)")
-
-
-def _value(expression: str | None, cell: Composable) -> Composable:
-    return cell if expression is None else SQL("({})").format(SQL(expression).format(value=cell))
-
-
-def _cell(index: int, kind: str) -> Composable:
-    """The row's cell, as its column's type. JSON arrays are not PostgreSQL's, so arrays are spelled out."""
-    if kind == "jsonb":
-        return SQL("nullif(r.c -> {}, 'null'::jsonb)").format(Literal(index))
-    if kind.endswith("[]"):
-        return SQL(
-            "CASE jsonb_typeof(r.c -> {0}) WHEN 'array'"
-            " THEN ARRAY(SELECT jsonb_array_elements_text(r.c -> {0}))::{1} END"
-        ).format(Literal(index), SQL(kind))
-    return SQL("(r.c ->> {})::{}").format(Literal(index), SQL(kind))
-
-
-def _list(names: Iterable[str]) -> Composed:
-    return SQL(", ").join(Identifier(n) for n in names)

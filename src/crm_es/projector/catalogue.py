@@ -66,7 +66,7 @@ def _check_table(cursor: Cursor[Any], schema: str, table: Table, present: set[st
 
 def _expected_indexes(table: Table, name: str, *, twin: bool) -> Iterator[str]:
     yield f"{name}_pkey"
-    yield from (tables.index_name(name, i) for i in table.indexes if i.method == "btree" or not twin)
+    yield from (tables.index_name(name, i) for i in table.indexes if i.order or not twin)
     if tables.subject_needs_index(table):
         yield f"{name}_subject"
     if twin:

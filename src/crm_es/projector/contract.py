@@ -32,9 +32,8 @@ class Column:
 class Index:
     """An index; `workspace_id` is put in front of a btree's columns and the key behind them.
 
-    `descending` puts nulls last, as lists do. `order` says a GraphQL order reads it: its like on the twin then gets
-    INCLUDE (position, valid_to_position). `method` may be gin, its columns naming their operator class ("name gin_trgm_ops");
-    a gin index has no like on the twin.
+    `descending` puts nulls last, as lists do. `order` says a GraphQL order reads it: the twin then has its like, with
+    INCLUDE (position, valid_to_position). `method` may be gin, its columns naming their operator class ("name gin_trgm_ops").
     """
 
     name: LiteralString

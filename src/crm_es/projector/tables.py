@@ -123,7 +123,7 @@ def _twin(schema: Identifier, table: Table) -> Iterator[Composed]:
         Identifier(f"{name}_valid_to"), schema, Identifier(name)
     )
     for index in table.indexes:
-        if index.method == "btree":
+        if index.order:
             yield _create_index(schema, table, index, twin=True)
     if subject_needs_index(table):
         yield _subject_index(schema, table, name)
