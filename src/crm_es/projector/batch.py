@@ -1,13 +1,13 @@
 """Where `apply` puts its rows: one page of one read model, on its way to PostgreSQL.
 
-Inserts go by COPY (or in one statement when they are few), then updates of different rows together and of one row in
-order: every event's write stays a write of its own, so the history twin keeps each version.
+Inserts go first, a statement a table, then updates of different rows together and of one row in order: every event's write
+stays a write of its own, so the history twin keeps each version. Rows travel as JSON in a pipeline, which was measured to
+take less of both sides than COPY.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -16,18 +16,14 @@ from psycopg import Connection
 from crm_es.eventstore.event import ERASED, Fact
 from crm_es.projector.contract import Sql, Table
 from crm_es.projector.statements import (
-    Layout,
     Row,
     Shape,
-    copy_statement,
     in_schema,
     insert_statement,
     layout,
     put_statement,
     update_statement,
 )
-
-COPY_FROM: Final = 20  # rows; below, one more round trip costs more than COPY saves
 
 
 @dataclass(slots=True)
@@ -46,16 +42,12 @@ class _Statement:
 
 
 class PageBatch:
-    """`Batch` over one connection and schema. The caller owns the transaction.
+    """`Batch` over one connection and schema. The caller owns the transaction, and the pipeline that lets statements go out
+    while the next rows are made."""
 
-    `pipelined` says that the caller holds a pipeline open (small pages): then nothing waits for an answer, and no COPY.
-    """
-
-    def __init__(self, connection: Connection[Any], schema: str, *, pipelined: bool = False) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection[Any], schema: str) -> None:
         self._cursor = connection.cursor()
         self._schema = schema
-        self._pipelined = pipelined
         self._inserts: dict[Table, list[Row]] = {}
         self._puts: dict[Table, dict[Row, tuple[Fact, dict[str, Any]]]] = {}
         self._rounds: list[dict[tuple[str, Shape | None], _Update]] = []
@@ -103,20 +95,7 @@ class PageBatch:
     def flush(self) -> None:
         """Write what is queued: inserts, then puts, then updates in order."""
         self._end_rounds()
-        few = {t: rows for t, rows in self._inserts.items() if self._pipelined or len(rows) < COPY_FROM}
         for table, rows in self._inserts.items():
-            if table not in few:
-                self._copy(table, rows)
-        if few or self._puts or self._queue:
-            with self._pipeline():
-                self._write(few)
-        self._inserts, self._puts, self._queue = {}, {}, []
-
-    def _pipeline(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._pipelined else self._connection.pipeline()
-
-    def _write(self, few: Mapping[Table, Sequence[Row]]) -> None:
-        for table, rows in few.items():
             self._send(insert_statement(self._schema, table), rows)
         for table, latest in self._puts.items():
             self._put(table, latest.values())
@@ -128,6 +107,7 @@ class PageBatch:
                     self._send(update_statement(self._schema, table, shape), rows)
                 case _Statement(sql, params):
                     self._cursor.execute(in_schema(sql, self._schema), params, prepare=True)
+        self._inserts, self._puts, self._queue = {}, {}, []
 
     def _put(self, table: Table, latest: Iterable[tuple[Fact, dict[str, Any]]]) -> None:
         shape = layout(table)
@@ -140,13 +120,6 @@ class PageBatch:
     def _send(self, statement: bytes, rows: Sequence[Row]) -> None:
         self._cursor.execute(statement, (_json(rows),), prepare=True)
 
-    def _copy(self, table: Table, rows: Sequence[Row]) -> None:
-        shape = layout(table)
-        with self._cursor.copy(copy_statement(self._schema, table)) as copy:
-            copy.set_types(shape.types)
-            for row in rows:
-                copy.write_row(_ready(row, shape) if shape.wraps else row)
-
     def _end_rounds(self) -> None:
         for round_ in self._rounds:
             self._queue.extend(round_.values())
@@ -156,11 +129,3 @@ class PageBatch:
 def _json(rows: Sequence[Row]) -> str:
     """Rows as JSON arrays; names would be most of the bytes."""
     return msgspec.json.encode(rows).decode()
-
-
-def _ready(row: Row, shape: Layout) -> list[Any]:
-    cells = list(row)
-    for i, wrap in shape.wraps:
-        if cells[i] is not None:
-            cells[i] = wrap(cells[i])
-    return cells

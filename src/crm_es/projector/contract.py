@@ -75,7 +75,7 @@ class Sql:
 
 
 class Batch(Protocol):
-    """Where `apply` puts its rows. Inserts are written before updates (one COPY a table); updates keep their order on a row.
+    """Where `apply` puts its rows. Inserts are written before updates; updates keep their order on a row.
 
     `workspace_id` and `position` come from `fact`; every write of one event on one row is at that event's position, and no
     two events on one row are ever folded into one write. `Erased` is written as NULL.

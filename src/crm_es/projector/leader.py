@@ -8,7 +8,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, Final, Self
 
 import psycopg
@@ -25,7 +24,6 @@ log = logging.getLogger(__name__)
 
 LOCK: Final = 4711002  # session advisory lock; es.append_events takes 4711001
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError, AbdicatedError)
-SMALL: Final = 20  # facts; a small page goes in one pipeline, one round trip
 LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and leave behind
 
 
@@ -134,11 +132,10 @@ class Leader:
         return True
 
     def _apply(self, group: Sequence[Target], page: Page) -> None:
-        """All of them in one transaction. A small page waits for one answer only."""
-        small = len(page.facts) <= SMALL
-        with self._connection.transaction(), self._connection.pipeline() if small else nullcontext():
+        """All of them in one transaction; its statements wait for one answer together."""
+        with self._connection.transaction(), self._connection.pipeline():
             for target in group:
-                target.apply(self._connection, page.facts, pipelined=small)
+                target.apply(self._connection, page.facts)
             with self._connection.cursor() as cursor:
                 cursor.execute("NOTIFY crm_projected")
                 bookmarks.advance(cursor, [t.schema for t in group], old=page.after, new=page.last)

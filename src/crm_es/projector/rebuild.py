@@ -131,7 +131,7 @@ class _Filling:
             page = self.reader.read(self.target.log_id, upto)
             if not page.facts:
                 return
-            with self.connection.transaction():
+            with self.connection.transaction(), self.connection.pipeline():
                 self.target.apply(self.connection, page.facts)
                 with self.connection.cursor() as cursor:
                     bookmarks.advance(cursor, [self.target.schema], old=page.after, new=page.last)

@@ -1,16 +1,13 @@
-"""The statements a batch sends, as bytes and made once: rows travel as one JSON array, or by COPY."""
+"""The statements a batch sends, as bytes and made once; rows travel as one JSON array."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, LiteralString
 
-import msgspec
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
-from psycopg.types.json import Jsonb
 
 from crm_es.eventstore.event import ERASED, Fact
-from crm_es.eventstore.packing import pack
 from crm_es.projector.contract import Table
 from crm_es.projector.tables import POSITION, WORKSPACE
 
@@ -27,7 +24,6 @@ class Layout:
     types: tuple[str, ...]
     defaults: tuple[object, ...]
     known: frozenset[str]
-    wraps: tuple[tuple[int, Callable[[Any], object]], ...]
     key: tuple[str, ...]
 
     def row(self, fact: Fact, values: Mapping[str, Any]) -> Row:
@@ -48,16 +44,8 @@ def layout(table: Table) -> Layout:
         types=tuple(c.type for c in columns),
         defaults=tuple(c.default for c in table.columns),
         known=frozenset(c.name for c in table.columns),
-        wraps=tuple((i, w) for i, c in enumerate(columns) if (w := _wrap(c.type))),
         key=("workspace_id", *table.key),
     )
-
-
-def _wrap(kind: str) -> Callable[[Any], object] | None:
-    """What makes a value of this type ready for a binary COPY, where psycopg alone would be slow or wrong."""
-    if kind == "jsonb":
-        return partial(Jsonb, dumps=msgspec.json.encode)
-    return partial(pack, kind.removesuffix("[]")) if kind.endswith("[]") else None
 
 
 @cache
@@ -135,11 +123,3 @@ def _cell(index: int, kind: str) -> Composable:
 
 def _list(names: Iterable[str]) -> Composed:
     return SQL(", ").join(Identifier(n) for n in names)
-
-
-@cache
-def copy_statement(schema: str, table: Table) -> bytes:
-    statement = SQL("COPY {}.{} ({}) FROM STDIN (FORMAT BINARY)").format(
-        Identifier(schema), Identifier(table.name), _list(layout(table).names)
-    )
-    return statement.as_bytes()

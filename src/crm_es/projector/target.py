@@ -19,10 +19,10 @@ class Target:
     schema: str
     log_id: int
 
-    def apply(self, connection: Connection[Any], facts: Sequence[Fact], *, pipelined: bool = False) -> None:
-        """Write the rows of these facts, in the caller's transaction."""
+    def apply(self, connection: Connection[Any], facts: Sequence[Fact]) -> None:
+        """Write the rows of these facts, in the caller's transaction and pipeline."""
         mine = [f for f in facts if f.topic in self.model.TOPICS]
         if mine:
-            batch = PageBatch(connection, self.schema, pipelined=pipelined)
+            batch = PageBatch(connection, self.schema)
             self.model.apply(batch, mine)
             batch.flush()
