@@ -1,11 +1,12 @@
 """Real PostgreSQL for every test that wants one: a server shared by all workers of a run, a migrated template, cheap clones."""
 
 import fcntl
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -94,8 +95,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     run_dir = config.stash[RUN_DIR]
     _remove_run(run_dir)
     for other in run_dir.parent.glob("crm-es-test-*"):
-        if other.exists() and time.time() - other.stat().st_mtime > OLD_SECONDS:
-            _remove_run(other)
+        with suppress(FileNotFoundError):  # another run ended at this moment
+            found = other.stat()
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > OLD_SECONDS:
+                _remove_run(other)
 
 
 def _remove_run(run_dir: Path) -> None:
