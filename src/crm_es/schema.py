@@ -22,6 +22,7 @@ from crm_es.reads.declare import connection, lookup
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
+from crm_es.workspaces import search as finder
 
 PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
@@ -97,6 +98,9 @@ class Query(ContactQueries, CompanyQueries, InteractionQueries):
         ),
         AUDIT,
     )  # fmt: skip
+    search: finder.SearchConnection = _root(
+        finder.search, SIGNED_IN, "Records by names, emails, phone digits or company, best first; at most 200."
+    )
     changes: sync.ChangeConnection = _root(
         sync.changes_since,
         SIGNED_IN,
