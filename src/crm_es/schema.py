@@ -18,6 +18,7 @@ from crm_es.contacts.graphql import Contact, ContactQueries
 from crm_es.contacts.mutations import ContactMutations
 from crm_es.context import Info
 from crm_es.interactions.graphql import Interaction, InteractionQueries
+from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
@@ -124,7 +125,7 @@ class Subscription:
 
 
 @strawberry.type(description="Every way to record something.")
-class Mutation(ContactMutations): ...
+class Mutation(ContactMutations, InteractionMutations): ...
 
 
 def make() -> CrmSchema:

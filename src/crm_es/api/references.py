@@ -1,14 +1,15 @@
 """What an input names beside its own record: it must be there, in this workspace, and within the actor's reach."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import strawberry
 
 from crm_es.api.payloads import Deed
-from crm_es.errors import FieldPath, NotAllowedError, NotFoundError
+from crm_es.errors import AlreadyExistsError, CrmError, FieldPath, NotAllowedError, NotFoundError
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.eventstore.event import camel
 from crm_es.reads import records
@@ -43,6 +44,49 @@ async def missing(deed: Deed, references: Sequence[Reference]) -> list[NotFoundE
 
 def absent(kind: str, field: FieldPath) -> NotFoundError:
     return NotFoundError(f"There is no such {kind}.", field=field)
+
+
+@asynccontextmanager
+async def addressed(
+    kind: str, *, inside: str | None = None, lists: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Refusals point into the input: the record that is not there is its `id`.
+
+    `inside` is the input object that the record's fields stand in; `lists` says which of its fields names what a list of
+    the record gains.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        if not error.field:
+            raise absent(kind, ("id",)) from error
+        _move(error, inside, lists or {})
+        raise
+    except CrmError as error:
+        _move(error, inside, lists or {})
+        raise
+
+
+def _move(error: CrmError, inside: str | None, lists: Mapping[str, str]) -> None:
+    if error.field and error.field[0] in lists:
+        error.field = (lists[error.field[0]], *error.field[1:])
+    if inside and error.field and error.field[0] not in _ENVELOPE | {inside}:
+        error.at(inside)
+
+
+_ENVELOPE: Final = frozenset({"id", "expectedVersion", "commandId", "reason"})
+
+
+@asynccontextmanager
+async def pointing(deed: Deed, places: Mapping[tuple[str, str], FieldPath]) -> AsyncIterator[None]:
+    """A refusal of a value that is taken points at the value. `places` is by (kind, normal form) of the reservation."""
+    try:
+        yield
+    except AlreadyExistsError as error:
+        holders = await deed.store.holders(deed.command.workspace, places)
+        held = (places[key] for key, holder in holders.items() if (key[0], holder) == (error.kind, error.holder))
+        error.field = next(held, error.field)
+        raise
 
 
 async def within_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[UUID, FieldPath]) -> None:

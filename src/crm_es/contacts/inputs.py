@@ -24,7 +24,7 @@ T = TypeVar("T")
 LABEL_LENGTH: Final = 100
 
 
-def said(description: str) -> Any:
+def may_say(description: str) -> Any:
     """A field that may be left out."""
     return strawberry.field(default=UNSET, description=description)
 
@@ -32,25 +32,25 @@ def said(description: str) -> Any:
 @strawberry.input(description="An address to write to.")
 class EmailInput:
     address: str = strawberry.field(description="Such as anna@example.com.")
-    label: str | None = said("As work or home.")
-    primary: bool | None = said("The one to use; takes the mark from the one that has it.")
+    label: str | None = may_say("As work or home.")
+    primary: bool | None = may_say("The one to use; takes the mark from the one that has it.")
 
 
 @strawberry.input(description="A number to call.")
 class PhoneInput:
     number: str = strawberry.field(description="With its country code, as +49 151 12345678.")
-    label: str | None = said("As work or mobile.")
-    primary: bool | None = said("The one to use; takes the mark from the one that has it.")
+    label: str | None = may_say("As work or mobile.")
+    primary: bool | None = may_say("The one to use; takes the mark from the one that has it.")
 
 
 @strawberry.input(description="Where post goes.")
 class AddressInput:
     lines: list[str] = strawberry.field(description="Street and house, as written on an envelope.")
-    label: str | None = said("As office or home.")
-    postal_code: str | None = said("As written there.")
-    city: str | None = said("Town.")
-    region: str | None = said("State, county or province.")
-    country: str | None = said("ISO 3166-1 alpha-2.")
+    label: str | None = may_say("As office or home.")
+    postal_code: str | None = may_say("As written there.")
+    city: str | None = may_say("Town.")
+    region: str | None = may_say("State, county or province.")
+    country: str | None = may_say("ISO 3166-1 alpha-2.")
 
 
 @strawberry.input(description="Who a contact is on a channel.")
@@ -61,44 +61,44 @@ class ChannelIdentityInput:
 
 @strawberry.input(description="A new contact; one name at least.")
 class RegisterContactInput(Envelope):
-    display_name: str | None = said("What to call the person; made of the other names if left out.")
-    given_name: str | None = said("As given.")
-    family_name: str | None = said("As given.")
-    emails: list[EmailInput] | None = said("Addresses; the first is primary unless another says so.")
-    phones: list[PhoneInput] | None = said("Numbers; the first is primary unless another says so.")
-    addresses: list[AddressInput] | None = said("Where post goes.")
-    identities: list[ChannelIdentityInput] | None = said("Who they are on channels.")
-    external_ids: list[ExternalIdInput] | None = said("What other systems call them.")
-    job_title: str | None = said("What they do there.")
-    company_id: ID | None = said("Where they work.")
-    lifecycle_stage: LifecycleStage | None = said("How far they have come; SUBSCRIBER if left out.")
-    owner_id: ID | None = said("Who looks after them.")
-    source: str | None = said("Where we know them from.")
-    tags: list[str] | None = said("Words on the record.")
+    display_name: str | None = may_say("What to call the person; made of the other names if left out.")
+    given_name: str | None = may_say("As given.")
+    family_name: str | None = may_say("As given.")
+    emails: list[EmailInput] | None = may_say("Addresses; the first is primary unless another says so.")
+    phones: list[PhoneInput] | None = may_say("Numbers; the first is primary unless another says so.")
+    addresses: list[AddressInput] | None = may_say("Where post goes.")
+    identities: list[ChannelIdentityInput] | None = may_say("Who they are on channels.")
+    external_ids: list[ExternalIdInput] | None = may_say("What other systems call them.")
+    job_title: str | None = may_say("What they do there.")
+    company_id: ID | None = may_say("Where they work.")
+    lifecycle_stage: LifecycleStage | None = may_say("How far they have come; SUBSCRIBER if left out.")
+    owner_id: ID | None = may_say("Who looks after them.")
+    source: str | None = may_say("Where we know them from.")
+    tags: list[str] | None = may_say("Words on the record.")
 
 
 @strawberry.input(description="Changes of a contact: what is left out stays, null clears.")
 class UpdateContactInput(Versioned):
     id: ID = strawberry.field(description="Which contact.")
-    display_name: str | None = said("What to call the person.")
-    given_name: str | None = said("As given.")
-    family_name: str | None = said("As given.")
-    job_title: str | None = said("What they do there.")
-    company_id: ID | None = said("Where they work.")
-    lifecycle_stage: LifecycleStage | None = said("How far they have come; going back needs a reason.")
-    owner_id: ID | None = said("Who looks after them.")
-    source: str | None = said("Where we know them from.")
-    add_emails: list[EmailInput] | None = said("An address already there is changed.")
-    remove_emails: list[str] | None = said("Addresses to take away.")
-    add_phones: list[PhoneInput] | None = said("A number already there is changed.")
-    remove_phones: list[str] | None = said("Numbers to take away.")
-    add_tags: list[str] | None = said("Words to put on the record.")
-    remove_tags: list[str] | None = said("Words to take off.")
-    addresses: list[AddressInput] | None = said("All of them.")
-    add_identities: list[ChannelIdentityInput] | None = said("Who they are on channels, besides.")
-    remove_identities: list[ChannelIdentityInput] | None = said("Who they are not.")
-    add_external_ids: list[ExternalIdInput] | None = said("What other systems call them, besides.")
-    remove_external_ids: list[ExternalIdInput] | None = said("What they do not.")
+    display_name: str | None = may_say("What to call the person.")
+    given_name: str | None = may_say("As given.")
+    family_name: str | None = may_say("As given.")
+    job_title: str | None = may_say("What they do there.")
+    company_id: ID | None = may_say("Where they work.")
+    lifecycle_stage: LifecycleStage | None = may_say("How far they have come; going back needs a reason.")
+    owner_id: ID | None = may_say("Who looks after them.")
+    source: str | None = may_say("Where we know them from.")
+    add_emails: list[EmailInput] | None = may_say("An address already there is changed.")
+    remove_emails: list[str] | None = may_say("Addresses to take away.")
+    add_phones: list[PhoneInput] | None = may_say("A number already there is changed.")
+    remove_phones: list[str] | None = may_say("Numbers to take away.")
+    add_tags: list[str] | None = may_say("Words to put on the record.")
+    remove_tags: list[str] | None = may_say("Words to take off.")
+    addresses: list[AddressInput] | None = may_say("All of them.")
+    add_identities: list[ChannelIdentityInput] | None = may_say("Who they are on channels, besides.")
+    remove_identities: list[ChannelIdentityInput] | None = may_say("Who they are not.")
+    add_external_ids: list[ExternalIdInput] | None = may_say("What other systems call them, besides.")
+    remove_external_ids: list[ExternalIdInput] | None = may_say("What they do not.")
 
 
 def registration(input: RegisterContactInput) -> ContactEdit:
@@ -159,7 +159,7 @@ def references(form: Any) -> Iterator[Reference]:
 
 def places(form: ContactEdit, *, adding: bool) -> dict[tuple[str, str], FieldPath]:
     """Where in the input each value stands that must be unique, by (kind, normal form)."""
-    names = [added(name) if adding else name for name in ("emails", "identities", "externalIds")]
+    names = [LISTS[name] if adding else name for name in ("emails", "identities", "externalIds")]
     keys = (
         [("email", entry.address.key) for entry in form.add_emails],
         [("identity", joint_key(one.channel, one.external_id)) for one in form.add_identities],
@@ -168,9 +168,11 @@ def places(form: ContactEdit, *, adding: bool) -> dict[tuple[str, str], FieldPat
     return {key: (name, str(index)) for name, many in zip(names, keys, strict=True) for index, key in enumerate(many)}
 
 
-def added(field: str) -> str:
-    """Where an update names what a record's list gains: emails → addEmails."""
-    return f"add{field[0].upper()}{field[1:]}"
+LISTS: Final = {
+    "emails": "addEmails", "phones": "addPhones", "identities": "addIdentities", "externalIds": "addExternalIds",
+    "tags": "addTags", "domains": "addDomains",
+}  # fmt: skip
+"""Where an update names what a record's list gains."""
 
 
 # Values, wherever they stand

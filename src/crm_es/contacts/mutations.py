@@ -1,7 +1,5 @@
 """Registering, changing, archiving and restoring contacts. Merging is in `merging_mutations.py`."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
 
@@ -10,13 +8,12 @@ from strawberry import ID
 
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Deed, Payload, Versioned, mutation, record
-from crm_es.api.references import absent, check, check_shown, within_reach
+from crm_es.api.references import addressed, check, check_shown, pointing, within_reach
 from crm_es.api.rules import PARENT, needs, permit, ruled
 from crm_es.contacts import contact, editing, inputs
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.graphql import Contact
 from crm_es.contacts.inputs import RegisterContactInput, UpdateContactInput
-from crm_es.errors import AlreadyExistsError, CrmError, FieldPath, NotFoundError
 from crm_es.eventstore.store import Outcome
 from crm_es.uuids import new_id
 
@@ -57,34 +54,6 @@ class RestoreContactPayload(Payload):
     contact: Contact | None = record(Contact, "The contact; null when refused.")
 
 
-@asynccontextmanager
-async def pointing(deed: Deed, places: Mapping[tuple[str, str], FieldPath]) -> AsyncIterator[None]:
-    """A refusal of a value that is taken points at the value."""
-    try:
-        yield
-    except AlreadyExistsError as error:
-        holders = await deed.store.holders(deed.command.workspace, places)
-        held = (places[key] for key, holder in holders.items() if (key[0], holder) == (error.kind, error.holder))
-        error.field = next(held, error.field)
-        raise
-
-
-@asynccontextmanager
-async def addressed(kind: str, field: str = "id") -> AsyncIterator[None]:
-    """The record that is not there is the one the input names; what is wrong with a list is so with what joins it."""
-    try:
-        yield
-    except NotFoundError as error:
-        raise (error if error.field else absent(kind, (field,))) from error
-    except CrmError as error:
-        if error.field and error.field[0] in _LISTS:
-            error.field = (inputs.added(error.field[0]), *error.field[1:])
-        raise
-
-
-_LISTS: Final = frozenset({"emails", "phones", "identities", "externalIds", "tags", "domains"})
-
-
 async def named(deed: Deed, id_: str, action: Action, field: str = "id") -> UUID:
     """The contact of an input, within the actor's reach for this action."""
     found = deed.live(id_, "Contact", field=field)
@@ -111,7 +80,7 @@ class ContactMutations:
     async def update_contact(deed: Deed, input: UpdateContactInput) -> Outcome:
         id_, form = await named(deed, input.id, Action.UPDATE), checked_edit(deed, input)
         await check(deed, inputs.references(form))
-        async with addressed("contact"), pointing(deed, inputs.places(form, adding=True)):
+        async with addressed("contact", lists=inputs.LISTS), pointing(deed, inputs.places(form, adding=True)):
             return await deed.store.decide(
                 deed.command, CONTACT, id_, lambda was: editing.update(was, form, reason=deed.command.reason),
                 expected_version=deed.expected_version,

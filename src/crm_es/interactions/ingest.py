@@ -1,0 +1,185 @@
+"""Recording many interactions at once: references looked up together, what was seen before answered by the first one.
+
+Nothing here is about GraphQL types: rows come parsed from `inputs.py`, `mutations.py` makes payloads of the answers.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from crm_es import errors
+from crm_es.api.payloads import Deed
+from crm_es.api.references import Reference, absent, missing
+from crm_es.contacts.company import COMPANY
+from crm_es.contacts.contact_aggregate import CONTACT
+from crm_es.errors import AlreadyExistsError, CrmError, FieldPath
+from crm_es.eventstore.event import Command, Dated
+from crm_es.eventstore.store import Outcome
+from crm_es.interactions import recording
+from crm_es.interactions.inputs import Row
+from crm_es.interactions.interaction import INTERACTION
+from crm_es.uuids import new_id
+from crm_es.workspaces.member import MEMBER
+
+CHUNK: Final = 200
+TRIES: Final = 5
+NOBODY: Final = UUID(int=0)
+SEEN_BEFORE: Final = "interaction.seen_before"
+BEFORE: Final = "Refused when this command was first sent."
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of a row. `created` is False for one that was there already."""
+
+    id: UUID | None
+    created: bool
+    error: CrmError | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """What the rows name, as the store has it."""
+
+    contacts: Mapping[tuple[str, str], UUID]
+    interactions: dict[str, UUID]
+    missing: Mapping[FieldPath, CrmError]
+
+
+async def record_all(deed: Deed, rows: Sequence[Row]) -> tuple[Outcome, list[Answered]]:
+    """All or none, in one append. Raises: the first refusal."""
+    outcome, answers = await _record(deed, deed.command, rows)
+    for answer in answers:
+        if answer.error is not None and not outcome.replayed:
+            raise answer.error
+    return outcome, answers
+
+
+async def record_each(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[Outcome, list[Answered]]:
+    """What can be recorded, in appends of 200 rows, each a command of its own that a repeated batch finds again."""
+    claim = await deed.store.create_many(deed.command, [])
+    outcomes, answers = [claim], list[Answered]()
+    for start in range(0, len(rows), CHUNK):
+        command = replace(deed.command, command_id=uuid5(deed.command.command_id, str(start // CHUNK)))
+        outcome, found = await _record(deed, command, rows[start : start + CHUNK], leniently=True)
+        outcomes.append(outcome)
+        answers += found
+    newest = max(outcomes, key=lambda one: one.log_id or 0)
+    return replace(newest, replayed=claim.replayed), answers
+
+
+async def _record(
+    deed: Deed, command: Command, rows: Sequence[Row | CrmError], *, leniently: bool = False
+) -> tuple[Outcome, list[Answered]]:
+    """Looked up and decided again where somebody else recorded one of them meanwhile."""
+    for _ in range(TRIES):
+        answers, streams = await _decided(deed, rows)
+        if not leniently and any(answer.error for answer in answers):
+            seen = await deed.store.seen(command)
+            return (seen, _remembered(seen)) if seen else (Outcome(position=None, log_id=None), answers)
+        try:
+            outcome = await deed.store.create_many(
+                command, streams, ids=[answer.id or NOBODY for answer in answers], refusals=list(_memory(answers))
+            )
+        except AlreadyExistsError as error:
+            if error.kind != INTERACTION.name:
+                raise
+            continue
+        return outcome, _remembered(outcome) if outcome.replayed else answers
+    raise errors.ConflictError("Others record the same interactions just now. Try again.", rule="record.busy")
+
+
+async def _decided(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[list[Answered], list[Any]]:
+    known = await _known(deed, [row for row in rows if isinstance(row, Row)])
+    answers: list[Answered] = []
+    streams: list[Any] = []
+    for row in rows:
+        if isinstance(row, CrmError):
+            answers.append(Answered(None, created=False, error=row))
+        elif row.key is not None and (first := known.interactions.get(row.key)) is not None:
+            answers.append(Answered(first, created=False))
+        else:
+            answers.append(_new(deed, row, known, streams))
+    return answers, streams
+
+
+def _new(deed: Deed, row: Row, known: Known, streams: list[Any]) -> Answered:
+    try:
+        contacts = [*row.given["contact_ids"], *_called(row, known)]
+        identity = deed.context.identity
+        events = recording.record(
+            **(row.given | {"contact_ids": contacts}),
+            member_id=identity.member_id, by_api_key=identity.api_key_id is not None,
+        )  # fmt: skip
+        for field in _fields(row):
+            if field in known.missing:
+                raise known.missing[field]
+    except CrmError as error:
+        if error.field[: len(row.place)] != row.place:
+            error.at(*row.place)
+        return Answered(None, created=False, error=error)
+    id_ = new_id()
+    if row.key is not None:
+        known.interactions[row.key] = id_
+    streams.append((INTERACTION, id_, [Dated(event, row.given["occurred_at"]) for event in events]))
+    return Answered(id_, created=True)
+
+
+def _called(row: Row, known: Known) -> Iterator[UUID]:
+    for field, key in row.callers:
+        found = known.contacts.get(("external_id", key))
+        if found is None:
+            raise absent("contact", field)
+        yield found
+
+
+async def _known(deed: Deed, rows: Sequence[Row]) -> Known:
+    keys = {("interaction", row.key) for row in rows if row.key is not None}
+    callers = {("external_id", key) for row in rows for _, key in row.callers}
+    held = await deed.store.holders(deed.command.workspace, keys | callers) if keys or callers else {}
+    lost = await missing(deed, [reference for row in rows for reference in _references(row)])
+    interactions = {key: id_ for (kind, key), id_ in held.items() if kind == "interaction"}
+    return Known(contacts=held, interactions=interactions, missing={error.field: error for error in lost})
+
+
+def _references(row: Row) -> Iterator[Reference]:
+    given, place = row.given, row.place
+    for index, id_ in enumerate(given["contact_ids"]):
+        yield Reference(CONTACT, id_, (*place, "contactIds", str(index)))
+    if given["company_id"]:
+        yield Reference(COMPANY, given["company_id"], (*place, "companyId"))
+    for index, one in enumerate(given["participants"]):
+        if one.contact_id:
+            yield Reference(CONTACT, one.contact_id, (*place, "participants", str(index), "contactId"))
+        if one.member_id:
+            yield Reference(MEMBER, one.member_id, (*place, "participants", str(index), "memberId"))
+
+
+def _fields(row: Row) -> Iterator[FieldPath]:
+    """Deals and tickets are not kept yet: no id names one."""
+    for name, kind in (("deal_id", "deal"), ("ticket_id", "ticket")):
+        if row.given[name]:
+            raise absent(kind, (f"{kind}Id",))
+    yield from (reference.field for reference in _references(row))
+
+
+def _memory(answers: Sequence[Answered]) -> Iterator[dict[str, Any]]:
+    """What a replay must know of rows that were not recorded."""
+    for index, answer in enumerate(answers):
+        if answer.error is not None:
+            yield {"row": index, "kind": type(answer.error).__name__, **errors.refusals_of(answer.error)}
+        elif not answer.created:
+            yield {"row": index, "rule": SEEN_BEFORE}
+
+
+def _remembered(outcome: Outcome) -> list[Answered]:
+    noted = {note["row"]: note for note in outcome.refusals}
+    return [_again(id_, noted.get(index)) for index, id_ in enumerate(outcome.ids)]
+
+
+def _again(id_: UUID, note: Mapping[str, Any] | None) -> Answered:
+    if note is None or note["rule"] == SEEN_BEFORE:
+        return Answered(id_, created=note is None)
+    kind = getattr(errors, note["kind"])
+    return Answered(None, created=False, error=kind(BEFORE, rule=note["rule"], field=tuple(note["field"])))
