@@ -1,4 +1,4 @@
-"""The report of refused rows: a CSV beside the run, one line a row, quoting nothing of it."""
+"""The report of refused rows: a CSV beside the run, one line a row. It names fields; the cells stay in their file."""
 
 import csv
 from collections.abc import Sequence

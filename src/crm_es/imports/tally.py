@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejection:
-    """A row that was refused: where it stands in the file, which step and input field, and why. Quotes no cell."""
+    """A row that was refused: where it stands in the file, which step and input field, and why."""
 
     line: int
     row: int
