@@ -1,0 +1,46 @@
+import asyncio
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from crm_es.projector.progress import Progress
+from tests.projector.boxes import BoxBroken, BoxMade
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_waiting_ends_when_the_read_model_has_come_so_far(database, log, workspace, projector):
+    log.append(workspace, (uuid4(), BoxMade()))
+    async with Progress.following(database.app) as progress:
+        waiting = asyncio.create_task(progress.wait(log.end, ["boxes"], 10))
+        await asyncio.to_thread(projector.drain)
+
+        assert await waiting
+        assert progress.bookmarks == {"boxes": log.end}
+        assert progress.lag() == {"boxes": 0}
+
+
+async def test_waiting_gives_up_when_the_time_is_over(database, log, workspace):
+    log.append(workspace, (uuid4(), BoxMade()))
+    async with Progress.following(database.app) as progress:
+        assert not await progress.wait(log.end, ["boxes"], 0.1)
+
+
+async def test_waiting_does_not_wait_for_a_parked_read_model(database, log, workspace, projector):
+    log.append(workspace, (uuid4(), BoxBroken()))
+    await asyncio.to_thread(projector.drain)
+    async with Progress.following(database.app, poll=0.1) as progress, asyncio.timeout(5):
+        assert not await progress.wait(log.end, ["boxes"], 60)
+        assert progress.parked == {"boxes"}
+
+
+async def test_following_survives_a_lost_connection(database, log, workspace, projector):
+    async with Progress.following(database.app, poll=0.1) as progress:
+        await progress.wait(0, ["boxes"], 0.3)
+        with psycopg.connect(database.owner, autocommit=True) as owner:
+            owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        log.append(workspace, (uuid4(), BoxMade()))
+        await asyncio.to_thread(projector.drain)
+
+        assert await progress.wait(log.end, ["boxes"], 10)
