@@ -96,7 +96,7 @@ def test_a_percent_sign_is_no_wildcard(log, workspace, project, found):
     assert found("a%e") == []
 
 
-def test_search_and_duplicates_stay_in_their_workspace(database, log, workspace, project, app):
+def test_search_and_duplicates_stay_in_their_workspace(database, log, project, app):
     other = uuid4()
     for space in (other, other):
         log.append(space, (uuid4(), contact("Ann Lee", email="ann@example.org")))

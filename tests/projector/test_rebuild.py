@@ -69,7 +69,8 @@ def test_what_a_swap_left_behind_is_dropped_later(rebuild, projector, rows):
 
 
 @pytest.mark.usefixtures("projected")
-def test_the_leader_swaps_while_people_read_and_events_come(database, log, workspace, projector, rebuild, rows):
+def test_the_leader_swaps_while_people_read_and_events_come(database, log, projector, rebuild, rows):
+    box, workspace = log.facts[0].stream, log.facts[0].workspace
     stop, seen, failures = threading.Event(), ([], []), []
 
     def read(seen):
@@ -92,7 +93,6 @@ def test_the_leader_swaps_while_people_read_and_events_come(database, log, works
         assert eventually(lambda: projector.leading)
         for reader in readers:
             reader.start()
-        box = next(iter(log.facts)).stream
         writer = threading.Thread(target=lambda: [log.append(workspace, (box, BoxMoved(place="x"))) for _ in range(60)])
         writer.start()
         rebuild.run("boxes")

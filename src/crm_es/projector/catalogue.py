@@ -71,6 +71,8 @@ def _expected_indexes(table: Table, name: str, *, twin: bool) -> Iterator[str]:
         yield f"{name}_subject"
     if twin:
         yield f"{name}_valid_to"
+    elif tables.listed(table):
+        yield f"{name}_position"
 
 
 def _check_columns(cursor: Cursor[Any], schema: str, name: str, columns: Sequence[Column]) -> Iterator[str]:

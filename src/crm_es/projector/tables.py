@@ -92,6 +92,15 @@ def _table(schema: Identifier, table: Table) -> Iterator[Composed]:
         yield _subject_index(schema, table, table.name)
     if table.versioned:
         yield from _twin(schema, table)
+    if listed(table):
+        yield SQL("CREATE INDEX {} ON {}.{} (workspace_id, position)").format(
+            Identifier(f"{table.name}_position"), schema, Identifier(table.name)
+        )
+
+
+def listed(table: Table) -> bool:
+    """Whether lists of its past are read: early on few live rows are old enough, and are found by position."""
+    return table.versioned and any(index.order for index in table.indexes)
 
 
 def _create_table(schema: Identifier, table: Table) -> Composed:
