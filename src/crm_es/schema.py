@@ -24,6 +24,7 @@ from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
 from crm_es.workspaces import search as finder
+from crm_es.workspaces.mutations import WorkspaceMutations
 
 PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
@@ -125,7 +126,7 @@ class Subscription:
 
 
 @strawberry.type(description="Every way to record something.")
-class Mutation(ContactMutations, InteractionMutations): ...
+class Mutation(ContactMutations, InteractionMutations, WorkspaceMutations): ...
 
 
 def make() -> CrmSchema:

@@ -18,7 +18,6 @@ from crm_es.config import Settings
 from crm_es.context import MODELS, Engine
 from crm_es.database.place import EMBEDDED_VERSION
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import UnauthenticatedError
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.eventstore.codec import Codec
 from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
@@ -29,8 +28,9 @@ from crm_es.projector.runner import Projector
 from crm_es.reads.driver import ReadConnections
 from crm_es.values import EmailAddress
 from crm_es.workspaces import member, workspace
-from crm_es.workspaces.identity import Identity
+from crm_es.workspaces.identity import Authenticator, Identity
 from crm_es.workspaces.permissions import Permissions
+from crm_es.workspaces.tokens import DevelopmentIssuer, Verifier
 from projections import READ_MODELS
 from tests.conftest import Servers, _clone
 
@@ -113,6 +113,16 @@ class Api:
     def _wrote(self, outcome: Outcome) -> None:
         self.newest = outcome.log_id or self.newest
 
+    def token(self, member_id: UUID) -> str:
+        """A real one, for who must be looked up as they stand."""
+        issuer = DevelopmentIssuer(self.engine.settings)
+        return issuer.issue(workspace=self.workspace, member=member_id, now=datetime.now(UTC))
+
+    async def refused(self, query: str, *, who: str | None = "admin", **variables: Any) -> list[tuple[Any, ...]]:
+        """(code, rule, field) of each reason why the operation's one mutation was refused."""
+        (payload,) = (await self.ask(query, who=who, **variables)).values()
+        return [(each["code"], each["rule"], each["field"]) for each in payload["userErrors"]]
+
     async def projected(self) -> None:
         """Until everything written is shown."""
         progress = self.engine.progress
@@ -133,13 +143,15 @@ class Api:
 @asynccontextmanager
 async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Engine]:
     async def authenticate(token: str) -> Identity:
-        if token not in known:
-            raise UnauthenticatedError("Nobody we know.")
-        return known[token]
+        return known[token] if token in known else await authenticator.authenticate(token)
 
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
     connections = ReadConnections(place.urls.app, size=4)
     async with Progress.following(place.urls.app, poll=0.05) as progress:
+        authenticator = Authenticator(
+            connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
+            bookmark=lambda: progress.bookmarks.get("members", 0),
+        )  # fmt: skip
         yield Engine(
             settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,
             authenticate=authenticate,

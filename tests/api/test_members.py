@@ -1,0 +1,207 @@
+"""Members from a mutation to what pages show: inviting, registering, roles, deactivating, handing on what they owned."""
+
+from uuid import uuid4
+
+import pytest
+
+from crm_es.api import ids
+from crm_es.contacts import company, editing
+from crm_es.contacts.company import COMPANY, CompanyEdit
+from crm_es.contacts.contact_aggregate import CONTACT
+from crm_es.contacts.editing import ContactEdit
+
+pytestmark = pytest.mark.anyio
+
+MEMBER = "member { id version name email roles { key } team { id name } manager { id } deactivatedAt }"
+COUNTS = "contacts companies"
+DONE = "position projected replayed userErrors { __typename code rule field ... on AlreadyExists { existing { id } } }"
+INVITE = f"mutation($input: InviteMemberInput!) {{ inviteMember(input: $input) {{ {MEMBER} {DONE} }} }}"
+REGISTER = f"mutation($input: RegisterMemberInput!) {{ registerMember(input: $input) {{ {MEMBER} {DONE} }} }}"
+ASSIGN = f"mutation($input: AssignRolesInput!) {{ assignRoles(input: $input) {{ {MEMBER} {DONE} }} }}"
+DEACTIVATE = f"mutation($input: DeactivateMemberInput!) {{ deactivateMember(input: $input) {{ {MEMBER} {DONE} }} }}"
+REASSIGN = (
+    f"mutation($input: ReassignRecordsInput!) {{ reassignRecords(input: $input) {{ {MEMBER} {COUNTS} {DONE} }} }}"
+)
+CREATE_TEAM = f"mutation($input: CreateTeamInput!) {{ createTeam(input: $input) {{ team {{ id name }} {DONE} }} }}"
+UPDATE_TEAM = f"mutation($input: UpdateTeamInput!) {{ updateTeam(input: $input) {{ team {{ id name }} {DONE} }} }}"
+
+
+def zoe(**more):
+    return {"name": "Zoë", "email": "zoe@acme.test", "roles": ["sales"]} | more
+
+
+async def invited(api, **more):
+    payload = (await api.ask(INVITE, input=zoe(**more)))["inviteMember"]
+    assert payload["userErrors"] == []
+    return payload["member"]
+
+
+async def test_an_invited_member_is_answered_with_roles_team_and_manager(api):
+    made = (await api.ask(CREATE_TEAM, input={"name": "Field"}))["createTeam"]["team"]
+    boss = api.id("Member", api.known["admin"].member_id)
+
+    payload = (await api.ask(INVITE, input=zoe(teamId=made["id"], managerId=boss)))["inviteMember"]
+
+    assert payload["member"] | {"id": ...} == {
+        "id": ..., "version": 1, "name": "Zoë", "email": "zoe@acme.test", "roles": [{"key": "sales"}], "team": made,
+        "manager": {"id": boss}, "deactivatedAt": None,
+    }  # fmt: skip
+    assert (payload["projected"], payload["replayed"]) == (True, False)
+
+
+async def test_what_cannot_be_a_member_is_refused_where_it_stands(api):
+    member = await invited(api)
+    stranger = ids.encode("Member", uuid4())
+
+    taken = (await api.ask(INVITE, input=zoe(email="ZOE@acme.test")))["inviteMember"]["userErrors"]
+
+    assert taken == [
+        {"__typename": "AlreadyExists", "code": "ALREADY_EXISTS", "rule": "member_email.taken", "field": ["email"],
+         "existing": {"id": member["id"]}}
+    ]  # fmt: skip
+    assert await api.refused(INVITE, input=zoe(email="nobody")) == [("INVALID", "email.malformed", ["email"])]
+    assert await api.refused(INVITE, input=zoe(roles=[])) == [("INVALID", "member.no_role", ["roles"])]
+    assert await api.refused(INVITE, input=zoe(roles=["sales", "king"])) == [
+        ("INVALID", "role.unknown", ["roles", "1"])
+    ]
+    assert await api.refused(INVITE, input=zoe(name=" ")) == [("INVALID", "text.blank", ["name"])]
+    assert await api.refused(INVITE, input=zoe(email="new@acme.test", managerId=stranger)) == [
+        ("NOT_FOUND", "record.not_found", ["managerId"])
+    ]
+    assert await api.refused(INVITE, who="sales", input=zoe(email="new@acme.test")) == [
+        ("NOT_ALLOWED", "permission.denied", None)
+    ]
+
+
+async def test_a_registered_member_needs_no_email_and_is_known_by_external_ids(api):
+    known = [{"system": "crm-sales", "value": "Anna Snelling"}]
+
+    payload = (await api.ask(REGISTER, input={"name": "Anna Snelling", "externalIds": known}))["registerMember"]
+    again = await api.refused(REGISTER, input={"name": "Anna", "externalIds": [{"system": "x", "value": "y"}, *known]})
+
+    assert payload["userErrors"] == []
+    assert (payload["member"]["email"], payload["member"]["roles"]) == (None, [])
+    assert again == [("ALREADY_EXISTS", "external_id.taken", ["externalIds", "1"])]
+
+
+async def test_the_same_command_makes_one_member_and_another_input_is_told_apart(api):
+    command = str(uuid4())
+
+    first = (await api.ask(INVITE, input=zoe(commandId=command)))["inviteMember"]
+    second = (await api.ask(INVITE, input=zoe(commandId=command)))["inviteMember"]
+    other = await api.refused(INVITE, input=zoe(commandId=command, name="Zoe"))
+
+    assert (second["member"]["id"], second["position"]) == (first["member"]["id"], first["position"])
+    assert (first["replayed"], second["replayed"]) == (False, True)
+    assert other == [("COMMAND_ID_REUSED", "command.reused", None)]
+
+
+async def test_roles_are_assigned_for_a_reason_and_hold_from_the_next_request_on(api):
+    member = await invited(api)
+    token = api.token(ids.decode(member["id"]).id)
+    given = {"memberId": member["id"], "roles": ["auditor"]}
+    audit = "{ events(first: 1) { nodes { reason } } }"
+    before = (await api.post(audit, who=token)).json()
+
+    silent = await api.refused(ASSIGN, input=given)
+    payload = (await api.ask(ASSIGN, input=given | {"reason": "Moved to audit"}))["assignRoles"]
+    after = await api.ask("{ events(last: 1) { nodes { reason type } } }", who=token)
+
+    assert before["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert silent == [("INVALID", "reason.required", ["reason"])]
+    assert payload["member"]["roles"] == [{"key": "auditor"}]
+    assert after["events"]["nodes"] == [{"reason": "Moved to audit", "type": "member.roles_assigned"}]
+
+
+async def test_the_last_admin_cannot_be_removed(api):
+    admin = api.id("Member", api.known["admin"].member_id)
+    demoted = {"memberId": admin, "roles": ["sales"], "reason": "Why not"}
+    last = [("RULE_VIOLATED", "member.last_admin", None)]
+
+    assert await api.refused(ASSIGN, input=demoted) == last
+    assert await api.refused(DEACTIVATE, input={"id": admin}) == last
+
+    other = await invited(api, roles=["admin"])
+    assert await api.refused(DEACTIVATE, input={"id": admin}) == []
+    assert await api.refused(DEACTIVATE, input={"id": other["id"]}) == last
+
+
+async def test_a_deactivated_members_token_is_refused(api):
+    member = await invited(api)
+    token = api.token(ids.decode(member["id"]).id)
+    before = await api.ask("{ viewer { member { name } } }", who=token)
+
+    payload = (await api.ask(DEACTIVATE, input={"id": member["id"]}))["deactivateMember"]
+    after = await api.post("{ viewer { member { name } } }", who=token)
+
+    assert before["viewer"]["member"]["name"] == "Zoë"
+    assert payload["member"]["deactivatedAt"] is not None
+    assert after.status_code == 401
+    assert await api.refused(DEACTIVATE, input={"id": member["id"]}) == [("RULE_VIOLATED", "member.deactivated", None)]
+    assert (await invited(api))["email"] == "zoe@acme.test"
+
+
+async def test_records_of_a_deactivated_member_go_to_another_in_chunks(api, monkeypatch):
+    monkeypatch.setattr("crm_es.workspaces.reassign_mutations.CHUNK", 2)
+    gone, heir = await invited(api), await invited(api, email="heir@acme.test")
+    owner = ids.decode(gone["id"]).id
+    for number in range(3):
+        await api.begin(CONTACT, editing.register(ContactEdit(display_name=f"C{number}", owner_id=owner)))
+    firm = uuid4()
+    await api.begin(COMPANY, company.register(CompanyEdit(name="Firm", owner_id=owner), id=firm), id=firm)
+    await api.begin(CONTACT, editing.register(ContactEdit(display_name="Free")))
+    await api.projected()
+    given = {"fromId": gone["id"], "toId": heir["id"], "commandId": str(uuid4()), "reason": "Left"}
+
+    active = await api.refused(REASSIGN, input=given)
+    await api.ask(DEACTIVATE, input={"id": gone["id"]})
+    done = (await api.ask(REASSIGN, input=given))["reassignRecords"]
+    again = (await api.ask(REASSIGN, input=given))["reassignRecords"]
+
+    assert active == [("RULE_VIOLATED", "member.active", ["fromId"])]
+    assert (done["contacts"], done["companies"], done["member"]["id"]) == (3, 1, heir["id"])
+    assert again == done | {"replayed": True}
+    owners = await api.ask("{ contacts { nodes { displayName owner { id } } } companies { nodes { owner { id } } } }")
+    assert {each["displayName"]: each["owner"] and each["owner"]["id"] for each in owners["contacts"]["nodes"]} == {
+        "C0": heir["id"], "C1": heir["id"], "C2": heir["id"], "Free": None,
+    }  # fmt: skip
+    assert owners["companies"]["nodes"] == [{"owner": {"id": heir["id"]}}]
+    trail = await api.ask("{ events(last: 4) { nodes { type reason correlationId commandId } } }")
+    events = trail["events"]["nodes"]
+    assert {each["reason"] for each in events} == {"Left"}
+    assert len({each["correlationId"] for each in events}) == 1
+    assert len({each["commandId"] for each in events}) == 2
+
+
+async def test_nothing_to_hand_on_is_no_event(api):
+    gone, heir = await invited(api), await invited(api, email="heir@acme.test")
+    await api.ask(DEACTIVATE, input={"id": gone["id"]})
+
+    done = (await api.ask(REASSIGN, input={"fromId": gone["id"], "toId": heir["id"]}))["reassignRecords"]
+
+    assert (done["position"], done["contacts"], done["userErrors"]) == (None, 0, [])
+
+
+async def test_a_team_is_made_renamed_and_found_under_one_name(api):
+    made = (await api.ask(CREATE_TEAM, input={"name": "Field"}))["createTeam"]["team"]
+    other = (await api.ask(CREATE_TEAM, input={"name": "Desk"}))["createTeam"]["team"]
+
+    renamed = (await api.ask(UPDATE_TEAM, input={"id": made["id"], "name": "Field sales"}))["updateTeam"]
+
+    assert renamed["team"] == {"id": made["id"], "name": "Field sales"}
+    assert await api.refused(CREATE_TEAM, input={"name": "DESK"}) == [("ALREADY_EXISTS", "team.taken", ["name"])]
+    assert await api.refused(UPDATE_TEAM, input={"id": other["id"], "name": "field sales"}) == [
+        ("ALREADY_EXISTS", "team.taken", ["name"])
+    ]
+
+
+async def test_ids_of_another_workspace_are_not_found(api):
+    there = ids.encode("Member", uuid4())
+    missing = [("NOT_FOUND", "record.not_found", None)]
+
+    assert await api.refused(DEACTIVATE, input={"id": there}) == missing
+    assert await api.refused(ASSIGN, input={"memberId": there, "roles": [], "reason": "x"}) == missing
+    assert await api.refused(UPDATE_TEAM, input={"id": ids.encode("Team", uuid4()), "name": "x"}) == missing
+    assert await api.refused(REASSIGN, input={"fromId": there, "toId": there}) == [
+        ("NOT_FOUND", "record.not_found", ["fromId"])
+    ]
