@@ -14,6 +14,7 @@ from crm_es.api.execution import CrmSchema
 from crm_es.api.nodes import AsOf, Entity, Node
 from crm_es.api.rules import SIGNED_IN, Guard, Rule, guarded, needs
 from crm_es.contacts.company_graphql import Company, CompanyQueries
+from crm_es.contacts.company_mutations import CompanyMutations
 from crm_es.contacts.graphql import Contact, ContactQueries
 from crm_es.contacts.mutations import ContactMutations
 from crm_es.context import Info
@@ -126,7 +127,7 @@ class Subscription:
 
 
 @strawberry.type(description="Every way to record something.")
-class Mutation(ContactMutations, InteractionMutations, WorkspaceMutations): ...
+class Mutation(ContactMutations, CompanyMutations, InteractionMutations, WorkspaceMutations): ...
 
 
 def make() -> CrmSchema:
