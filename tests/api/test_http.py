@@ -1,10 +1,14 @@
 """GraphQL over HTTP: who gets in, in which form answers come, and how everything wrong is told."""
 
 import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
+from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.limits import BODY_BYTES, VARIABLES_BYTES
+from crm_es.schema import schema
 
 pytestmark = pytest.mark.anyio
 
@@ -221,3 +225,42 @@ async def test_health_and_metrics_answer_without_a_token(api):
 
     assert health.status_code == metrics.status_code == 200
     assert "python_info" in metrics.text
+
+
+async def test_a_failure_before_any_operation_is_masked_and_logged_once(api, caplog):
+    api.known["broken"] = None  # what no authenticator answers
+
+    response = await api.post(NAME, who="broken")
+
+    assert response.status_code == 500
+    assert code(response) == "INTERNAL"
+    assert "NoneType" not in response.text
+    assert len([record for record in caplog.records if record.name == "crm_es.api"]) == 1
+
+
+async def test_a_query_that_takes_too_long_ends(api):
+    api.app.state.http = GraphQLOverHTTP(schema, api.engine, query_seconds=0.1)
+    async with AsyncExitStack() as held:
+        for _ in range(4):  # all the connections there are
+            taken = await api.engine.connections.take()
+            held.push_async_callback(api.engine.connections.give, taken, sound=True)
+
+        response = await api.post("{ teams { id } }")
+
+    assert (response.status_code, code(response)) == (503, "TIMEOUT")
+
+
+async def test_without_graphiql_there_is_no_page(api):
+    bare = replace(api.engine, settings=replace(api.engine.settings, graphiql=False))
+    api.app.state.http = GraphQLOverHTTP(schema, bare)
+
+    page = await api.http.get("/graphql", headers={"accept": "text/html, application/json"})
+
+    assert page.status_code == 401
+
+
+async def test_readiness_is_told_with_the_lag_of_each_read_model(api):
+    ready = await api.http.get("/readyz")
+
+    assert (ready.status_code, ready.json()["ready"]) == (200, True)
+    assert ready.json()["lag"]["members"] == 0

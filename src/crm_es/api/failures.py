@@ -54,10 +54,10 @@ def shown(error: GraphQLError, *, running: bool) -> GraphQLError:
         return _coded(error, error.message, code="GRAPHQL_PARSE_FAILED")
     if error.extensions and "code" in error.extensions:
         return _coded(error, error.message, **error.extensions)
-    if not running:
-        return _coded(error, error.message, code="GRAPHQL_VALIDATION_FAILED")
-    if error.path is None and (cause is None or isinstance(cause, GraphQLError)):
-        return _coded(error, error.message, code="BAD_USER_INPUT")  # variables that do not fit their types
+    if cause is not None and not isinstance(cause, GraphQLError):
+        return masked(error)
+    if error.path is None:  # the document's fault, or that of variables which do not fit their types
+        return _coded(error, error.message, code="BAD_USER_INPUT" if running else "GRAPHQL_VALIDATION_FAILED")
     return masked(error)
 
 

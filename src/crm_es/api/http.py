@@ -5,12 +5,14 @@ so no other site can make a browser ask anything here, by GET or POST.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
 import msgspec
+from graphql import GraphQLError
+from prometheus_client import Counter, Histogram
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -19,12 +21,12 @@ from strawberry.types.graphql import OperationType
 
 from crm_es.api import requests
 from crm_es.api.execution import CrmSchema
-from crm_es.api.failures import code_of, formatted
+from crm_es.api.failures import ProtocolError, code_of, formatted, masked
 from crm_es.api.requests import EVENT_STREAM, PLAIN_JSON, RESPONSE_JSON, GraphQLRequest, RefusedError
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, UnauthenticatedError
 
-WALL_SECONDS: Final = 10.0
+QUERY_SECONDS: Final = 10.0
 HEARTBEAT_SECONDS: Final = 12.0
 _STATUS: Final = {
     "UNAUTHENTICATED": 401,
@@ -38,6 +40,8 @@ _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_SECONDS: Final = Histogram("crm_graphql_seconds", "Time to answer, by kind of operation", ["kind"])
+_REFUSED: Final = Counter("crm_graphql_refused", "Requests refused before they ran, by code", ["code"])
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -47,6 +51,7 @@ class GraphQLOverHTTP:
 
     schema: CrmSchema
     engine: Engine
+    query_seconds: float = QUERY_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -54,13 +59,16 @@ class GraphQLOverHTTP:
             response = await self.answer(request)
         except CrmError as error:
             response = refused(request, error)
+        except Exception as error:  # noqa: BLE001  # the last door before a client: whatever it is, it is masked
+            response = failed(error)
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
         if request.method not in {"GET", "POST"}:
             raise RefusedError(405, "Use POST, or GET for queries.", Allow="GET, POST")
         if (
-            request.method == "GET"
+            self.engine.settings.graphiql
+            and request.method == "GET"
             and "query" not in request.query_params
             and "text/html" in request.headers.get("accept", "")
         ):
@@ -72,12 +80,13 @@ class GraphQLOverHTTP:
         asked = requests.from_get(request) if request.method == "GET" else await requests.from_post(request)
         if (position := requests.min_position(request)) is not None:
             await context.wait_for(position)
-        kind = self.schema.kind_of(asked.query, asked.operation_name) if stream or request.method == "GET" else None
+        kind = self.schema.kind_of(asked.query, asked.operation_name)
         if request.method == "GET" and kind is OperationType.MUTATION:
             raise RefusedError(405, "A mutation is sent by POST.", Allow="POST")
         if stream and (media is None or kind is OperationType.SUBSCRIPTION):
             return await self.stream(asked, context)
-        return _json(await self.run(asked, context), media or PLAIN_JSON)
+        with _SECONDS.labels("none" if kind is None else kind.value).time():
+            return _json(await self.run(asked, context, kind), media or PLAIN_JSON)
 
     async def context(self, request: Request) -> Context:
         """Raises: UnauthenticatedError."""
@@ -87,14 +96,20 @@ class GraphQLOverHTTP:
         host = request.client.host if request.client else None
         return await self.engine.begin(token.strip(), client=request.headers.get("user-agent"), host=host)
 
-    async def run(self, asked: GraphQLRequest, context: Context) -> ExecutionResult:
-        return await self.schema.execute(
-            asked.query,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
-            context_value=context,
-            allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
-        )
+    async def run(self, asked: GraphQLRequest, context: Context, kind: OperationType | None) -> ExecutionResult:
+        """Queries have an end; a mutation is bounded by the store, and never left in doubt by us. Raises: ProtocolError."""
+        seconds = None if kind is OperationType.MUTATION else self.query_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.schema.execute(
+                    asked.query,
+                    variable_values=asked.variables,
+                    operation_name=asked.operation_name,
+                    context_value=context,
+                    allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
+                )
+        except TimeoutError as exc:
+            raise ProtocolError("TIMEOUT", f"This took longer than {seconds} seconds. Ask for less at once.") from exc
 
     async def stream(self, asked: GraphQLRequest, context: Context) -> Response:
         """Distinct connections mode of the GraphQL-over-SSE protocol."""
@@ -153,25 +168,35 @@ def _never_ran(result: ExecutionResult) -> bool:
 def _json(result: ExecutionResult, media: str) -> Response:
     code = str((result.errors[0].extensions or {}).get("code")) if result.errors and _never_ran(result) else None
     status = 200 if code is None else _STATUS.get(code, 400 if media == RESPONSE_JSON else 200)
-    response = Response(_encode(body_of(result)), status, media_type=f"{media}; charset=utf-8")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = "Accept, Authorization"
+    response = _answer(body_of(result), status, media)
+    if code is not None:
+        _REFUSED.labels(code).inc()
     if code == "RATE_LIMITED" and result.errors:
         response.headers["Retry-After"] = str((result.errors[0].extensions or {}).get("retryAfter"))
     return response
 
 
+def _answer(body: Mapping[str, Any], status: int, media: str) -> Response:
+    response = Response(_encode(body), status, media_type=f"{media}; charset=utf-8")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept, Authorization"
+    return response
+
+
+def failed(error: Exception) -> Response:
+    """Nothing a client did: masked, and logged with the id he is told."""
+    return _answer({"errors": [masked(GraphQLError(str(error), original_error=error)).formatted]}, 500, PLAIN_JSON)
+
+
 def refused(request: Request, error: CrmError) -> Response:
-    """A request that never became an operation. Raises the error again when it is none of a client's making."""
+    """A request that never became an operation."""
     code = code_of(error)
     if code == "INTERNAL":
-        raise error
+        return failed(error)
     media, _ = requests.accepted(request)
     status = error.status if isinstance(error, RefusedError) else _STATUS.get(code, 400)
-    response = Response(
-        _encode({"errors": [formatted(error)]}), status, media_type=f"{media or PLAIN_JSON}; charset=utf-8"
-    )
-    response.headers["Cache-Control"] = "no-store"
+    response = _answer({"errors": [formatted(error)]}, status, media or PLAIN_JSON)
+    _REFUSED.labels(code).inc()
     if isinstance(error, RefusedError):
         response.headers.update(error.headers)
     if status == _STATUS["UNAUTHENTICATED"]:
