@@ -1,0 +1,152 @@
+"""Two furnished workspaces in one running application: ours, and a neighbour's whose every text is a canary."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from crm_es.app import serving
+from crm_es.contacts import company, editing
+from crm_es.contacts.company import COMPANY, CompanyEdit
+from crm_es.contacts.contact_aggregate import CONTACT
+from crm_es.contacts.contact_events import Identity as ChannelIdentity
+from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
+from crm_es.eventstore.event import WorkspaceId
+from crm_es.interactions import recording
+from crm_es.interactions.interaction import INTERACTION, InteractionType
+from crm_es.values import DomainName, EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag
+from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
+from crm_es.workspaces.actions import Action, EntityType, Scope
+from crm_es.workspaces.permissions import ROLES
+from crm_es.workspaces.role import Permission
+from tests.api.conftest import Api, Place, identity, place, running
+from tests.isolation.walking import Asking
+
+__all__ = ["place"]
+CANARY = "Zyzzogeton"
+TOKEN = "their admin"
+
+
+@dataclass
+class Side:
+    """One workspace: `uuids` of one record of each type, `word` in every text of theirs."""
+
+    api: Api
+    word: str
+    uuids: dict[str, UUID] = field(default_factory=dict)
+
+    def ids(self) -> dict[str, str]:
+        return {kind: self.api.id(kind, id_) for kind, id_ in self.uuids.items()}
+
+    def head(self) -> int:
+        with psycopg.connect(self.api.engine.store.recorder.datastore.url) as connection:
+            connection.execute("SELECT set_config('app.workspace', %s, true)", [str(self.api.workspace)])
+            row = connection.execute("SELECT sequence FROM es.head").fetchone()
+        return row[0] if row else 0
+
+
+@dataclass
+class Neighbours:
+    """`ours` asks; `theirs` must never be heard of."""
+
+    ours: Side
+    theirs: Side
+
+    @property
+    def asking(self) -> Asking:
+        return Asking(self.ours.ids())
+
+    async def post(self, query: str, variables: dict[str, Any] | None = None, who: str = "admin") -> Any:
+        response = await self.ours.api.post(query, who=who, variables=variables or {})
+        body = response.json()
+        assert response.status_code == 200, (query, body)
+        assert self.theirs.word.lower() not in json.dumps(body, ensure_ascii=False).lower(), (query, variables, body)
+        return body
+
+
+async def furnish(side: Side) -> None:
+    """A record of each kind, the side's word wherever a text may stand."""
+    api, word = side.api, side.word
+    low = word.lower()
+    by = api.known["admin"].member_id
+    assert by is not None
+    founded = workspace.create(name=f"{word} Inc", time_zone="UTC")
+    side.uuids["Workspace"] = await api.begin(workspace.WORKSPACE, founded, id=api.workspace)
+    side.uuids["Team"] = await api.begin(team.TEAM, team.create(f"Team {word}"), reason=f"because {word}")
+    invited = member.invite(
+        name=f"Max {word}", email=EmailAddress.parse(f"max.{low}@{low}.test"), roles=("admin",),
+        team_id=side.uuids["Team"],
+    )  # fmt: skip
+    side.uuids["Member"] = await api.begin(member.MEMBER, invited, id=by)
+    for name, known in api.known.items():
+        if known.workspace == api.workspace and known.member_id != by and known.role_keys:
+            roles = [each for each in known.role_keys if each in ROLES] or ["sales"]
+            other = member.invite(name=f"{name} {word}", email=EmailAddress.parse(f"{name}@{low}.test"), roles=roles)
+            await api.begin(member.MEMBER, other, id=known.member_id)
+    peek = Permission(type=EntityType.CONTACT, action=Action.READ, scope=Scope.WORKSPACE, fields=())
+    side.uuids["Role"] = await api.begin(
+        role.ROLE, role.define(None, key=f"peek_{low}", name=f"Peek {word}", permissions=[peek])
+    )
+    issued = api_key.issue(
+        name=f"Key {word}", scopes=["sales"], secret_hmac=bytes(32).hex(), expires_at=None, now=datetime.now(UTC)
+    )
+    side.uuids["ApiKey"] = await api.begin(api_key.API_KEY, issued)
+    saved = saved_view.save(
+        None, name=f"View {word}", target=EntityType.CONTACT, filter={"displayName": {"eq": word}}, by=by, shared=True
+    )
+    side.uuids["SavedView"] = await api.begin(saved_view.SAVED_VIEW, saved)
+    await _records(side, by)
+    await api.projected()
+
+
+async def _records(side: Side, by: UUID) -> None:
+    api, word, low = side.api, side.word, side.word.lower()
+    home = PostalAddress(lines=(f"1 {word} Street",), city=word, country="DE")
+    firm = CompanyEdit(
+        name=f"{word} GmbH", industry=word, add_domains=[DomainName(f"{low}.example")], addresses=(home,), owner_id=by,
+        add_tags=[Tag.parse(word)], add_external_ids=[ExternalId(system="erp", value=word)],
+    )  # fmt: skip
+    side.uuids["Company"] = firm_id = uuid4()
+    await api.begin(COMPANY, company.register(firm, id=firm_id), id=firm_id)
+    branch = CompanyEdit(name=f"{word} Branch", parent_id=firm_id)
+    await api.begin(COMPANY, company.register(branch, id=(branch_id := uuid4())), id=branch_id)
+    person = ContactEdit(
+        display_name=f"Dr. {word}", given_name=word, family_name=f"von {word}", job_title=f"Chief {word}", source=word,
+        addresses=(home,), company_id=firm_id, owner_id=by, add_tags=[Tag.parse(word)],
+        add_emails=[EmailEntry(address=EmailAddress.parse(f"{low}@{low}.example"))],
+        add_phones=[PhoneEntry(number=PhoneNumber.parse("+49 151 12345678"), label=word)],
+        add_identities=[ChannelIdentity(channel="chat", external_id=word)],
+        add_external_ids=[ExternalId(system="crm", value=word)],
+    )  # fmt: skip
+    side.uuids["Contact"] = contact = await api.begin(CONTACT, editing.register(person), reason=f"because {word}")
+    await api.begin(CONTACT, editing.register(ContactEdit(display_name=f"Jr. {word}", company_id=branch_id)))
+    called = recording.record(
+        type=InteractionType.CALL, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), channel="phone",
+        external_id=word, subject=f"About {word}", body=f"{word} said hello.", contact_ids=(contact,),
+        company_id=firm_id, member_id=by,
+    )  # fmt: skip
+    side.uuids["Interaction"] = await api.begin(INTERACTION, called)
+
+
+@pytest.fixture(scope="session")
+async def neighbours(place: Place, anyio_backend) -> AsyncIterator[Neighbours]:  # noqa: ARG001  # fixtures
+    ours, theirs = WorkspaceId(uuid4()), WorkspaceId(uuid4())
+    known = {name: identity(ours, name) for name in ROLES} | {"nobody": identity(ours)}
+    known[TOKEN] = identity(theirs, "admin")
+    app = serving(place.settings, lambda: running(place, known))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm.test") as client,
+    ):
+        engine = app.state.engine
+        mine = Side(Api(app, client, engine, known, ours), "Acme")
+        other = Side(Api(app, client, engine, {"admin": known[TOKEN]}, theirs), CANARY)
+        await furnish(mine)
+        await furnish(other)
+        yield Neighbours(mine, other)
