@@ -31,7 +31,7 @@ type Mutation {
   register(input: RegisterInput!): Payload! note(input: NoteInput!): Payload! notes(input: NotesInput!): RowsPayload! }
 """)
 IDENTITY = RowIdentity(key="k#1", digest="d")
-FRIEND = '[record.friend]\ntype = "Contact"\nsystem = "s"\nvalue = "{friend}"\n'
+FRIEND = '[map.kinds]\nr = "ROBOT"\n[record.friend]\ntype = "Contact"\nsystem = "s"\nvalue = "{friend}"\n'
 
 
 def worth(options: str = "") -> str:
@@ -66,6 +66,7 @@ def build(inputs: str, *, mutation: str = "register", **cells: str):
         (worth("decimal_mark = ','"), "1,5", dollars("1.5")),
         (worth(), "", {}),
         ("kind = { column = 'a', map = { p = 'PERSON' } }", "p", {"kind": "PERSON"}),
+        ("kind = { column = 'a', map = 'kinds' }", "r", {"kind": "ROBOT"}),
         ("kind = { column = 'a', map = { p = 'PERSON' }, otherwise = 'empty' }", "x", {}),
         ("kind = { column = 'a', default = 'ROBOT' }", "", {"kind": "ROBOT"}),
         ("born = { column = 'a', format = '%d.%m.%Y' }", "24.12.1999", {"born": "1999-12-24"}),
@@ -127,6 +128,8 @@ def test_a_required_field_that_is_empty_refuses_the_row():
         ("name = 'x'\nage = { column = 'a', fromat = 'x' }", 'fromat: is not a key here; did you mean "format"?'),
         ("name = 'x'\nage = { column = 'a', split = ';' }", "gives several values, and this field takes one"),
         ("name = 'x'\nworth = { column = 'a' }", "needs a table with fields of MoneyInput, not one cell"),
+        ("name = 'x'\nkind = { column = 'a', map = 'kind' }", 'no [map.kind] in this mapping; did you mean "kinds"?'),
+        ("name = 'x'\nkind = { column = 'a', map = { p = 3 } }", "must be a table from text to text"),
         ("name = 'x'\nfriendId = { record = 'frend' }", 'no [record.frend] in this mapping; did you mean "friend"?'),
         ("name = { record = 'friend' }", "gives an id, and this field takes String"),
         ("name = 'x'\ncommandId = 'y'", "is set by the import itself"),

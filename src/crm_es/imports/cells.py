@@ -12,8 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from crm_es.imports.mapping import Template, parse_datetime
-from crm_es.imports.table import StrictTable
+from crm_es.imports.table import StrictTable, did_you_mean
 
+Maps = Mapping[str, Mapping[str, str]]
 ABSENT = object()
 OTHERWISE = ("reject", "keep", "empty")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -53,7 +54,7 @@ class Cell:
         raise CellError("has a value the mapping's `map` does not list; add it, or set `otherwise`")
 
 
-def read_cell(table: StrictTable) -> Cell:
+def read_cell(table: StrictTable, maps: Maps) -> Cell:
     """`{ column = "revenue", scale = "1000000" }` or `{ template = "Customer {id}" }`."""
     column, template = table.text("column"), table.text("template")
     source = Template(text=template or "{" + (column or "") + "}")
@@ -69,7 +70,7 @@ def read_cell(table: StrictTable) -> Cell:
     cell = Cell(
         source=source,
         default=table.text("default") or "",
-        words=_words(table.take("map"), table),
+        words=_words(table, maps),
         otherwise=table.choice("otherwise", OTHERWISE, "reject"),
         scale=table.parsed("scale", _plain, 'a factor in quotes, like "1000000" or "0.01"'),
         decimal_mark=table.choice("decimal_mark", (".", ","), "."),
@@ -81,13 +82,14 @@ def read_cell(table: StrictTable) -> Cell:
     return cell
 
 
-def _words(data: Any, table: StrictTable) -> Mapping[str, str]:
-    if data is None:
-        return {}
-    if not isinstance(data, dict) or not all(isinstance(word, str) for word in data.values()):
-        table.note("map", 'must be a table from text to text, as { "Philipines" = "Philippines" }')
-        return {}
-    return data
+def _words(table: StrictTable, maps: Maps) -> Mapping[str, str]:
+    """`map`: words written out, or the name of a [map.NAME] of the mapping."""
+    if not isinstance(table.peek("map"), str):
+        return table.words("map")
+    name = table.text("map") or ""
+    if name not in maps:
+        table.note("map", f"no [map.{name}] in this mapping{did_you_mean(name, maps)}")
+    return maps.get(name, {})
 
 
 def _plain(text: str) -> Decimal:

@@ -21,7 +21,8 @@ from graphql import (
 )
 from graphql.utilities import validate_input_value
 
-from crm_es.imports.cells import ABSENT, Cell, CellError, convert, read_cell
+from crm_es.imports.cells import ABSENT, Cell, CellError, Maps, convert, read_cell
+from crm_es.imports.mapping import Mapping as Written
 from crm_es.imports.mapping import RecordKey
 from crm_es.imports.table import Problems, StrictTable, did_you_mean
 
@@ -149,19 +150,18 @@ class Fields:
         return (name for node in self.fields.values() for name in node.columns())
 
 
-def bind_input(
-    inputs: Any, type_: GraphQLInputObjectType, records: Mapping[str, RecordKey], path: str, problems: Problems
-) -> Fields:
+def bind_input(inputs: Any, type_: GraphQLInputObjectType, mapping: Written, path: str, problems: Problems) -> Fields:
     """The mapping's `input` table against the mutation's input type. What does not fit is noted in `problems`."""
     for name in OURS & inputs.keys():
         problems.note(f"{path}.{name}", "is set by the import itself; leave it out")
     given = {name: value for name, value in inputs.items() if name not in OURS}
-    return _Binder(records, problems).fields(given, type_, path, ())
+    return _Binder(mapping.records, mapping.maps, problems).fields(given, type_, path, ())
 
 
 @dataclass(frozen=True, slots=True)
 class _Binder:
     records: Mapping[str, RecordKey]
+    maps: Maps
     problems: Problems
 
     def fields(self, data: Any, type_: GraphQLInputObjectType, at: str, path: tuple[str, ...]) -> Fields:
@@ -205,7 +205,7 @@ class _Binder:
         table = StrictTable(data, at, self.problems)
         if "record" in data:
             return self.relation(table, named)
-        cell = read_cell(table)
+        cell = read_cell(table, self.maps)
         if isinstance(named, GraphQLInputObjectType):
             table.note("", f"needs a table with fields of {named.name}, not one cell")
         if cell.split is not None and not isinstance(get_nullable_type(type_), GraphQLList):

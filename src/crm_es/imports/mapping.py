@@ -99,6 +99,7 @@ class Mapping:
     shape: FileShape
     zone: ZoneInfo | None
     key: tuple[str, ...]
+    maps: dict[str, dict[str, str]]
     records: dict[str, RecordKey]
     passes: tuple[tuple[Step, ...], ...]
 
@@ -138,6 +139,7 @@ def _mapping(table: StrictTable, digest: str) -> Mapping:
         shape=_shape(table.table("file")),
         zone=table.parsed("zone", ZoneInfo, 'an IANA time zone like "Europe/Berlin"'),
         key=table.texts("key") or (),
+        maps=_maps(table.table("map")),
         records=records,
         passes=tuple(tuple(s for p, s in steps if p == number) for number in sorted({p for p, _ in steps})),
     )
@@ -181,6 +183,11 @@ def _one_character(table: StrictTable, key: str) -> str | None:
 def _records(table: StrictTable) -> dict[str, RecordKey]:
     names = table.names()
     return {name: _record(name, table.table(name)) for name in names}
+
+
+def _maps(table: StrictTable) -> dict[str, dict[str, str]]:
+    """`[map.NAME]`: value maps that several columns use."""
+    return {name: table.words(name) for name in table.names()}
 
 
 def _record(name: str, table: StrictTable) -> RecordKey:

@@ -96,7 +96,7 @@ def _bind(
         return None
     return PlannedStep(
         step=step,
-        inputs=bind_input(step.inputs, type_, mapping.records, f"{step.path}.input", problems),
+        inputs=bind_input(step.inputs, type_, mapping, f"{step.path}.input", problems),
         document=_document(step.mutation, type_, f"position replayed {PROBLEM_FIELDS}"),
         batched=_batched(type_, mutations),
         ingests=type_.fields.keys() >= INGESTED,

@@ -61,6 +61,10 @@ class StrictTable:
         self._known.append(key)
         return self._rest.pop(key, None)
 
+    def peek(self, key: str) -> Any:
+        """The raw value, not taken yet."""
+        return self._rest.get(key)
+
     def table(self, key: str) -> "StrictTable":
         return StrictTable(self.take(key) or {}, self.at(key), self.problems)
 
@@ -110,6 +114,14 @@ class StrictTable:
             self.note(key, "must be text, or a list of texts")
             return None
         return tuple(items)
+
+    def words(self, key: str) -> dict[str, str]:
+        """A table from text to text; absent = empty."""
+        value = self.take(key) or {}
+        if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
+            self.note(key, 'must be a table from text to text, as { "Philipines" = "Philippines" }')
+            return {}
+        return value
 
     def parsed(self, key: str, parse: Callable[[str], Any], wanted: str) -> Any:
         """Text turned into a value by `parse`; its ValueError or LookupError becomes a problem."""

@@ -76,9 +76,10 @@ class SchemaWorld:
         return payload
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
-        wanted = {self._reserved(name): name for name in names}
-        found = await self.engine.store.holders(self.workspace, wanted)
-        return {wanted[value]: stream for value, stream in found.items()}
+        """Several names may mean one record: a parent is a company of another row."""
+        reserved = {name: self._reserved(name) for name in names}
+        found = await self.engine.store.holders(self.workspace, set(reserved.values()))
+        return {name: found[value] for name, value in reserved.items() if value in found}
 
     async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
         found: dict[RecordName, Mapping[str, str]] = {}

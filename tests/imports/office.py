@@ -1,0 +1,125 @@
+"""A workspace to import into, and how to look at what came of it: through the schema, like everybody."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from crm_es.app import engine
+from crm_es.config import Settings
+from crm_es.database.urls import DatabaseUrls
+from crm_es.eventstore.event import WorkspaceId
+from crm_es.imports.session import Done, Request, run_import
+from crm_es.imports.world import identity
+from crm_es.schema import schema
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
+
+
+class Silent:
+    """A display nobody looks at."""
+
+    def begin_pass(self, number: int) -> None:
+        pass
+
+    def reach(self, line: int) -> None:
+        pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Office:
+    settings: Settings
+    urls: DatabaseUrls
+    folder: Path
+    name: str = "Office"
+    ids: list[WorkspaceId] = field(default_factory=list)
+
+    @property
+    def workspace(self) -> WorkspaceId:
+        return self.ids[0]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}  # noqa: TID251  # the child's, not ours
+        return own | {
+            "CRM_DATA_DIR": str(self.settings.data_dir),
+            "CRM_DATABASE_URL": self.urls.app,
+            "CRM_OWNER_DATABASE_URL": self.urls.owner,
+            "CRM_PROJECTOR_DATABASE_URL": self.urls.projector,
+        }
+
+    def file(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    async def run(self, mapping: Path, file: Path, **options: Any) -> Done:
+        """An import in this process."""
+        request = Request(
+            mapping=mapping,
+            file=file,
+            workspace=self.workspace,
+            zone=ZoneInfo("UTC"),
+            report_folder=self.folder,
+            **options,
+        )
+        return await run_import(self.settings, self.urls, request, Silent(), lambda: False)
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """What the schema answers to an administrator."""
+        async with engine(self.settings, self.urls) as running:
+            context = running.resume(identity(self.workspace, uuid4()), client=None, host=None)
+            result = await schema.execute(query, variables, context_value=context)
+        assert result.errors is None, result.errors
+        return json.loads(json.dumps(result.data, default=str))
+
+    def command(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """`crm-es …` in a process of its own."""
+        return subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "crm_es", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            **options,
+        )
+
+    def killed(self, *arguments: str, when: int) -> None:
+        """`crm-es …`, killed as soon as the workspace has `when` events."""
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "crm_es", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while self.events() < when and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+
+    def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.urls.owner) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def events(self) -> int:
+        """How many events the workspace has."""
+        rows = self.sql("SELECT sequence FROM es.head WHERE workspace_id = %s", self.workspace)
+        return rows[0][0] if rows else 0
+
+
+def shared_data() -> Path | None:
+    """The folder of real inputs beside the project, if it is there."""
+    return next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").exists()), None)
