@@ -3,7 +3,7 @@
 The engine behind it lives as long as the process; `app.py` makes it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import strawberry
+from psycopg.sql import SQL
 
 from crm_es.api.failures import ProtocolError
 from crm_es.api.rate import RateLimit
@@ -131,6 +132,15 @@ class Context:
             async with self.engine.connections.snapshot(self.workspace) as rows:
                 reached = await asof.shown(rows, min(progress.bookmarks.values(), default=0))
             raise NotYetProjectedError(wanted=position, reached=reached)
+
+    async def shown(self, log_id: int | None = None, read_models: Sequence[str] | None = None) -> bool:
+        """Wait, not for ever, until these read models (or all) show the log up to there, or to its end as it is now."""
+        engine = self.engine
+        if log_id is None:
+            async with engine.connections.snapshot(self.workspace) as rows:
+                log_id = (await rows.rows(SQL("SELECT es.newest_log_id()")))[0][0] or 0
+        models = tuple(engine.progress.bookmarks) if read_models is None else read_models
+        return await engine.progress.wait(log_id, models, engine.projection_wait)
 
     def command(
         self, command_id: UUID | None, request_hash: bytes, *, occurred_at: datetime | None, reason: str | None

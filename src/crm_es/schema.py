@@ -13,6 +13,7 @@ from crm_es.api.enums import Action, EntityType
 from crm_es.api.execution import CrmSchema
 from crm_es.api.nodes import AsOf, Entity, Node
 from crm_es.api.rules import SIGNED_IN, Guard, Rule, guarded, needs
+from crm_es.contacts.bulk_mutations import BulkContactMutations
 from crm_es.contacts.company_graphql import Company, CompanyQueries
 from crm_es.contacts.company_mutations import CompanyMutations
 from crm_es.contacts.graphql import Contact, ContactQueries
@@ -127,7 +128,7 @@ class Subscription:
 
 
 @strawberry.type(description="Every way to record something.")
-class Mutation(ContactMutations, CompanyMutations, InteractionMutations, WorkspaceMutations): ...
+class Mutation(ContactMutations, BulkContactMutations, CompanyMutations, InteractionMutations, WorkspaceMutations): ...
 
 
 def make() -> CrmSchema:

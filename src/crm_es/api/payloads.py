@@ -26,6 +26,7 @@ from crm_es.api.refusals import REFUSALS, user_error
 from crm_es.api.rules import PARENT, Rule, permit, ruled
 from crm_es.api.scalars import Position
 from crm_es.context import Context, Info
+from crm_es.errors import ConflictError
 from crm_es.eventstore.event import Command
 from crm_es.eventstore.store import Outcome, Store
 from crm_es.reads import records
@@ -152,12 +153,12 @@ async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows:
             permit(context, *rule.needs)
         answer = await body(deed(context, info.field_name, input), input)
     except REFUSALS as error:
+        if isinstance(error, ConflictError):
+            await context.shown()  # what stands in the way may be younger than the read models
         await context.renew()
         return payload(user_errors=[user_error(error)])
     outcome, fields = (answer.outcome, answer.fields) if isinstance(answer, Answer) else (answer, {})
-    projected = outcome.log_id is None or await context.engine.progress.wait(
-        outcome.log_id, shows, context.engine.projection_wait
-    )
+    projected = await context.shown(outcome.log_id, shows)
     await context.renew()
     return payload(
         position=None if outcome.position is None else Position(outcome.position),

@@ -60,18 +60,22 @@ async def addressed(
     except NotFoundError as error:
         if not error.field:
             raise absent(kind, ("id",)) from error
-        _move(error, inside, lists or {})
+        located(error, inside=inside, lists=lists)
         raise
     except CrmError as error:
-        _move(error, inside, lists or {})
+        located(error, inside=inside, lists=lists)
         raise
 
 
-def _move(error: CrmError, inside: str | None, lists: Mapping[str, str]) -> None:
-    if error.field and error.field[0] in lists:
+def located(
+    error: CrmError, *, inside: str | None = None, lists: Mapping[str, str] | None = None, place: FieldPath = ()
+) -> CrmError:
+    """The refusal, its field as the input has it; `place` is the path of a row in a batch."""
+    if lists and error.field and error.field[0] in lists:
         error.field = (lists[error.field[0]], *error.field[1:])
     if inside and error.field and error.field[0] not in _ENVELOPE | {inside}:
         error.at(inside)
+    return error if error.field[: len(place)] == place else error.at(*place)
 
 
 _ENVELOPE: Final = frozenset({"id", "expectedVersion", "commandId", "reason"})

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import strawberry
 
-from crm_es.api.enums import RecordStatus, describe
+from crm_es.api.enums import RecordStatus
 from crm_es.api.nodes import Entity, Money
 from crm_es.contacts import company_graphql
-from crm_es.contacts.contact_events import LifecycleStage
 from crm_es.contacts.parts import (
     ChannelIdentity,
     EmailAddress,
     ExternalId,
+    LifecycleStage,
     PhoneNumber,
     PostalAddress,
     known,
@@ -39,18 +39,6 @@ from crm_es.reads.session import Moment
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
-describe(
-    LifecycleStage,
-    "How far a contact has come, in this order; going back needs a reason.",
-    SUBSCRIBER="Wants to hear from us.",
-    LEAD="May become a customer.",
-    MARKETING_QUALIFIED="Marketing holds them for promising.",
-    SALES_QUALIFIED="Sales holds them for promising.",
-    OPPORTUNITY="A deal is open.",
-    CUSTOMER="Has bought.",
-    EVANGELIST="Recommends us.",
-    FORMER="No longer a customer.",
-)
 _LATER: Final = "Null until this service keeps {}."
 
 

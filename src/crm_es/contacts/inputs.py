@@ -12,8 +12,9 @@ from crm_es.api import ids
 from crm_es.api.payloads import Envelope, Versioned
 from crm_es.api.references import Reference
 from crm_es.contacts.company import COMPANY
-from crm_es.contacts.contact_events import Identity, LifecycleStage
+from crm_es.contacts.contact_events import Identity
 from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
+from crm_es.contacts.parts import LifecycleStage
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads.operands import ExternalIdInput

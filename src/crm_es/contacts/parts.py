@@ -6,12 +6,27 @@ from typing import Any, LiteralString
 import strawberry
 from psycopg.sql import SQL, Identifier
 
+from crm_es.api.enums import describe
 from crm_es.api.rules import PARENT, ruled
+from crm_es.contacts.contact_events import LifecycleStage
 from crm_es.projector.contract import Table
 from crm_es.reads.declare import Source, column, read_type
 from crm_es.reads.sql import Condition
 from projections import contact_profiles
 from projections.contact_profiles import tables
+
+describe(
+    LifecycleStage,
+    "How far a contact has come, in this order; going back needs a reason.",
+    SUBSCRIBER="Wants to hear from us.",
+    LEAD="May become a customer.",
+    MARKETING_QUALIFIED="Marketing holds them for promising.",
+    SALES_QUALIFIED="Sales holds them for promising.",
+    OPPORTUNITY="A deal is open.",
+    CUSTOMER="Has bought.",
+    EVANGELIST="Recommends us.",
+    FORMER="No longer a customer.",
+)
 
 
 def source(table: Table) -> Source:
@@ -72,3 +87,9 @@ class PostalAddress:
 
 def postal_address(row: Mapping[str, Any]) -> PostalAddress:
     return PostalAddress(**row)
+
+
+__all__ = [
+    "ChannelIdentity", "EmailAddress", "ExternalId", "LifecycleStage", "PhoneNumber", "PostalAddress", "known",
+    "postal_address", "source",
+]  # fmt: skip

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -48,11 +48,12 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decided:
-    """What a decision over several streams may answer instead of its events alone."""
+    """What a decision over several streams may answer instead of its events alone. `via`: the absorbed ids addressed."""
 
     events: Mapping[UUID, Events]
     ids: Sequence[UUID] | None = None
     refusals: Sequence[object] = ()
+    via: Mapping[UUID, UUID] = field(default_factory=dict)
 
 
 class Store:
@@ -330,7 +331,7 @@ class Store:
         if not isinstance(decided, Decided):
             decided = Decided(events=decided)
         drafts = [
-            Draft(aggregate=aggregates[id_], stream=id_, events=events, loaded=loaded[id_])
+            Draft(aggregate=aggregates[id_], stream=id_, events=events, loaded=loaded[id_], via=decided.via.get(id_))
             for id_, events in decided.events.items()
         ]
         return self._drafter.prepare(command, drafts, ids=decided.ids, refusals=decided.refusals)

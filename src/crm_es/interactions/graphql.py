@@ -9,13 +9,12 @@ from uuid import UUID
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 
-from crm_es.api.enums import describe
 from crm_es.api.nodes import Entity, Money
 from crm_es.api.rules import PARENT, ruled
 from crm_es.contacts import company_graphql
 from crm_es.contacts import graphql as contact_graphql
 from crm_es.errors import InvalidInputError
-from crm_es.interactions.interaction import Direction, InteractionType, ParticipantPart, TextFormat, Visibility
+from crm_es.interactions.enums import Direction, InteractionType, ParticipantPart, TextFormat, Visibility
 from crm_es.interactions.preview import LONGEST, beginning, needed
 from crm_es.interactions.timeline import LINKS, TimelineItem
 from crm_es.reads import filters, operands, records
@@ -43,40 +42,6 @@ from crm_es.reads.sql import TRUE, Query
 from crm_es.values import Money as Amount
 from crm_es.workspaces import graphql as workspaces
 from projections import interactions
-
-describe(
-    Direction,
-    "Who began it.",
-    INBOUND="They turned to us.",
-    OUTBOUND="We turned to them.",
-    INTERNAL="Among ourselves.",
-)
-describe(
-    Visibility,
-    "Who in the workspace sees it.",
-    PRIVATE="The members who took part, and auditors.",
-    TEAM="Their team besides.",
-    SHARED="Everybody who may read interactions.",
-)
-describe(
-    ParticipantPart,
-    "What part somebody took.",
-    FROM="Wrote it.",
-    TO="It was written to.",
-    CC="Got a copy.",
-    BCC="Got a copy that the others do not see.",
-    ATTENDEE="Was there.",
-    CALLER="Called.",
-    CALLEE="Was called.",
-)
-describe(
-    TextFormat,
-    "How a text is written.",
-    PLAIN="As it is.",
-    MARKDOWN="CommonMark.",
-    HTML="HTML; clean it before showing.",
-)
-
 
 _ContactLater = Later(lambda: contact_graphql.Contact)
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from crm_es import errors
 from crm_es.api.payloads import Deed
-from crm_es.api.references import Reference, absent, missing
+from crm_es.api.references import Reference, absent, located, missing
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.errors import AlreadyExistsError, CrmError, FieldPath
@@ -47,13 +47,9 @@ class Known:
     missing: Mapping[FieldPath, CrmError]
 
 
-async def record_all(deed: Deed, rows: Sequence[Row]) -> tuple[Outcome, list[Answered]]:
-    """All or none, in one append. Raises: the first refusal."""
-    outcome, answers = await _record(deed, deed.command, rows)
-    for answer in answers:
-        if answer.error is not None and not outcome.replayed:
-            raise answer.error
-    return outcome, answers
+async def record_all(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[Outcome, list[Answered]]:
+    """All or none, in one append. Where one row is refused nothing was recorded, and all answers say why not."""
+    return await _record(deed, deed.command, rows)
 
 
 async def record_each(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[Outcome, list[Answered]]:
@@ -116,9 +112,7 @@ def _new(deed: Deed, row: Row, known: Known, streams: list[Any]) -> Answered:
             if field in known.missing:
                 raise known.missing[field]
     except CrmError as error:
-        if error.field[: len(row.place)] != row.place:
-            error.at(*row.place)
-        return Answered(None, created=False, error=error)
+        return Answered(None, created=False, error=located(error, place=row.place))
     id_ = new_id()
     if row.key is not None:
         known.interactions[row.key] = id_

@@ -15,14 +15,8 @@ from crm_es.api.payloads import Envelope, Versioned, said
 from crm_es.contacts.inputs import each, may_say
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.event import camel
-from crm_es.interactions.interaction import (
-    Direction,
-    InteractionType,
-    Participant,
-    ParticipantPart,
-    TextFormat,
-    Visibility,
-)
+from crm_es.interactions.enums import Direction, InteractionType, ParticipantPart, TextFormat, Visibility
+from crm_es.interactions.interaction import Participant
 from crm_es.interactions.recording import Correction
 from crm_es.reads.operands import ExternalIdInput
 from crm_es.values import Money, joint_key, parse_body, parse_text

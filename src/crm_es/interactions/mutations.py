@@ -95,6 +95,8 @@ class InteractionMutations:
     )  # fmt: skip
     async def record_interaction(deed: Deed, input: RecordInteractionInput) -> Answer:
         outcome, (answer,) = await ingest.record_all(deed, [inputs.row(input, ())])
+        if answer.error is not None:
+            raise answer.error
         return Answer(outcome, {"created": answer.created})
 
     @mutation(
@@ -107,10 +109,9 @@ class InteractionMutations:
         if not input.all_or_none:
             outcome, answers = await ingest.record_each(deed, rows)
             return Answer(outcome, {"answered": answers})
-        if refused := [row for row in rows if isinstance(row, CrmError)]:
-            raise refused[0]
-        outcome, answers = await ingest.record_all(deed, [row for row in rows if isinstance(row, inputs.Row)])
-        return Answer(outcome, {"answered": answers})
+        outcome, answers = await ingest.record_all(deed, rows)
+        refused = [user_error(one.error) for one in answers if one.error]
+        return Answer(outcome, {"user_errors": refused, "answered": () if refused else answers})
 
     @mutation(
         CorrectInteractionPayload, needs(EntityType.INTERACTION, Action.UPDATE), shows=SHOWS,

@@ -7,10 +7,9 @@ from typing import Any, Final, LiteralString
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 
-from crm_es.api.enums import describe
 from crm_es.api.nodes import Node
 from crm_es.api.rules import PARENT, ruled
-from crm_es.interactions.interaction import InteractionType
+from crm_es.interactions.enums import InteractionType
 from crm_es.reads import operands
 from crm_es.reads.declare import Argument, Condition, Link, Source, connection
 from crm_es.reads.filters import FilterField
@@ -18,23 +17,6 @@ from crm_es.reads.session import Moment
 from crm_es.reads.sql import Query
 from projections import interactions
 
-describe(
-    InteractionType,
-    "What kind of contact there was.",
-    CALL="By telephone.",
-    EMAIL="By email.",
-    MEETING="In a room or by video.",
-    NOTE="Something a member wrote down.",
-    CHAT="In a chat window.",
-    SMS="By text message.",
-    SOCIAL_MESSAGE="By a message on a social network.",
-    WEB_VISIT="They looked at our pages.",
-    FORM="They sent a form.",
-    PURCHASE="They bought something.",
-    SURVEY="They answered questions.",
-    CHECK_IN="They were at a place of ours.",
-    OTHER="Anything else.",
-)
 ACTIVITY: Final = Source(interactions.NAME, interactions.ACTIVITY)
 LINKS: Final = Source(interactions.NAME, interactions.LINK)
 OF_CONTACT: Final = Link(

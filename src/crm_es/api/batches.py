@@ -1,0 +1,206 @@
+"""Changes of many records in one mutation: all or none in one append, or row by row, each row a command of its own."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from crm_es.api.payloads import Deed
+from crm_es.api.references import absent, located, pointing
+from crm_es.api.refusals import REFUSALS
+from crm_es.errors import ConflictError, CrmError, FieldPath, InvalidInputError
+from crm_es.eventstore.aggregate import Aggregate, Loaded
+from crm_es.eventstore.event import Dated, Event, Fact
+from crm_es.eventstore.merging import check_edits, unknown_version
+from crm_es.eventstore.store import Decided, Outcome
+
+MOST: Final = 1_000
+AT_ONCE: Final = 16
+TRIES: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One row. `place` is its path in the input; `taken` the places of values that must be unique, below it."""
+
+    id: UUID
+    place: FieldPath
+    decide: Callable[[Any], Sequence[Event]]
+    expected_version: int | None = None
+    occurred_at: datetime | None = None
+    lists: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[tuple[str, str], FieldPath] = field(default_factory=dict)
+
+    def events(self, state: Any) -> list[Event | Dated]:
+        found = self.decide(state)
+        return [Dated(event, self.occurred_at) if self.occurred_at else event for event in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a row: the record it changed (of an absorbed id, the survivor), or why it was refused."""
+
+    id: UUID | None
+    error: CrmError | None = None
+
+
+Row = Change | CrmError
+
+
+def check_length(rows: Sequence[Any], field_name: str) -> None:
+    """Raises: InvalidInputError."""
+    if len(rows) > MOST:
+        raise InvalidInputError(f"At most {MOST:,} at once.", rule="batch.too_long", field=(field_name,))
+
+
+async def change(
+    deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Row], *, all_or_none: bool
+) -> tuple[Outcome, list[Done]]:
+    """Of a batch that must be done whole, the refused rows are all that is answered."""
+    if not all_or_none:
+        return await _row_by_row(deed, aggregate, rows)
+    refused = [Done(None, row) for row in rows if isinstance(row, CrmError)]
+    if refused:
+        return Outcome(position=None, log_id=None), refused
+    return await _all(deed, aggregate, [row for row in rows if isinstance(row, Change)])
+
+
+# All or none
+
+
+class _StaleError(Exception):
+    """These streams went on since the versions that rows expect: their facts are needed to tell what met."""
+
+    def __init__(self, streams: Mapping[UUID, int]) -> None:
+        super().__init__(streams)
+        self.streams = streams
+
+
+async def _all(deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Change]) -> tuple[Outcome, list[Done]]:
+    targets, refused = await _targets(deed, aggregate, rows)
+    if refused:
+        return Outcome(position=None, log_id=None), refused
+    decision = _Decision(aggregate, rows, targets)
+    places = {key: (*row.place, *place) for row in rows for key, place in row.taken.items()}
+    for _ in range(TRIES):
+        try:
+            async with pointing(deed, places):
+                outcome = await deed.store.transact(deed.command, [(aggregate, id_) for id_ in targets], decision)
+        except _StaleError as stale:
+            decision.facts |= {
+                (id_, version): await deed.store.facts(deed.command.workspace, id_, upto=version)
+                for id_, version in stale.streams.items()
+            }
+            continue
+        except _RefusedError as error:
+            return Outcome(position=None, log_id=None), [Done(None, one) for one in error.refused]
+        return outcome, [Done(id_) for id_ in outcome.ids]
+    raise ConflictError("These records are being changed too fast. Try again.", rule="record.busy")
+
+
+async def _targets(deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Change]) -> tuple[list[UUID], list[Done]]:
+    """Where each row really goes: the survivor's stream for an absorbed id. A record named twice is refused."""
+    loaded = await deed.store.load_many(aggregate, deed.command.workspace, {row.id for row in rows})
+    targets: list[UUID] = []
+    refused: list[Done] = []
+    for row in rows:
+        target = await _survivor(deed, aggregate, loaded.get(row.id))
+        if target is None:
+            refused.append(Done(None, absent(aggregate.name, (*row.place, "id"))))
+        elif target in targets:
+            message = "This record is in the batch already."
+            refused.append(Done(None, InvalidInputError(message, rule="batch.twice", field=(*row.place, "id"))))
+        else:
+            targets.append(target)
+    return targets, refused
+
+
+async def _survivor(deed: Deed, aggregate: Aggregate[Any, Any], loaded: Loaded[Any] | None) -> UUID | None:
+    if loaded is not None and aggregate.merged_into(loaded.state) is not None:
+        loaded = await deed.store.load(aggregate, deed.command.workspace, loaded.id)
+    return None if loaded is None else loaded.id
+
+
+class _RefusedError(Exception):
+    def __init__(self, refused: Sequence[CrmError]) -> None:
+        super().__init__(refused)
+        self.refused = refused
+
+
+@dataclass(slots=True)
+class _Decision:
+    aggregate: Aggregate[Any, Any]
+    rows: Sequence[Change]
+    targets: Sequence[UUID]
+    facts: dict[tuple[UUID, int], list[Fact]] = field(default_factory=dict)
+
+    def __call__(self, loaded: Mapping[UUID, Loaded[Any] | None]) -> Decided:
+        events: dict[UUID, list[Event | Dated]] = {}
+        refused: list[CrmError] = []
+        stale: dict[UUID, int] = {}
+        for row, target in zip(self.rows, self.targets, strict=True):
+            there = loaded[target]
+            if there is None:
+                refused.append(absent(self.aggregate.name, (*row.place, "id")))
+                continue
+            try:
+                events[target] = row.events(there.state)
+                if self._is_stale(row, there, events[target]):
+                    stale[target] = there.version
+            except REFUSALS as error:
+                refused.append(located(error, lists=row.lists, place=row.place))
+        if stale:
+            raise _StaleError(stale)
+        if refused:
+            raise _RefusedError(refused)
+        via = {target: row.id for row, target in zip(self.rows, self.targets, strict=True) if row.id != target}
+        return Decided(events=events, ids=list(self.targets), via=via)
+
+    def _is_stale(self, row: Change, there: Loaded[Any], events: Sequence[Event | Dated]) -> bool:
+        """Whether facts are missing to compare with. Raises: VersionConflictError, InvalidInputError."""
+        expected = row.expected_version
+        if expected is None or expected == there.version or not events:
+            return False
+        if not 1 <= expected <= there.version:
+            raise unknown_version(expected)
+        facts = self.facts.get((there.id, there.version))
+        if facts is None:
+            return True
+        mine = [one.event if isinstance(one, Dated) else one for one in events]
+        check_edits(self.aggregate, facts, expected, mine)
+        return False
+
+
+# Row by row
+
+
+async def _row_by_row(deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Row]) -> tuple[Outcome, list[Done]]:
+    """The batch's command is claimed first; a repeated batch finds each row's own command again."""
+    claim = await deed.store.create_many(deed.command, [])
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, row: Row) -> tuple[Outcome | None, Done]:
+        if isinstance(row, CrmError):
+            return None, Done(None, row)
+        async with room:
+            return await _one(deed, aggregate, number, row)
+
+    found = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
+    newest = max((outcome for outcome, _ in found if outcome), key=lambda each: each.log_id or 0, default=claim)
+    return replace(newest, replayed=claim.replayed, ids=()), [done for _, done in found]
+
+
+async def _one(deed: Deed, aggregate: Aggregate[Any, Any], number: int, row: Change) -> tuple[Outcome | None, Done]:
+    command = replace(deed.command, command_id=uuid5(deed.command.command_id, str(number)))
+    try:
+        async with pointing(deed, row.taken):
+            outcome = await deed.store.decide(
+                command, aggregate, row.id, row.events, expected_version=row.expected_version
+            )
+    except REFUSALS as error:
+        if not error.field and error.rule == "record.not_found":
+            error = absent(aggregate.name, ("id",))
+        return None, Done(None, located(error, lists=row.lists, place=row.place))
+    return outcome, Done(outcome.ids[0])
