@@ -31,11 +31,14 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore, root_key
+from crm_es.projector import catalogue
 from crm_es.projector.progress import Progress
+from crm_es.reads import check as declarations
 from crm_es.reads.driver import ReadConnections
 from crm_es.schema import schema
 from crm_es.workspaces.identity import Authenticator
 from crm_es.workspaces.tokens import Verifier
+from projections import READ_MODELS
 
 CATCH_UP_SECONDS: Final = 1.0
 PREFLIGHT_SECONDS: Final = 7_200
@@ -52,7 +55,10 @@ def from_environment() -> Starlette:
 
 
 def make(settings: Settings, urls: DatabaseUrls) -> Starlette:
-    """The application over its own engine, opened when it starts and closed when it stops."""
+    """The application over its own engine, opened when it starts and closed when it stops. Raises: ConfigurationError."""
+    declarations.check(schema._schema)  # noqa: SLF001  # Strawberry has no public name for it
+    check(urls.app)
+    catalogue.require(urls.app, READ_MODELS)
     return serving(settings, partial(engine, settings, urls))
 
 
@@ -81,8 +87,7 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
 
 @asynccontextmanager
 async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine]:
-    """Everything that serves requests, as the application role. Raises: ConfigurationError for a schema not migrated."""
-    check(urls.app)
+    """Everything that serves requests, as the application role."""
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file, settings.root_key))
     store = await Store.open(urls.app, AGGREGATES, keys)
     connections = ReadConnections(urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms)

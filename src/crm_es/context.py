@@ -94,6 +94,7 @@ class Context:
                 now=self.now,
                 permissions=self.permissions,
                 member_id=self.identity.member_id,
+                time_zone=self.identity.time_zone,
                 cursor_key=self.engine.keys.blind(self.workspace, "cursor"),
             )
         return self._reads

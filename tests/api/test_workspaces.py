@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from crm_es.values import EmailAddress
-from crm_es.workspaces import api_key, member, role, saved_view, team
+from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
 pytestmark = pytest.mark.anyio
@@ -134,3 +134,13 @@ async def test_ids_of_another_workspace_are_like_unknown_ones(api):
 
     assert data == {"node": None, "entity": None, "member": None, "nodes": [None]}
     assert malformed["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "rule": "id.malformed", "field": ["id"]}
+
+
+async def test_days_begin_where_the_workspace_is(api):
+    token = api.token(api.known["sales"].member_id)
+    first = await api.engine.begin(token, client=None, host=None)
+    await api.change(workspace.WORKSPACE, api.workspace, lambda it: workspace.update(it, time_zone="Asia/Tokyo"))
+    await api.projected()
+    second = await api.engine.begin(token, client=None, host=None)
+
+    assert [context.reads.viewer.time_zone for context in (first, second)] == ["Europe/Berlin", "Asia/Tokyo"]

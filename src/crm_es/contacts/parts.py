@@ -34,7 +34,7 @@ def source(table: Table) -> Source:
 
 
 def known(name: LiteralString) -> Condition:
-    """Rows whose sealed value can still be read."""
+    """Rows whose sealed value can still be read: lists of the types below show no others."""
     return lambda _query, alias: SQL("{} IS NOT NULL").format(Identifier(alias, name))
 
 
@@ -42,7 +42,7 @@ def known(name: LiteralString) -> Condition:
 class EmailAddress:
     """An address a contact can be written to."""
 
-    address: str = column("address", "As given.")
+    address: str = column("address", "As given.", promised=True)
     label: str | None = column("label", "As work or home.")
     primary: bool = column("is_primary", "The one to use.")
     verified: bool = column("verified", "Known to reach them.")
@@ -52,7 +52,7 @@ class EmailAddress:
 class PhoneNumber:
     """A number a contact can be called at."""
 
-    number: str = column("phone_number", "E.164.")
+    number: str = column("phone_number", "E.164.", promised=True)
     label: str | None = column("label", "As work or mobile.")
     primary: bool = column("is_primary", "The one to use.")
 
@@ -61,8 +61,8 @@ class PhoneNumber:
 class ChannelIdentity:
     """Who a contact is on a channel."""
 
-    channel: str = column("channel", "Where, as `whatsapp`.")
-    external_id: str = column("external_id", "Their id there.")
+    channel: str = column("channel", "Where, as `whatsapp`.", promised=True)
+    external_id: str = column("external_id", "Their id there.", promised=True)
     verified: bool = column("verified", "Known to be theirs.")
 
 
@@ -70,8 +70,8 @@ class ChannelIdentity:
 class ExternalId:
     """What another system calls a record."""
 
-    system: str = column("system", "Which system.")
-    value: str = column("value", "Its id there.")
+    system: str = column("system", "Which system.", promised=True)
+    value: str = column("value", "Its id there.", promised=True)
 
 
 @ruled(PARENT)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from psycopg import Cursor
+import psycopg
+from psycopg import Cursor, IsolationLevel
 
+from crm_es.errors import ConfigurationError
 from crm_es.projector import tables
 from crm_es.projector.contract import Column, ReadModel, Table
 
@@ -28,6 +30,19 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relkind = 'r' AND c.relrowsecurity
 """
+
+
+def require(url: str, models: Sequence[ReadModel]) -> None:
+    """Those there are must stand as declared; missing ones the projector makes. Raises: ConfigurationError."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ  # a swap may be under way
+        problems = check(cursor, [model for model in models if tables.made_as(cursor, model.NAME) is not None])
+    if problems:
+        raise ConfigurationError(
+            "Read models do not stand as this program declares them; events are not touched:\n"
+            + "\n".join(f"  {problem}" for problem in problems),
+            rule="read_model.catalogue",
+        )
 
 
 def check(cursor: Cursor[Any], models: Sequence[ReadModel]) -> list[str]:

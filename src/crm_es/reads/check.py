@@ -79,7 +79,7 @@ def _value(source: Source, declared: Value, type_: Any) -> Iterator[str]:
     if missing or declared.build is not None:
         return
     column = declared.columns[0]
-    if isinstance(type_, GraphQLNonNull) and source.nullable(column):
+    if isinstance(type_, GraphQLNonNull) and source.nullable(column) and not declared.promised:
         yield f"is never null, but {_named(source, column)} may be"
     named, bare = get_named_type(type_), type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if not is_leaf_type(named) or named.name not in MAPS:

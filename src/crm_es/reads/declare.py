@@ -61,7 +61,8 @@ def column(
 ) -> Any:
     """The column itself, or `render(value)` where it is not null.
 
-    Options of values: `maskable`; `lazy` (long texts: loaded when asked); `beside` (a table with a row for each record's id).
+    Options of values: `maskable`; `lazy` (long texts: loaded when asked); `beside` (a table with a row for each record's id);
+    `promised` (the column may be null, but rows without it are never shown).
     """
     return _field(Value(columns=(name,), build=render, **options), description)
 

@@ -1,6 +1,6 @@
 """What a read refuses, besides `InvalidInputError` (BAD_USER_INPUT). The API shell maps these to `extensions.code`."""
 
-from crm_es.errors import CrmError, UnavailableError
+from crm_es.errors import ConfigurationError, CrmError, UnavailableError
 
 
 class BadCursorError(CrmError):
@@ -40,7 +40,7 @@ class ReadTimeoutError(UnavailableError):
         super().__init__("This took longer than a read may. Ask for a narrower filter or a smaller page.")
 
 
-class DeclarationError(CrmError):
+class DeclarationError(ConfigurationError):
     """Declared reads and the tables they stand on do not agree; found when the process starts."""
 
     rule = "reads.declaration"

@@ -40,7 +40,7 @@ class Value:
     """A field answered from columns of the record's own row: `build(*columns)`, or the column itself.
 
     A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record's `Moment` before the columns.
-    `beside`: the columns stand in another table, in the row with the record's id.
+    `beside`: the columns stand in another table, in the row with the record's id. `promised`: no row that is shown lacks it.
     """
 
     columns: tuple[str, ...]
@@ -51,6 +51,7 @@ class Value:
     maskable: bool = True
     lazy: bool = False
     beside: Source | None = None
+    promised: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

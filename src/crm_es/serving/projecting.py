@@ -16,6 +16,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.eventstore.codec import Codec
 from crm_es.privacy.keystore import KeyStore, root_key
+from crm_es.projector import catalogue
 from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
@@ -64,7 +65,7 @@ def inherited(settings: Settings) -> DatabaseUrls:
 
 
 def check_read_models(url: str) -> None:
-    """Refuse tables that another VERSION of a read model made. Raises: ConfigurationError, naming the command to run."""
+    """Refuse tables of another VERSION, or not as declared. Raises: ConfigurationError, naming the command to run."""
     with psycopg.connect(url) as connection:
         made: dict[str, int] = dict(connection.execute("SELECT read_model, version FROM es.bookmark").fetchall())
     other = [model.NAME for model in READ_MODELS if made.get(model.NAME, model.VERSION) != model.VERSION]
@@ -74,6 +75,7 @@ def check_read_models(url: str) -> None:
             f"{' and so on' if other[1:] else ''}; events are not touched.",
             rule="read_model.version",
         )
+    catalogue.require(url, READ_MODELS)
 
 
 def settle(settings: Settings, url: str, log_id: int) -> None:

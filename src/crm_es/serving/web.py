@@ -3,17 +3,20 @@
 import socket
 import sys
 
+import psycopg
 import uvicorn
 
 from crm_es.config import Settings
 from crm_es.errors import ConfigurationError
 from crm_es.serving.lifeline import hold_on_to_parent
 
+AGAIN = 1
 CANNOT_START = 3
 KEEP_ALIVE_SECONDS = 75
 
 
 def main(descriptor: int) -> int:
+    """Exit codes: 0 was told to stop, AGAIN what failed may pass, CANNOT_START never."""
     hold_on_to_parent()
     try:
         settings = Settings.from_environment()
@@ -22,7 +25,10 @@ def main(descriptor: int) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return CANNOT_START
-    return 0 if server.started else CANNOT_START
+    except psycopg.OperationalError as error:
+        print(f"The database does not answer yet: {error}", file=sys.stderr)  # noqa: T201
+        return AGAIN
+    return 0 if server.started else AGAIN
 
 
 def config(settings: Settings) -> uvicorn.Config:

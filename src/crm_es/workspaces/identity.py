@@ -23,16 +23,25 @@ from crm_es.workspaces.tokens import API_KEY_PREFIX, ApiKeyToken, Verifier
 
 KEPT_SECONDS: Final = 60.0
 KEPT: Final = 10_000
-MEMBER: Final = SQL("SELECT roles, deactivated_at FROM members.member WHERE workspace_id = $1 AND id = $2")
-API_KEY: Final = SQL(
-    "SELECT scopes, secret_hmac, expires_at, revoked_at FROM members.api_key WHERE workspace_id = $1 AND id = $2"
-)
+UTC_ZONE: Final = "UTC"
+MEMBER: Final = SQL("""
+SELECT m.roles, w.time_zone, m.deactivated_at
+FROM members.member m
+LEFT JOIN members.workspace w ON w.workspace_id = m.workspace_id
+WHERE m.workspace_id = $1 AND m.id = $2
+""")
+API_KEY: Final = SQL("""
+SELECT k.scopes, w.time_zone, k.secret_hmac, k.expires_at, k.revoked_at
+FROM members.api_key k
+LEFT JOIN members.workspace w ON w.workspace_id = k.workspace_id
+WHERE k.workspace_id = $1 AND k.id = $2
+""")
 OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.role WHERE workspace_id = $1 LIMIT 1000")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """One of `member_id` and `api_key_id` is set."""
+    """One of `member_id` and `api_key_id` is set. `time_zone` is the workspace's."""
 
     workspace: WorkspaceId
     actor: Actor
@@ -41,6 +50,7 @@ class Identity:
     role_keys: tuple[str, ...]
     permissions: Permissions
     expires_at: datetime | None
+    time_zone: str = UTC_ZONE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +59,7 @@ class Known:
 
     roles: tuple[str, ...]
     permissions: Permissions
+    time_zone: str
     ended_at: datetime | None
     expires_at: datetime | None = None
     secret_hmac: str = ""
@@ -104,6 +115,7 @@ class Authenticator:
             role_keys=member.roles,
             permissions=member.permissions,
             expires_at=claims.expires_at,
+            time_zone=member.time_zone,
         )
 
     async def _program(self, token: ApiKeyToken) -> Identity:
@@ -122,6 +134,7 @@ class Authenticator:
             role_keys=key.roles,
             permissions=key.permissions,
             expires_at=key.expires_at,
+            time_zone=key.time_zone,
         )
 
     async def _known(self, workspace: UUID, id: UUID, read: Read) -> Known | None:
@@ -137,16 +150,22 @@ class Authenticator:
 
 
 async def _member(rows: Rows, id: UUID) -> Known | None:
-    for roles, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
-        return Known(roles=tuple(roles), permissions=await _permissions(rows, roles), ended_at=deactivated_at)
+    for roles, time_zone, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
+        return Known(
+            roles=tuple(roles),
+            permissions=await _permissions(rows, roles),
+            time_zone=time_zone or UTC_ZONE,
+            ended_at=deactivated_at,
+        )
     return None
 
 
 async def _api_key(rows: Rows, id: UUID) -> Known | None:
-    for scopes, secret_hmac, expires_at, revoked_at in await rows.rows(API_KEY, (rows.workspace, id)):
+    for scopes, time_zone, secret_hmac, expires_at, revoked_at in await rows.rows(API_KEY, (rows.workspace, id)):
         return Known(
             roles=tuple(scopes),
             permissions=await _permissions(rows, scopes),
+            time_zone=time_zone or UTC_ZONE,
             ended_at=revoked_at,
             expires_at=expires_at,
             secret_hmac=secret_hmac,
