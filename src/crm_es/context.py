@@ -18,6 +18,7 @@ from psycopg.sql import SQL
 from crm_es.api.failures import ProtocolError
 from crm_es.api.rate import RateLimit
 from crm_es.config import Settings
+from crm_es.errors import UnavailableError
 from crm_es.eventstore.event import Command, Origin, WorkspaceId
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore
@@ -121,7 +122,7 @@ class Context:
             return None
         try:
             return await self.reads.position()
-        except (psycopg.Error, ReadTimeoutError):  # a statement failed before and is told in `errors`
+        except (psycopg.Error, ReadTimeoutError, UnavailableError):  # a statement failed before and is told in `errors`
             return None
 
     async def wait_for(self, position: int) -> None:

@@ -41,6 +41,11 @@ def refuse(rule: str, message: str, field: FieldPath) -> NoReturn:
     raise InvalidInputError(message, rule=rule, field=field)
 
 
+def writable(text: str) -> bool:
+    """Whether it can be kept at all: no U+0000, no half of a surrogate pair."""
+    return _UNWRITABLE.search(text) is None
+
+
 def parse_text(raw: str, field: FieldPath = (), *, longest: int = NAME_LENGTH) -> str:
     """Text that says something, without the white space around it.
 
@@ -51,7 +56,7 @@ def parse_text(raw: str, field: FieldPath = (), *, longest: int = NAME_LENGTH) -
         refuse("text.blank", "Write something, or leave the field out.", field)
     if len(text) > longest:
         refuse("text.too_long", f"Shorten it to {longest:,} characters; it has {len(text):,}.", field)
-    if _UNWRITABLE.search(text):
+    if not writable(text):
         refuse("text.unwritable", "Remove the characters that are not text (U+0000, half surrogates).", field)
     return text
 

@@ -162,6 +162,19 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
 
 @pytest.fixture
 async def api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG001
+    async with opened(place) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+async def shared_api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG001
+    """For tests that record nothing."""
+    async with opened(place) as api:
+        yield api
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[Api]:
     workspace_id, known = WorkspaceId(uuid4()), dict[str, Identity]()
     known |= {name: identity(workspace_id, *roles) for name, roles in ROLES.items()}
     app = serving(place.settings, lambda: running(place, known))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.exceptions import StrawberryInputCoercionError
 
 from crm_es.errors import (
     CrmError,
@@ -54,11 +55,17 @@ def shown(error: GraphQLError, *, running: bool) -> GraphQLError:
         return _coded(error, error.message, code="GRAPHQL_PARSE_FAILED")
     if error.extensions and "code" in error.extensions:
         return _coded(error, error.message, **error.extensions)
-    if cause is not None and not isinstance(cause, GraphQLError):
+    if not _clients(error):
         return masked(error)
-    if error.path is None:  # the document's fault, or that of variables which do not fit their types
-        return _coded(error, error.message, code="BAD_USER_INPUT" if running else "GRAPHQL_VALIDATION_FAILED")
-    return masked(error)
+    return _coded(error, error.message, code="BAD_USER_INPUT" if running else "GRAPHQL_VALIDATION_FAILED")
+
+
+def _clients(error: GraphQLError) -> bool:
+    """The document's fault, that of variables which do not fit their types, or of a @oneOf with none or several."""
+    cause = error.original_error
+    if isinstance(cause, StrawberryInputCoercionError):
+        return True
+    return error.path is None and (cause is None or isinstance(cause, GraphQLError))
 
 
 def masked(error: GraphQLError) -> GraphQLError:

@@ -44,7 +44,7 @@ def decode(id_: str, field: FieldPath = ()) -> NodeId:
     node = NodeId(
         match["type"], UUID(match["id"]), None if match["at"] is None else int(match["at"]), _sub(match["sub"])
     )
-    if encode(node.type, node.id, node.at, node.sub) != id_ or (node.at or 0) > _MAX:
+    if encode(node.type, node.id, node.at, node.sub) != id_ or (node.at or 0) > _MAX or _too_high(node.sub):
         raise _malformed(field)
     return node
 
@@ -85,6 +85,10 @@ def _sub(text: str | None) -> int | UUID | None:
     if text is None:
         return None
     return int(text) if text.isdigit() else UUID(text)
+
+
+def _too_high(sub: int | UUID | None) -> bool:
+    return isinstance(sub, int) and sub > _MAX
 
 
 def _malformed(field: FieldPath) -> InvalidInputError:

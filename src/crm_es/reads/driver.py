@@ -123,6 +123,7 @@ class Snapshot:
         self._wire: Wire | None = None
         self._began = False
         self._sound = True
+        self._failure: Exception | None = None
         self._closed = False
         self._turn = asyncio.Lock()
 
@@ -148,6 +149,8 @@ class Snapshot:
         async with self._turn:
             if self._closed:  # resolvers of an operation that failed elsewhere
                 raise asyncio.CancelledError
+            if self._failure is not None:  # a transaction that failed answers nothing more
+                raise self._failure
             self._wire = wire = self._wire or await self._connections.take()
             batch: list[tuple[bytes, Sequence[object]]] = [(statement, parameters)]
             beginning = not self._began
@@ -157,17 +160,26 @@ class Snapshot:
             if last:
                 batch.append((_COMMIT, ()))
             self._sound, self._began = False, not last
-            try:
-                found = await wire.run(batch)
-            except errors.QueryCanceled as exc:
-                raise ReadTimeoutError from exc
-            except errors.OperationalError as exc:
-                raise UnavailableError(AWAY) from exc
+            found = await self._run(wire, batch)
             if beginning:
                 self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
             self._sound = True
             self.statements.append(statement)
             return found[-1]
+
+    async def _run(self, wire: Wire, batch: list[tuple[bytes, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
+        """Raises: the same again to whoever asks after a failure."""
+        try:
+            return await wire.run(batch)
+        except errors.QueryCanceled as exc:
+            self._failure = ReadTimeoutError()
+            raise self._failure from exc
+        except errors.OperationalError as exc:
+            self._failure = UnavailableError(AWAY)
+            raise self._failure from exc
+        except Exception as exc:
+            self._failure = exc
+            raise
 
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""

@@ -166,6 +166,7 @@ class Kind(NamedTuple):
     convert: Convert = None
 
 
+LONGEST = timedelta(days=365_250)
 TEXT, MOMENTS, DAYS = Kind("text"), Kind("timestamptz"), Kind("date")
 
 
@@ -281,10 +282,17 @@ def moment(query: Query, column: Composable, operand: Any) -> Composable:
 def _moment(query: Query, column: Composable, name: str, value: Any) -> Composable:
     if name not in {"past", "next"}:
         return _compare(query, column, name, value, MOMENTS)
-    now, length = query.bind(query.viewer.now, "timestamptz"), query.bind(value, "interval")
+    now, length = query.bind(query.viewer.now, "timestamptz"), query.bind(value, "interval", _length)
     if name == "past":
         return SQL("({} BETWEEN {} - {} AND {})").format(column, now, length, now)
     return SQL("({} BETWEEN {} AND {} + {})").format(column, now, now, length)
+
+
+def _length(length: timedelta) -> timedelta:
+    """Raises: InvalidInputError, for what no calendar reaches."""
+    if abs(length) > LONGEST:
+        raise InvalidInputError(f"Ask for {LONGEST.days:,} days at most.", rule="filter.too_long")
+    return length
 
 
 def day(query: Query, column: Composable, operand: Any) -> Composable:
@@ -294,7 +302,7 @@ def day(query: Query, column: Composable, operand: Any) -> Composable:
 def _day(query: Query, column: Composable, name: str, value: Any) -> Composable:
     if name not in {"past", "next"}:
         return _compare(query, column, name, value, DAYS)
-    zone, length = query.bind(query.viewer.time_zone, "text"), query.bind(value, "interval")
+    zone, length = query.bind(query.viewer.time_zone, "text"), query.bind(value, "interval", _length)
     today = SQL("({} AT TIME ZONE {})::date").format(query.bind(query.viewer.now, "timestamptz"), zone)
     if name == "past":
         return SQL("({} BETWEEN {} - {} AND {})").format(column, today, length, today)

@@ -9,7 +9,9 @@ from typing import Any, LiteralString
 from psycopg.abc import AdaptContext
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
+from crm_es.errors import InvalidInputError
 from crm_es.projector.contract import Column, Table
+from crm_es.values import writable
 
 COMMA = SQL(", ")
 AND = SQL(" AND ")
@@ -112,7 +114,7 @@ class Query:
         """A parameter, converted first. The very same object asked for again is bound once."""
         known = self._seen.get((id(value), type_)) if convert is None else None
         if known is None:
-            self.parameters.append(_converted(value, convert))
+            self.parameters.append(_sound(_converted(value, convert)))
             known = Numbered(len(self.parameters), type_)
             if convert is None:
                 self._seen[(id(value), type_)] = known
@@ -178,6 +180,17 @@ def _converted(value: object, convert: Callable[[Any], object] | None) -> object
         take = value.take
         return Slot(lambda environment: convert(take(environment)))
     return convert(value)
+
+
+def _sound(value: object) -> object:
+    """The parameter, once it is known to be something PostgreSQL can be sent. Raises: InvalidInputError."""
+    if isinstance(value, Slot):
+        take = value.take
+        return Slot(lambda environment: _sound(take(environment)))
+    for text in (value,) if isinstance(value, str) else value if isinstance(value, list) else ():
+        if isinstance(text, str) and not writable(text):
+            raise InvalidInputError("No text holds U+0000 or half a surrogate pair.", rule="text.unwritable")
+    return value
 
 
 def derived(make: Callable[..., object], *values: Any) -> object:

@@ -354,8 +354,10 @@ async def select(moment: Moment, *conditions: Condition, most: int = 1) -> list[
 
 async def find(context: Context, named: NodeId) -> Any:
     """By id: for who may read the record it is about, and for AUDIT."""
+    if not isinstance(named.sub, int):
+        return None
     present = context.reads.present
-    found = await select(present, _is("stream_id", named.id, "uuid"), _is("version", named.sub, "int"))
+    found = await select(present, _is("stream_id", named.id, "uuid"), _is("version", named.sub, "bigint"))
     if not found or _audits(context):
         return found[0] if found else None
     cls = finding.KINDS.read.get(_type_name(found[0]))

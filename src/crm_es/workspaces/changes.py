@@ -78,7 +78,7 @@ class Asked:
 def _asked(context: Context, types: Any, ids_: Any, within: Any) -> Asked:
     """Raises: InvalidInputError for malformed ids."""
     readable = [each for each in EntityType if context.permissions.scope(each, Action.READ) is not None]
-    wanted = [str(each) for each in readable if not types or each in types]
+    wanted = [str(each) for each in readable if types in (None, strawberry.UNSET) or each in types]
     return Asked(wanted, _uuids(ids_, "ids"), _uuids(within, "within"))
 
 
