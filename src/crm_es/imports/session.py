@@ -1,8 +1,8 @@
 """An import with everything around it: engine, projector, the run's row and lock, progress, the report."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,13 +94,26 @@ async def run_import(
     """Raises: CrmError when nothing, or no more, could be done. What was recorded stays."""
     mapping, plan = plan_of(request)
     unhurried = replace(settings, projection_wait_ms=0, minute_limit=False)  # nobody reads the payloads
-    async with engine(unhurried, urls) as running, connected(urls.app, request.workspace) as connection:
-        work = _Work(request, plan, running, connection, display, stopped)
-        if request.dry_run:
-            return await work.rehearse(settings, urls)
-        done = await work.run(mapping)
-        await asyncio.to_thread(settle, settings, urls.projector, await work.newest())
-        return done
+    with _alone():
+        async with engine(unhurried, urls) as running, connected(urls.app, request.workspace) as connection:
+            work = _Work(request, plan, running, connection, display, stopped)
+            if request.dry_run:
+                return await work.rehearse(settings, urls)
+            done = await work.run(mapping)
+            await asyncio.to_thread(settle, settings, urls.projector, await work.newest())
+            return done
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """What went wrong, out of the group that the engine's tasks wrap it in."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
 @dataclass(frozen=True, slots=True)
