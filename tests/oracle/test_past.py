@@ -1,0 +1,81 @@
+"""The answer of the API as of any moment equals an independent fold of the streams."""
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from crm_es.api import ids
+from tests.oracle.oracle import FIELDS, Oracle, normal
+
+pytestmark = pytest.mark.anyio
+STATUSES = "recordStatus: {in: [ACTIVE, ARCHIVED, MERGED]}"
+
+
+async def ask(history, kind, stream, as_of, door):
+    """By one of three doors: the lookup, a list, or `node` with the id of the past record."""
+    name, fields = kind.lower(), FIELDS[kind]
+    lists = {"Contact": "contacts", "Company": "companies", "Interaction": "interactions"}[kind]
+    id_ = ids.encode(kind, stream)
+    declared, given = "query($id: ID!, $asOf: AsOf)", {"id": id_, "asOf": as_of}
+    if door == "list" and kind != "Interaction":
+        document = (
+            f"{declared} {{ {lists}(filter: {{id: {{eq: $id}}, {STATUSES}}}, asOf: $asOf) {{ nodes {{ {fields} }} }} }}"
+        )
+        nodes = (await history.api.ask(document, who=history.who, **given))[lists]["nodes"]
+        return nodes[0] if nodes else None
+    found = (
+        await history.api.ask(f"{declared} {{ {name}(id: $id, asOf: $asOf) {{ {fields} }} }}", who=history.who, **given)
+    )[name]
+    if door == "node" and found:
+        document = f"query($id: ID!) {{ node(id: $id) {{ ... on {kind} {{ {fields} }} }} }}"
+        return (await history.api.ask(document, who=history.who, id=found["id"]))["node"]
+    return found
+
+
+def moment(random, oracle):
+    """A position or time, and the position of the last append that ended by then. Positions within appends too."""
+    ends = oracle.ends()
+    fact = random.choice(oracle.log)
+    if random.random() < 0.5:
+        at = max((end.position for end in ends if end.position <= fact.position), default=None)
+        return {"position": str(fact.position)}, at
+    time = fact.recorded_at - random.choice([timedelta(), timedelta(microseconds=1)])
+    return {"time": time.isoformat()}, max((end.position for end in ends if end.recorded_at <= time), default=None)
+
+
+async def compare(histories, seed, steps, pairs):
+    random = Random(seed)
+    found = await histories(seed, steps)
+    oracles = {who: await Oracle.of(history) for who, history in found.items()}
+
+    answered = 0
+    for _ in range(pairs):
+        who = random.choices(list(found), [9, 1])[0]
+        history, oracle = found[who], oracles[who]
+        kind = random.choice([kind for kind, streams in history.streams.items() if streams])
+        stream = random.choice(history.streams[kind])
+        as_of, at = moment(random, oracle)
+        if at is None:
+            continue
+        told = await ask(history, kind, stream, as_of, random.choice(["lookup", "list", "node"]))
+        expected = await oracle.answer(kind, stream, at)
+        assert normal(kind, told) == expected, (who, kind, stream, as_of, at)
+        answered += told is not None
+    return found, answered
+
+
+async def test_200_moments_of_a_random_history_equal_their_fold(histories):
+    found, answered = await compare(histories, 1, 300, 200)
+
+    assert answered > 60
+    assert {"merge", "unmerge", "redact", "correct", "archive"} <= set(found["admin"].done)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3, 4])
+async def test_1000_moments_of_long_random_histories_equal_their_fold(histories, seed):
+    found, answered = await compare(histories, seed, 1_500, 1_000)
+
+    assert answered > 300
+    assert len(found["admin"].done) >= 14
