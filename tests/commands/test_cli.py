@@ -2,27 +2,22 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import httpx
 import psutil
 import psycopg
 import pytest
 
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls, on_database
-
-CRM = [sys.executable, "-m", "crm_es"]
+from tests.commands.running import Serving, crm, token
 
 
 @pytest.fixture(scope="module")
@@ -34,65 +29,11 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def environment(data_dir: Path) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "CRM_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "ignore"}
-
-
-def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(  # noqa: S603
-        [*CRM, *argv], env=environment(data_dir) | settings, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def workspace(data_dir: Path) -> str:
     done = crm(data_dir, "workspace", "create", "Acme", "--time-zone", "Europe/Berlin", "--currency", "EUR")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]
-
-
-class Serving:
-    """A running `crm-es serve` on a free port."""
-
-    def __init__(self, data_dir: Path, *argv: str) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
-            [*CRM, "serve", "--port", "0", *argv],
-            env=environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stderr
-        said = iter(self.process.stderr.readline, "")
-        url = next((found[0] for line in said if (found := re.search(r"http://\S+/graphql", line))), None)
-        assert url, "serve ended before it listened"
-        self.url = url
-        try:
-            self.get_until("/readyz", 200)
-        except BaseException:
-            self.stop()
-            raise
-
-    def get_until(self, path: str, status: int) -> httpx.Response:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                answer = httpx.get(self.url.replace("/graphql", path), timeout=10)
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code == status:
-                return answer
-            assert time.monotonic() < deadline, answer and answer.text
-            time.sleep(0.1)
-
-    def ask(self, query: str, token: str) -> Any:
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx.post(self.url, json={"query": query}, headers=headers, timeout=30).json()
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 @pytest.fixture
@@ -101,10 +42,6 @@ def serving(data_dir: Path) -> Iterator[Serving]:
     yield serving
     if serving.process.poll() is None:
         serving.stop()
-
-
-def token(data_dir: Path, role: str = "admin") -> str:
-    return crm(data_dir, "token", "--workspace", "Acme", "--role", role).stdout.splitlines()[-1]
 
 
 def test_help_names_every_command(data_dir: Path) -> None:
@@ -273,7 +210,23 @@ def test_live_equals_rebuilt_and_a_rebuild_swaps(data_dir: Path) -> None:
     assert checked.returncode == 0, checked.stdout
     assert "equal" in checked.stdout
     assert "DIFFERS" not in checked.stdout
+    assert "reservations: 1 workspaces, equal" in checked.stdout
     assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+def test_a_lost_reservation_is_found(data_dir: Path) -> None:
+    token(data_dir)
+    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as owner:
+        lost = owner.execute("DELETE FROM es.reservation RETURNING workspace_id, kind, key, stream_id").fetchall()
+
+        checked = crm(data_dir, "rebuild", "--check")
+
+        owner.cursor().executemany(
+            "INSERT INTO es.reservation (workspace_id, kind, key, stream_id) VALUES (%s, %s, %s, %s)", lost
+        )
+    assert checked.returncode == 1
+    assert "reservations: 1 workspaces, DIFFER" in checked.stdout
+    assert checked.stdout.count("held by nobody, due to") == len(lost) > 0
 
 
 def test_a_healthy_installation_satisfies_the_doctor(data_dir: Path) -> None:

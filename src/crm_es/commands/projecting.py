@@ -6,6 +6,7 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
+from crm_es.commands import reservations
 from crm_es.config import Settings
 from crm_es.database.doors import current
 from crm_es.projector.rebuild import Outcome, Rebuild
@@ -27,7 +28,8 @@ def project() -> None:
 def rebuild(name: str | None, check: bool) -> None:
     """Make read model NAME (or all) anew from the events, beside the live one, then swap. Readers notice nothing.
 
-    A rebuild that was killed goes on where it was. With --check the exit code is 1 when a table differs.
+    A rebuild that was killed goes on where it was. With --check the exit code is 1 when a table differs; without NAME the
+    reserved unique values are compared with the events too.
     """
     settings = Settings.from_environment()
     with current(settings) as urls, projecting.decoding(settings) as decode:
@@ -35,7 +37,10 @@ def rebuild(name: str | None, check: bool) -> None:
             outcomes = Rebuild(urls.projector, decode, READ_MODELS).run(name, check=check, report=bar.report)
         for outcome in outcomes:
             click.echo(told(outcome))
-    sys.exit(any(outcome.differing for outcome in outcomes))
+        held = reservations.compare(settings, urls.projector) if check and name is None else {}
+        if held:
+            click.echo(reservations.told(held))
+    sys.exit(any(outcome.differing for outcome in outcomes) or any(held.values()))
 
 
 def told(outcome: Outcome) -> str:

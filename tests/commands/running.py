@@ -1,0 +1,72 @@
+"""The command line in processes of its own, and a running `crm-es serve`."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+CRM = [sys.executable, "-m", "crm_es"]
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "CRM_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "ignore"}
+
+
+def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603
+        [*CRM, *argv], env=environment(data_dir) | settings, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def token(data_dir: Path, role: str = "admin") -> str:
+    return crm(data_dir, "token", "--workspace", "Acme", "--role", role).stdout.splitlines()[-1]
+
+
+class Serving:
+    """A running `crm-es serve` on a free port."""
+
+    def __init__(self, data_dir: Path, *argv: str) -> None:
+        self.process = subprocess.Popen(  # noqa: S603
+            [*CRM, "serve", "--port", "0", *argv],
+            env=environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stderr
+        said = iter(self.process.stderr.readline, "")
+        url = next((found[0] for line in said if (found := re.search(r"http://\S+/graphql", line))), None)
+        assert url, "serve ended before it listened"
+        self.url = url
+        try:
+            self.get_until("/readyz", 200)
+        except BaseException:
+            self.stop()
+            raise
+
+    def get_until(self, path: str, status: int) -> httpx.Response:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.get(self.url.replace("/graphql", path), timeout=10)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == status:
+                return answer
+            assert time.monotonic() < deadline, answer and answer.text
+            time.sleep(0.1)
+
+    def ask(self, query: str, token: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(self.url, json={"query": query}, headers=headers, timeout=30).json()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
