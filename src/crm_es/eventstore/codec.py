@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
 
 from crm_es.errors import ErasedError, InvalidInputError
 from crm_es.eventstore.aggregate import Aggregate
@@ -160,7 +159,7 @@ class Codec:
         """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
         event, shape = change.event, self._shapes[change.event.TOPIC]
         place = _place(command.workspace, change.stream, change.version)
-        data = {name: value for name in shape.names if (value := getattr(event, name)) is not UNSET}
+        data = shape.values_set(event)
         for field, value in shape.personal_values(event):
             data[field.name] = _sealed(key, value, place + field.place, shape.encode(value, field.path))
         state = encode(

@@ -64,8 +64,7 @@ def personal_fields(event_class: type[Event]) -> tuple[str, ...]:
 
 def values_set(event: object, names: Iterable[str]) -> dict[str, Any]:
     """The attributes among `names` that are not UNSET: what a fold puts into the state, what a form asks for."""
-    found = {name: getattr(event, name, UNSET) for name in names}
-    return {name: value for name, value in found.items() if value is not UNSET}
+    return {name: value for name in names if (value := getattr(event, name, UNSET)) is not UNSET}
 
 
 def camel(name: str) -> str:

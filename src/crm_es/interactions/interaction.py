@@ -217,7 +217,8 @@ def evolve(interaction: Interaction | None, event: InteractionEvent) -> Interact
     was = interaction or Interaction()
     match event:
         case InteractionRecorded():
-            return replace(was, **values_set(event, _RECORDED))
+            said = values_set(event, _RECORDED)
+            return Interaction(**said) if interaction is None else replace(interaction, **said)  # thousands an import
         case InteractionCorrected():
             return replace(was, **values_set(event, CORRECTABLE))
         case InteractionLinked(contact_ids=contacts):

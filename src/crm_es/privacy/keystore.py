@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -24,6 +24,7 @@ from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED, Erased
 from crm_es.privacy.key_rows import KeyRow, KeyRows, open_rows
 from crm_es.privacy.sealing import Key, unwrap, wrap
+from crm_es.uuids import new_ids
 
 KEK_VERSION = 1
 FIRST_BLOCK, BLOCK = 50, 1000  # a workspace that never writes again should not own a thousand keys
@@ -192,8 +193,9 @@ class KeyStore:
         kek = self._kek(workspace)
         keys: list[Key] = []
         rows: list[KeyRow] = []
-        for _ in range(size):
-            key_id, secret = uuid4(), os.urandom(32)
+        secrets = os.urandom(size * ROOT_BYTES)  # at once: each fetch lets another thread take the interpreter
+        for place, key_id in enumerate(new_ids(size)):
+            secret = secrets[place * ROOT_BYTES : (place + 1) * ROOT_BYTES]
             key = Key(key_id, secret)
             wrapped = wrap(secret, kek, _label(workspace, key_id))
             keys.append(key)

@@ -74,7 +74,7 @@ def _text(data: bytes) -> str:
 
 
 def wrap(secret: bytes, under: AESGCM, label: bytes) -> bytes:
-    nonce = os.urandom(_NONCE)
+    nonce = _nonce()
     return nonce + under.encrypt(nonce, secret, label)
 
 
