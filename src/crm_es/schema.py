@@ -16,7 +16,9 @@ from crm_es.api.rules import SIGNED_IN, Guard, Rule, guarded, needs
 from crm_es.contacts.bulk_mutations import BulkContactMutations
 from crm_es.contacts.company_graphql import Company, CompanyQueries
 from crm_es.contacts.company_mutations import CompanyMutations
+from crm_es.contacts.duplicates_graphql import DuplicateQueries, find_duplicate
 from crm_es.contacts.graphql import Contact, ContactQueries
+from crm_es.contacts.merging_mutations import MergingMutations
 from crm_es.contacts.mutations import ContactMutations
 from crm_es.context import Info
 from crm_es.interactions.graphql import Interaction, InteractionQueries
@@ -42,6 +44,7 @@ finding.KINDS.add(
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
+    Duplicate=find_duplicate,
     Change=sync.find,
 )
 
@@ -78,7 +81,7 @@ def _followed(resolver: Any, rule: Rule, description: str) -> Any:
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
-class Query(ContactQueries, CompanyQueries, InteractionQueries):
+class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
     node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
@@ -128,7 +131,9 @@ class Subscription:
 
 
 @strawberry.type(description="Every way to record something.")
-class Mutation(ContactMutations, BulkContactMutations, CompanyMutations, InteractionMutations, WorkspaceMutations): ...
+class Mutation(
+    ContactMutations, BulkContactMutations, MergingMutations, CompanyMutations, InteractionMutations, WorkspaceMutations
+): ...
 
 
 def make() -> CrmSchema:

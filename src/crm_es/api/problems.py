@@ -12,6 +12,8 @@ from crm_es.api.nodes import Entity
 from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import JSON
 from crm_es.context import Info
+from crm_es.reads import records
+from crm_es.reads.model import read_of
 
 if TYPE_CHECKING:
     Event: TypeAlias = Any  # made in workspaces/audit.py, a room above; named lazily
@@ -49,8 +51,17 @@ class Refusal(UserError): ...
 
 
 async def _existing(self: "AlreadyExists", info: Info) -> Entity | None:
-    found: Entity | None = await finding.first(info.context, _HOLDERS.get(self.kind, ()), self.holder)
+    """Of an absorbed holder the survivor: its values are the survivor's now."""
+    types, holder = _HOLDERS.get(self.kind, ()), self.holder
+    found: Entity | None = await finding.first(info.context, types, holder)
+    while found is not None and (survivor := _survivor(found)) is not None:
+        found = await finding.first(info.context, types, survivor)
     return found
+
+
+def _survivor(found: Entity) -> UUID | None:
+    known = "merged_into" in read_of(type(found)).index
+    return records.raw(found, "merged_into") if known else None
 
 
 @ruled(PARENT)
