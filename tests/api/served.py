@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
+
+from crm_es.serving.web import Server
 
 NODE = Path(__file__).parent.parent / "node"
 
@@ -37,10 +39,10 @@ async def node(*command: str, seconds: float = 120) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(app: Starlette) -> AsyncIterator[str]:
     """`host:port` of the application, whose lifespan runs already."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="warning", ws="websockets-sansio")
-    server = uvicorn.Server(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)

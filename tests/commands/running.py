@@ -31,10 +31,10 @@ def token(data_dir: Path, role: str = "admin") -> str:
 class Serving:
     """A running `crm-es serve` on a free port."""
 
-    def __init__(self, data_dir: Path, *argv: str) -> None:
+    def __init__(self, data_dir: Path, *argv: str, **settings: str) -> None:
         self.process = subprocess.Popen(  # noqa: S603
             [*CRM, "serve", "--port", "0", *argv],
-            env=environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=environment(data_dir) | settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stderr
         said = iter(self.process.stderr.readline, "")

@@ -2,12 +2,9 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,30 +15,6 @@ import pytest
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls, on_database
 from tests.commands.running import Serving, crm, token
-
-
-@pytest.fixture(scope="module")
-def data_dir() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="crm-es-cli-"))
-    yield directory
-    with EmbeddedServer(directory):
-        pass
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def workspace(data_dir: Path) -> str:
-    done = crm(data_dir, "workspace", "create", "Acme", "--time-zone", "Europe/Berlin", "--currency", "EUR")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
-
-
-@pytest.fixture
-def serving(data_dir: Path) -> Iterator[Serving]:
-    serving = Serving(data_dir, "--workers", "2")
-    yield serving
-    if serving.process.poll() is None:
-        serving.stop()
 
 
 def test_help_names_every_command(data_dir: Path) -> None:

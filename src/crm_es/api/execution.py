@@ -4,6 +4,7 @@ and leaves with its errors coded and everything unexpected masked.
 A document that passed once is remembered, so that a known text pays for its cost with these variables and nothing else.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
@@ -24,6 +25,7 @@ from crm_es.context import Context
 from crm_es.reads.execute import CompiledReads
 from crm_es.reads.extension import CompiledQueries
 
+QUERY_SECONDS: Final = 10.0
 _REMEMBERED: Final = 1_000
 _MAX_ERRORS: Final = 20
 
@@ -151,17 +153,24 @@ class CrmSchema(Schema):
             return None
         return OperationType(operation.operation.value) if operation else None
 
-    async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        return _finished(await super().stream(*args, **kwargs), kwargs.get("context_value"))
+    async def stream(
+        self, query: str | None, *args: Any, seconds: float = QUERY_SECONDS, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Results one after the other; a query has one, and so many seconds for it."""
+        kind = self.kind_of(query or "", kwargs.get("operation_name"))
+        results = await super().stream(query, *args, **kwargs)
+        return _finished(results, kwargs.get("context_value"), seconds if kind is OperationType.QUERY else None)
 
 
 def _compiled(context: object) -> bool:
     return isinstance(context, Context) and context.engine.settings.compiled_reads
 
 
-async def _finished(results: AsyncGenerator[Any, None], context: Context | None) -> AsyncGenerator[Any, None]:
+async def _finished(
+    results: AsyncGenerator[Any, None], context: Context | None, seconds: float | None
+) -> AsyncGenerator[Any, None]:
     try:
-        async for result in results:
+        while (result := await _next(results, seconds)) is not None:
             await _finish(result, context)
             if context is not None:
                 await context.close()
@@ -170,6 +179,22 @@ async def _finished(results: AsyncGenerator[Any, None], context: Context | None)
         await results.aclose()
         if context is not None:
             await context.close(sound=False)
+
+
+async def _next(results: AsyncGenerator[Any, None], seconds: float | None) -> Any | None:
+    """None where there are no more."""
+    if seconds is None:
+        return await anext(results, None)
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(results, None)
+    except TimeoutError:
+        late = took_too_long(seconds)
+        return PreExecutionError(data=None, errors=[GraphQLError(late.message, original_error=late)])
+
+
+def took_too_long(seconds: float) -> ProtocolError:
+    return ProtocolError("TIMEOUT", f"This took longer than {seconds:g} seconds. Ask for less at once.")
 
 
 async def _finish(result: ExecutionResult, context: Context | None) -> None:

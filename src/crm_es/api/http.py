@@ -6,7 +6,7 @@ so no other site can make a browser ask anything here, by GET or POST.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
 
@@ -20,13 +20,12 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from crm_es.api import requests
-from crm_es.api.execution import CrmSchema
-from crm_es.api.failures import ProtocolError, code_of, formatted, masked
+from crm_es.api.execution import QUERY_SECONDS, CrmSchema, took_too_long
+from crm_es.api.failures import code_of, formatted, masked
 from crm_es.api.requests import EVENT_STREAM, PLAIN_JSON, RESPONSE_JSON, GraphQLRequest, RefusedError
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, UnauthenticatedError
 
-QUERY_SECONDS: Final = 10.0
 HEARTBEAT_SECONDS: Final = 12.0
 _STATUS: Final = {
     "UNAUTHENTICATED": 401,
@@ -47,11 +46,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOverHTTP:
-    """The ASGI application behind `/graphql` for everything but WebSockets."""
+    """The ASGI application behind `/graphql` for everything but WebSockets. `closing` ends event streams: the process stops."""
 
     schema: CrmSchema
     engine: Engine
     query_seconds: float = QUERY_SECONDS
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -109,7 +109,9 @@ class GraphQLOverHTTP:
                     allowed_operation_types=(OperationType.QUERY, OperationType.MUTATION),
                 )
         except TimeoutError as exc:
-            raise ProtocolError("TIMEOUT", f"This took longer than {seconds} seconds. Ask for less at once.") from exc
+            if seconds is None:
+                raise
+            raise took_too_long(seconds) from exc
 
     async def stream(self, asked: GraphQLRequest, context: Context) -> Response:
         """Distinct connections mode of the GraphQL-over-SSE protocol."""
@@ -118,34 +120,50 @@ class GraphQLOverHTTP:
             variable_values=asked.variables,
             operation_name=asked.operation_name,
             context_value=context,
+            seconds=self.query_seconds,
         )
         return StreamingResponse(
-            _events(results, context),
+            _events(results, context, self.closing),
             media_type=EVENT_STREAM,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
 
-async def _events(results: AsyncGenerator[ExecutionResult, None], context: Context) -> AsyncIterator[bytes]:
-    """Results as they come, a comment now and then so that proxies keep the line; ends when the token does."""
-    following = asyncio.ensure_future(anext(results))
+async def _events(
+    results: AsyncGenerator[ExecutionResult, None], context: Context, closing: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """Results as they come, a comment now and then so that proxies keep the line.
+
+    When the token ends so does the stream, and says why. When the process stops it breaks off: clients then come again.
+    """
+    following, stop = asyncio.ensure_future(anext(results)), asyncio.ensure_future(closing.wait())
     try:
         while (left := context.seconds_left()) > 0:
-            done, _ = await asyncio.wait({following}, timeout=min(HEARTBEAT_SECONDS, left))
-            if not done:
+            wait = min(HEARTBEAT_SECONDS, left)
+            await asyncio.wait({following, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return
+            if not following.done():
                 yield b":\n\n"
                 continue
             try:
                 result = following.result()
             except StopAsyncIteration:
                 break
-            yield b"event: next\ndata: " + _encode(body_of(result)) + b"\n\n"
+            yield _event(body_of(result))
             following = asyncio.ensure_future(anext(results))
+        else:
+            yield _event({"errors": [formatted(UnauthenticatedError("The token has expired.", rule="token.expired"))]})
         yield b"event: complete\ndata:\n\n"
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        for waiting in (following, stop):
+            waiting.cancel()
+        await asyncio.gather(following, stop, return_exceptions=True)
         await results.aclose()
+
+
+def _event(body: Mapping[str, Any]) -> bytes:
+    return b"event: next\ndata: " + _encode(body) + b"\n\n"
 
 
 def body_of(result: ExecutionResult) -> dict[str, Any]:

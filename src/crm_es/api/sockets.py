@@ -14,9 +14,9 @@ from strawberry.exceptions import ConnectionRejectionError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
-from strawberry.types.unset import UnsetType
+from strawberry.types.unset import UNSET, UnsetType
 
-from crm_es.api.execution import CrmSchema
+from crm_es.api.execution import QUERY_SECONDS, CrmSchema
 from crm_es.context import Context, Engine
 from crm_es.errors import UnauthenticatedError
 from crm_es.workspaces.identity import Identity
@@ -29,9 +29,10 @@ FORBIDDEN: Final = 4403
 class Connection:
     """One socket: who opened it, once that is known. Each of its operations gets a context of its own."""
 
-    def __init__(self, schema: CrmSchema, engine: Engine, socket: WebSocket) -> None:
+    def __init__(self, schema: CrmSchema, engine: Engine, socket: WebSocket, query_seconds: float) -> None:
         self._schema = schema
         self._engine = engine
+        self._query_seconds = query_seconds
         self._client = socket.headers.get("user-agent")
         self._host = socket.client.host if socket.client else None
         self.connection_params: Mapping[str, Any] = {}
@@ -53,7 +54,8 @@ class Connection:
         if self.identity is None:
             raise ConnectionRejectionError
         context: Context = self._engine.resume(self.identity, client=self._client, host=self._host)
-        return await self._schema.stream(*args, **{**kwargs, "context_value": context})
+        given = {**kwargs, "context_value": context, "seconds": self._query_seconds}
+        return await self._schema.stream(*args, **given)
 
 
 class Handler(BaseGraphQLTransportWSHandler[Connection, None]):
@@ -86,7 +88,7 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
 
     graphql_transport_ws_handler_class = Handler
 
-    def __init__(self, schema: CrmSchema, engine: Engine) -> None:
+    def __init__(self, schema: CrmSchema, engine: Engine, query_seconds: float = QUERY_SECONDS) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
@@ -96,12 +98,13 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
             allowed_origins=engine.settings.allowed_origins,
         )
         self.engine = engine
+        self.query_seconds = query_seconds
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Connection:  # noqa: ARG002
         if not isinstance(request, WebSocket) or not isinstance(self.schema, CrmSchema):
             raise TypeError("only WebSockets of our own schema come here")
-        return Connection(self.schema, self.engine, request)
+        return Connection(self.schema, self.engine, request, self.query_seconds)
 
     async def on_ws_connect(self, context: Connection) -> UnsetType | dict[str, object] | None:
         await context.sign_in()
-        return None
+        return UNSET  # the acknowledgement has no payload, not a null one

@@ -30,7 +30,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
         signal.signal(name, lambda *_: stop.set())
     with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
         check_read_models(urls.app)
-        children = [Child("the projector", ["crm_es.serving.projecting"])]
+        children = [Child("the projector", ["crm_es.serving.projecting"], last=True)]
         for number in range(1, (workers or settings.workers) + 1):
             child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
             children.append(child)

@@ -24,11 +24,12 @@ KILL_AFTER_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Child:
-    """One process to keep alive. `module` is run with `python -m`."""
+    """One process to keep alive. `module` is run with `python -m`; `last`: the others still need it while they stop."""
 
     name: str
     module: Sequence[str]
     descriptors: tuple[int, ...] = ()
+    last: bool = False
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     failures: int = 0
@@ -128,8 +129,12 @@ class Supervisor:
         try:
             yield
         finally:
-            for child in self._children:
-                child.ask_to_stop()
-            deadline = time.monotonic() + self._grace + KILL_AFTER_SECONDS
-            for child in self._children:
-                child.wait(deadline)
+            for last in (False, True):
+                self._stop([child for child in self._children if child.last is last])
+
+    def _stop(self, children: Sequence[Child]) -> None:
+        for child in children:
+            child.ask_to_stop()
+        deadline = time.monotonic() + self._grace + KILL_AFTER_SECONDS
+        for child in children:
+            child.wait(deadline)

@@ -5,7 +5,10 @@ import sys
 
 import psycopg
 import uvicorn
+from starlette.applications import Starlette
 
+from crm_es.api.limits import BODY_BYTES
+from crm_es.app import from_environment
 from crm_es.config import Settings
 from crm_es.errors import ConfigurationError
 from crm_es.serving.lifeline import hold_on_to_parent
@@ -20,7 +23,7 @@ def main(descriptor: int) -> int:
     hold_on_to_parent()
     try:
         settings = Settings.from_environment()
-        server = uvicorn.Server(config(settings))
+        server = Server(config(from_environment(), settings))
         server.run(sockets=[socket.socket(fileno=descriptor)])
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -31,13 +34,22 @@ def main(descriptor: int) -> int:
     return 0 if server.started else AGAIN
 
 
-def config(settings: Settings) -> uvicorn.Config:
+class Server(uvicorn.Server):
+    """Ends event streams first: they would go on until the grace is over. uvicorn closes WebSockets itself, with 1012."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: Starlette = self.config.app  # type: ignore[assignment]  # we give it no other
+        app.state.http.closing.set()
+        await super().shutdown(sockets)
+
+
+def config(app: Starlette, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        "crm_es.app:from_environment",
-        factory=True,
+        app,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
+        ws_max_size=BODY_BYTES,
         lifespan="on",
         access_log=False,
         log_level="warning",

@@ -1,0 +1,72 @@
+"""Told to stop, `serve` finishes what was begun and leaves nobody behind."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from crm_es.database.server import EmbeddedServer
+from tests.commands.running import Serving, token
+
+APPEND_LOCK = 4711001
+REGISTER = """mutation { registerContact(input: {displayName: "Ada Lovelace"}) {
+  contact { displayName } position projected userErrors { message } } }"""
+
+
+@contextmanager
+def appends_held(data_dir: Path) -> Iterator[psycopg.Connection]:
+    """Nothing can be appended until the connection lets go."""
+    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [APPEND_LOCK])
+        yield connection
+
+
+def waiting_for(connection: psycopg.Connection, seconds: float = 20) -> None:
+    """Until somebody wants the lock."""
+    deadline = time.monotonic() + seconds
+    while not connection.execute(
+        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s", [APPEND_LOCK]
+    ).fetchone():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_mutation_begun_before_the_stop_is_answered_and_shown(data_dir: Path, serving: Serving) -> None:
+    mine = token(data_dir)
+    children = serving.children()
+    with ThreadPoolExecutor() as threads:
+        with appends_held(data_dir) as held:
+            answer = threads.submit(serving.ask, REGISTER, mine)
+            waiting_for(held)
+            serving.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            held.rollback()
+        payload = answer.result(30)["data"]["registerContact"]
+
+    assert serving.stop() == 0
+    assert payload["contact"] == {"displayName": "Ada Lovelace"}
+    assert payload["projected"]
+    assert not any(child.is_running() for child in children)
+
+
+def test_begun_requests_are_waited_for_no_longer_than_was_set(data_dir: Path) -> None:
+    mine = token(data_dir)
+    serving = Serving(data_dir, CRM_SHUTDOWN_SECONDS="1")
+    children = serving.children()
+    with ThreadPoolExecutor() as threads, appends_held(data_dir) as held:
+        answer = threads.submit(serving.ask, REGISTER, mine)
+        waiting_for(held)
+        began = time.monotonic()
+
+        code = serving.stop()
+
+        took = time.monotonic() - began
+        held.rollback()
+        assert answer.exception(10)
+    assert code == 0
+    assert took < 15
+    assert not any(child.is_running() for child in children)
