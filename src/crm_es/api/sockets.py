@@ -107,4 +107,5 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
 
     async def on_ws_connect(self, context: Connection) -> UnsetType | dict[str, object] | None:
         await context.sign_in()
-        return UNSET  # the acknowledgement has no payload, not a null one
+        nothing: UnsetType = UNSET  # the acknowledgement has no payload, not a null one
+        return nothing
