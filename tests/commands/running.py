@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import psutil
 
 CRM = [sys.executable, "-m", "crm_es"]
+ADDRESS = re.compile(r"http://\S+/graphql")
 
 
 def environment(data_dir: Path) -> dict[str, str]:
@@ -36,16 +38,25 @@ class Serving:
             [*CRM, "serve", "--port", "0", *argv],
             env=environment(data_dir) | settings, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert self.process.stderr
-        said = iter(self.process.stderr.readline, "")
-        url = next((found[0] for line in said if (found := re.search(r"http://\S+/graphql", line))), None)
-        assert url, "serve ended before it listened"
-        self.url = url
+        self.said: list[str] = []
+        listening = threading.Event()
+        threading.Thread(target=self._listen, args=[listening], daemon=True).start()
+        assert listening.wait(60), f"serve did not listen: {self.said}"
+        self.url = next(found[0] for line in self.said if (found := ADDRESS.search(line)))
         try:
             self.get_until("/readyz", 200)
         except BaseException:
             self.stop()
             raise
+
+    def _listen(self, listening: threading.Event) -> None:
+        """Reads whatever is said, to the end: a full pipe would hold everybody up."""
+        assert self.process.stderr
+        with self.process.stderr as lines:
+            for line in lines:
+                self.said.append(line)
+                if ADDRESS.search(line):
+                    listening.set()
 
     def get_until(self, path: str, status: int) -> httpx.Response:
         deadline = time.monotonic() + 60
@@ -68,5 +79,4 @@ class Serving:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
+        return self.process.wait(60)

@@ -151,7 +151,7 @@ def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     children = serving.children()
 
     serving.process.kill()
-    serving.process.communicate()
+    serving.process.wait()
 
     gone, alive = psutil.wait_procs(children, timeout=20)
     assert len(gone) == 3

@@ -67,6 +67,15 @@ async def test_a_cut_connection_is_replaced(world: World) -> None:
     assert await pid(world.reading) != lost
 
 
+async def test_what_was_read_before_the_connection_was_cut_still_answers(world: World) -> None:
+    async with world.reading.snapshot(uuid4()) as snapshot:
+        lost = (await snapshot.rows(PID))[0][0]
+        with psycopg.connect(world.urls.owner, autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(%s, 5000)", [lost])
+
+    assert await pid(world.reading) != lost
+
+
 async def test_no_more_connections_than_allowed(shared_database: DatabaseUrls) -> None:
     reading = ReadConnections(shared_database.app, size=2)
 

@@ -5,6 +5,7 @@ failed or timed out is closed, never given to the next.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.wire import Wire
+
+log = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_MS = 5000
 AWAY = "The database does not answer now. Send the request again."
@@ -199,5 +202,7 @@ class Snapshot:
             if sound and self._began:
                 await wire.run([(_COMMIT, ())])
             finished = sound
+        except errors.OperationalError:
+            log.info("a connection was lost after its last row was read")  # nothing to commit: what was read stands
         finally:
             await self._connections.give(wire, sound=finished)

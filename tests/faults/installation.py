@@ -1,0 +1,116 @@
+"""An installation that is hurt on purpose: which process to kill, how to write while it is down, what must hold after."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psutil
+import psycopg
+
+from crm_es.database.server import EmbeddedServer
+from tests.commands.running import Serving, crm, token
+
+PATIENCE = 60
+
+
+class Installation:
+    """Workspace Acme in a data directory of its own."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.workspace = UUID(self.command("workspace", "create", "Acme").splitlines()[-1])
+
+    def command(self, *argv: str) -> str:
+        done = crm(self.data_dir, *argv)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def served(self) -> Iterator[Serving]:
+        self.serving = Serving(self.data_dir)
+        self.token = token(self.data_dir)
+        try:
+            yield self.serving
+        finally:
+            if self.serving.process.poll() is None:
+                self.serving.stop()
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(headers={"authorization": f"Bearer {self.token}"}, timeout=30)
+
+    def ask(self, query: str) -> Any:
+        answer = self.serving.ask(query, self.token)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    # harm
+
+    def kill_projector(self) -> None:
+        (one,) = [child for child in self.serving.children() if "crm_es.serving.projecting" in child.cmdline()]
+        one.kill()
+
+    def kill_database(self) -> None:
+        os.kill(self.postmaster(), signal.SIGKILL)
+
+    def postmaster(self) -> int:
+        """Its cluster may stand elsewhere where we are root: the data directory then says where."""
+        elsewhere = self.data_dir / "postgres-18.elsewhere"
+        cluster = Path(elsewhere.read_text().strip()) if elsewhere.exists() else self.data_dir / "postgres-18"
+        return int((cluster / "postmaster.pid").read_text().splitlines()[0])
+
+    # what must hold
+
+    def positions(self) -> list[int]:
+        """Of all events of the workspace, in order."""
+        return [row[0] for row in self.sql("SELECT sequence FROM es.events WHERE workspace_id = %s ORDER BY 1")]
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with EmbeddedServer(self.data_dir) as urls, psycopg.connect(urls.owner) as connection:
+            return connection.execute(statement.encode(), [self.workspace]).fetchall()
+
+    def check(self) -> None:
+        """Positions are dense, read models are what a rebuild gives, reservations what the streams say."""
+        positions = self.positions()
+        assert positions == list(range(1, len(positions) + 1))
+        self.serving.get_until("/readyz", 200)
+        self.command("rebuild", "--check")
+
+
+@dataclass
+class Sender:
+    """Sends mutations until each is acknowledged: after a failure the same again, with the same commandId."""
+
+    installation: Installation
+    acknowledged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    async def send(self, client: httpx.AsyncClient, document: str, form: dict[str, Any]) -> dict[str, Any]:
+        """The payload."""
+        command = str(uuid4())
+        body = {"query": document, "variables": {"input": form | {"commandId": command}}}
+        while True:
+            await asyncio.sleep(0.05 if self.failures else 0)
+            try:
+                answer = (await client.post(self.installation.serving.url, json=body)).json()
+            except httpx.TransportError as error:
+                self.failures.append(type(error).__name__)
+                continue
+            if answer.get("errors"):
+                self.failures.append(answer["errors"][0]["extensions"]["code"])
+                continue
+            (payload,) = answer["data"].values()
+            assert payload["userErrors"] == [], payload
+            self.acknowledged[command] = payload
+            return payload
+
+
+def gone(processes: list[psutil.Process], seconds: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return not alive
