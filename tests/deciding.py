@@ -83,7 +83,10 @@ class Log:
     def edit(self, stream: UUID, decision: Callable[[Any], Sequence[Any]]) -> None:
         """As `Store.decide`: an absorbed id is decided on its survivor, and noted."""
         loaded = self.load(stream, follow=True)
-        self.append({loaded.id: decision(loaded.state)}, via=loaded.via)
+        events = decision(loaded.state)
+        if loaded.via is not None:
+            events = self.aggregate.addressed(loaded.state, events, loaded.via)
+        self.append({loaded.id: events}, via=loaded.via)
 
     def _write(self, stream: UUID, event: Any, via: UUID | None) -> None:
         facts = self.streams.setdefault(stream, [])

@@ -75,12 +75,21 @@ def _table(event_class: type[Any]) -> Iterator[str]:
     for field in fields:
         required = field.default is dataclasses.MISSING
         api = "" if named is not None else field.metadata.get("api", camel(field.name)) or ""
-        sealed = "sealed" if field.metadata.get("pii") else ""
+        sealed = _sealed(field, hints[field.name])
         absent = "" if required or UnsetType not in typing.get_args(hints[field.name]) else "may be absent"
         yield f"| {field.name} | {_type(hints[field.name])} | {absent} | {sealed} | {api} |"
     if named:
         yield f"\nChanges of the API's fields: {', '.join(named)}."
     yield ""
+
+
+def _sealed(field: dataclasses.Field[Any], wanted: Any) -> str:
+    """Whose key it takes, where the event says so."""
+    if not field.metadata.get("pii"):
+        return ""
+    subject = field.metadata.get("subject")
+    each = any(Erased in typing.get_args(one) for part in typing.get_args(wanted) for one in typing.get_args(part))
+    return "sealed" if subject is None else f"sealed, by `{subject}`" + (", one by one" if each else "")
 
 
 def _type(wanted: Any) -> str:

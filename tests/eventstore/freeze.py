@@ -77,8 +77,11 @@ def stored(codec: Codec, event: Event) -> bytes:
         reason="for the corpus",
     )
     change = Change(stream=stream, version=1, event=event, via=uuid5(stream, "via"))
-    key = codec.keys.take(WORKSPACE) if codec.needs_key(event, command.reason) else None
-    state = codec.encode(command, change, key)
+    keys = {
+        person: codec.keys.take(WORKSPACE)
+        for person in sorted(codec.persons(event, command.reason, change.via), key=str)
+    }
+    state = codec.encode(command, change, keys.pop(None, None), keys)
     hole = hole_of(state)
     return state[:hole] + RECORDED_AT + state[hole + len(RECORDED_AT) :]
 

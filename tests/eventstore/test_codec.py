@@ -46,8 +46,8 @@ CODEC = Codec(AGGREGATES, KEYS)
 
 def stored(codec, asked, change, key=None):
     """What the log would hold."""
-    needed = codec.needs_key(change.event, asked.reason)
-    state = codec.encode(asked, change, (key or codec.keys.take(asked.workspace)) if needed else None)
+    needed = (key or codec.keys.take(asked.workspace)) if codec.needs_key(change.event, asked.reason) else None
+    state = codec.encode(asked, change, needed, {change.via: needed} if change.via and needed else {})
     hole = hole_of(state)
     return Stored(11, 7, state[:hole] + f"{RECORDED:%Y-%m-%dT%H:%M:%S.%fZ}".encode() + state[hole + 27 :])
 

@@ -41,6 +41,7 @@ from crm_es.contacts.contact_events import (
     ContactUntagged,
     ContactUpdated,
     Email,
+    FieldSubject,
     Identity,
     Item,
     LifecycleStage,
@@ -54,6 +55,8 @@ from crm_es.values import ExternalId, PostalAddress
 V = TypeVar("V")
 STAGES: Final = tuple(LifecycleStage)
 _PLAIN: Final = ("display_name", "given_name", "family_name", "job_title", "addresses", "source")
+PERSONAL: Final = ("display_name", "given_name", "family_name", "job_title", "addresses")
+_NAMES: Final = ("display_name", "given_name", "family_name")
 _LINKS: Final = ("lifecycle_stage", "company_id", "owner_id")
 
 
@@ -80,7 +83,8 @@ class Held(Generic[V]):
 class Contact:
     """What is so after some events. `last_number` is the newest item number the stream has given out.
 
-    `absorbed` are the merges that stand, oldest first: the absorbed id, and all ids that came with it.
+    `absorbed` are the merges that stand, oldest first: the absorbed id, and all ids that came with it. `subjects` are those of
+    its own values, by field, that are about one of these.
     """
 
     archived: bool = False
@@ -103,15 +107,20 @@ class Contact:
     owner_id: UUID | None = None
     tags: tuple[str, ...] = ()
     absorbed: tuple[tuple[UUID, tuple[UUID, ...]], ...] = ()
+    subjects: frozenset[FieldSubject] = frozenset()
     not_duplicates: frozenset[UUID] = frozenset()
 
     @property
     def status(self) -> ContactStatus:
-        if ERASED in (self.display_name, self.given_name, self.family_name):
+        if any(getattr(self, name) is ERASED and self.subject_of(name) is None for name in _NAMES):
             return ContactStatus.ERASED
         if self.merged_into:
             return ContactStatus.MERGED
         return ContactStatus.ARCHIVED if self.archived else ContactStatus.ACTIVE
+
+    def subject_of(self, field: str) -> UUID | None:
+        """Whom a value is about, where that is an absorbed contact."""
+        return next((one.subject for one in self.subjects if one.field == field), None)
 
     @property
     def absorbed_ids(self) -> tuple[UUID, ...]:
@@ -136,7 +145,7 @@ def evolve(contact: Contact | None, event: ContactEvent) -> Contact:  # noqa: C9
         case ContactRegistered() | ContactMerged():
             return _taken_in(was, event)
         case ContactUpdated():
-            return replace(was, **values_set(event, _PLAIN))
+            return replace(was, **values_set(event, _PLAIN), subjects=_subjects(was, event))
         case ContactEmailAdded(item=item, email=email):
             now = replace(was, emails=(*was.emails, Held(item=item, value=email)), last_number=_newest(was, [item]))
             return replace(now, primary_email=item) if event.primary else now
@@ -221,6 +230,7 @@ def _taken_in(was: Contact, event: ContactRegistered | ContactMerged) -> Contact
     return replace(
         was,
         **values_set(event, (*_PLAIN, *_LINKS, "primary_email", "primary_phone")),
+        subjects=_subjects(was, event) if isinstance(event, ContactMerged) else was.subjects,
         emails=was.emails + _held(emails),
         phones=was.phones + _held(phones),
         identities=was.identities + _held(identities),
@@ -229,6 +239,13 @@ def _taken_in(was: Contact, event: ContactRegistered | ContactMerged) -> Contact
         tags=was.tags if isinstance(event.tags, UnsetType) else tuple(dict.fromkeys((*was.tags, *event.tags))),
         absorbed=was.absorbed + merge,
     )
+
+
+def _subjects(was: Contact, event: ContactUpdated | ContactMerged) -> frozenset[FieldSubject]:
+    changed = values_set(event, PERSONAL)
+    said = ((name, event.subject_of(name)) for name in changed)
+    kept = (one for one in was.subjects if one.field not in changed)
+    return frozenset([*kept, *(FieldSubject(field=name, subject=subject) for name, subject in said if subject)])
 
 
 def _let_go(was: Contact, event: ContactReleased) -> Contact:

@@ -1,10 +1,11 @@
 """What the store asks about a contact: what it reserves, what its fields answer, what an event touches."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 from uuid import UUID
 
-from crm_es.contacts.contact import Contact, ContactStatus, Held, evolve
+from crm_es.contacts.contact import PERSONAL, Contact, ContactStatus, Held, evolve
 from crm_es.contacts.contact_events import (
     ContactEmailAdded,
     ContactEmailChanged,
@@ -19,10 +20,12 @@ from crm_es.contacts.contact_events import (
     ContactPhoneRemoved,
     ContactTagged,
     ContactUntagged,
+    ContactUpdated,
+    FieldSubject,
     Item,
 )
 from crm_es.eventstore.aggregate import Aggregate, Ref
-from crm_es.eventstore.event import Erased, Reservation, changed_fields
+from crm_es.eventstore.event import UNSET, Erased, Reservation, changed_fields, values_set
 from crm_es.values import address_answer, email_key, joint_key
 
 _ItemEvent = (
@@ -95,6 +98,23 @@ def touches(event: ContactEvent) -> Iterable[tuple[str, str | None]]:
     return touched
 
 
+def addressed(contact: Contact, events: Sequence[ContactEvent], via: UUID) -> list[ContactEvent]:
+    """What was said of an absorbed id is about that person: the values of an update, and the items that are new."""
+    return [_about(event, contact.last_number, via) for event in events]
+
+
+def _about(event: Any, last_number: int, via: UUID) -> Any:
+    if isinstance(event, ContactUpdated):
+        set_ = values_set(event, PERSONAL)
+        return replace(event, subjects=tuple(FieldSubject(field=name, subject=via) for name in set_) or UNSET)
+    named = {
+        name: replace(item, subject=via)
+        for name in ("item", "promoted")
+        if isinstance(item := getattr(event, name, None), Item) and item.holder is None and item.number > last_number
+    }
+    return replace(event, **named) if named else event
+
+
 def _plain(value: str | Erased | None) -> str | None:
     return None if isinstance(value, Erased) else value
 
@@ -106,11 +126,12 @@ def _name(item: Item) -> str:
 def _list(
     held: Sequence[Held[Any]], names: Sequence[str], primary: Item | bool | None = False, **more: object
 ) -> list[dict[str, object]] | None:
-    """The items as objects of the API; None once they are erased."""
-    if any(h.known is None for h in held):
+    """The items as objects of the API, without those of an erased person; None where these were all."""
+    known = [h for h in held if h.known is not None]
+    if held and not known:
         return None
     answers = []
-    for h in held:
+    for h in known:
         answer: dict[str, object] = {_camel(name): getattr(h.known, name) for name in names}
         answers.append(answer | ({} if primary is False else {"primary": h.item == primary}) | more)
     return answers
@@ -128,4 +149,5 @@ CONTACT: Aggregate[Contact, ContactEvent] = Aggregate(
     fields=fields,
     touches=touches,
     merged_into=lambda contact: contact.merged_into,
+    addressed=addressed,
 )

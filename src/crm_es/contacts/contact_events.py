@@ -5,72 +5,21 @@ can name one without repeating a personal value, and erased streams still fold t
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
+from crm_es.contacts.contact_values import Email as Email  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import FieldSubject as FieldSubject  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import Identity as Identity  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import Item as Item  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import LifecycleStage as LifecycleStage  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import Original as Original  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import Phone as Phone  # noqa: PLC0414  # given on
+from crm_es.contacts.contact_values import Subjects, subject_in
 from crm_es.eventstore.event import ERASED, Erased, changes, pii
 from crm_es.values import ExternalId, PostalAddress
-
-
-class LifecycleStage(StrEnum):
-    """How far a contact has come, in order. Going back needs a reason."""
-
-    SUBSCRIBER = "SUBSCRIBER"
-    LEAD = "LEAD"
-    MARKETING_QUALIFIED = "MARKETING_QUALIFIED"
-    SALES_QUALIFIED = "SALES_QUALIFIED"
-    OPPORTUNITY = "OPPORTUNITY"
-    CUSTOMER = "CUSTOMER"
-    EVANGELIST = "EVANGELIST"
-    FORMER = "FORMER"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """Which email, phone, identity or external id: its number, and the absorbed contact whose stream took it.
-
-    `holder` is None for the stream's own. Numbers count from 1 per stream, over all four kinds, and are never used again.
-    """
-
-    number: int
-    holder: UUID | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Email:
-    """An address as given; it is compared by `EmailAddress.key`."""
-
-    address: str
-    label: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Phone:
-    """A number in E.164."""
-
-    number: str
-    label: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
-    """Who the contact is on a channel: ("whatsapp", "4915112345")."""
-
-    channel: str
-    external_id: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Original:
-    """The fact that an unmerge handed on: where it stands, and the absorbed id it had been addressed to."""
-
-    stream: UUID
-    version: int
-    via: UUID | None = None
-
 
 V = TypeVar("V")
 PersonalText = str | None | Erased | UnsetType
@@ -80,6 +29,10 @@ Identities = tuple[Identity, ...] | Erased | UnsetType
 ExternalIds = tuple[ExternalId, ...] | Erased | UnsetType
 Addresses = tuple[PostalAddress, ...] | Erased | UnsetType
 Items = tuple[Item, ...] | UnsetType
+AdoptedEmails = tuple[Email | Erased, ...] | Erased | UnsetType
+AdoptedPhones = tuple[Phone | Erased, ...] | Erased | UnsetType
+AdoptedIdentities = tuple[Identity | Erased, ...] | Erased | UnsetType
+AdoptedExternalIds = tuple[ExternalId | Erased, ...] | Erased | UnsetType
 MaybeOriginal = Original | UnsetType
 
 
@@ -112,16 +65,20 @@ class ContactRegistered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactUpdated:
-    """Plain attributes. `addresses` are all of them."""
+    """Plain attributes. `addresses` are all of them; `subjects` says which values are about an absorbed contact."""
 
     TOPIC: ClassVar[str] = "contact.updated"
-    display_name: PersonalText = pii(default=UNSET)
-    given_name: PersonalText = pii(default=UNSET)
-    family_name: PersonalText = pii(default=UNSET)
-    job_title: PersonalText = pii(default=UNSET)
-    addresses: Addresses = pii(default=UNSET)
+    display_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    given_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    family_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    job_title: PersonalText = pii(subject="subject_of", default=UNSET)
+    addresses: Addresses = pii(subject="subject_of", default=UNSET)
     source: str | UnsetType | None = UNSET
+    subjects: Subjects = changes(None, default=UNSET)
     original: MaybeOriginal = changes(None, default=UNSET)
+
+    def subject_of(self, field: str) -> UUID | None:
+        return subject_in(self.subjects, field)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +88,7 @@ class ContactEmailAdded:
     TOPIC: ClassVar[str] = "contact.email_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
-    email: Email | Erased = pii()
+    email: Email | Erased = pii(subject="item")
     primary: bool
     original: MaybeOriginal = UNSET
 
@@ -143,7 +100,7 @@ class ContactEmailChanged:
     TOPIC: ClassVar[str] = "contact.email_changed"
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
-    email: Email | Erased | UnsetType = pii(default=UNSET)
+    email: Email | Erased | UnsetType = pii(subject="item", default=UNSET)
     primary: bool | UnsetType = UNSET
     original: MaybeOriginal = UNSET
 
@@ -164,7 +121,7 @@ class ContactPhoneAdded:
     TOPIC: ClassVar[str] = "contact.phone_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
-    phone: Phone | Erased = pii()
+    phone: Phone | Erased = pii(subject="item")
     primary: bool
     original: MaybeOriginal = UNSET
 
@@ -174,7 +131,7 @@ class ContactPhoneChanged:
     TOPIC: ClassVar[str] = "contact.phone_changed"
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
-    phone: Phone | Erased | UnsetType = pii(default=UNSET)
+    phone: Phone | Erased | UnsetType = pii(subject="item", default=UNSET)
     primary: bool | UnsetType = UNSET
     original: MaybeOriginal = UNSET
 
@@ -193,7 +150,7 @@ class ContactIdentityAdded:
     TOPIC: ClassVar[str] = "contact.identity_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("identities",)
     item: Item
-    identity: Identity | Erased = pii()
+    identity: Identity | Erased = pii(subject="item")
     original: MaybeOriginal = UNSET
 
 
@@ -210,7 +167,7 @@ class ContactExternalIdAdded:
     TOPIC: ClassVar[str] = "contact.external_id_added"
     FIELDS: ClassVar[tuple[str, ...]] = ("externalIds",)
     item: Item
-    external_id: ExternalId | Erased = pii()
+    external_id: ExternalId | Erased = pii(subject="item")
     original: MaybeOriginal = UNSET
 
 
@@ -292,33 +249,37 @@ class ContactMerged:
 
     `absorbed_ids` are the absorbed contact and all it had absorbed itself: every id that means the survivor from now on.
     `primary_email` and `primary_phone` are set when the mark moves to an adopted one. `addresses` are all that stand now,
-    `tags` those added.
+    `tags` those added. `subjects` says which values are about a contact that the absorbed one had absorbed itself.
     """
 
     TOPIC: ClassVar[str] = "contact.merged"
     absorbed_id: UUID = changes("absorbed")
     absorbed_version: int = changes(None)
     absorbed_ids: tuple[UUID, ...] = changes("absorbed")
-    display_name: PersonalText = pii(default=UNSET)
-    given_name: PersonalText = pii(default=UNSET)
-    family_name: PersonalText = pii(default=UNSET)
-    job_title: PersonalText = pii(default=UNSET)
-    addresses: Addresses = pii(default=UNSET)
-    emails: Emails = pii(default=UNSET)
+    display_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    given_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    family_name: PersonalText = pii(subject="subject_of", default=UNSET)
+    job_title: PersonalText = pii(subject="subject_of", default=UNSET)
+    addresses: Addresses = pii(subject="subject_of", default=UNSET)
+    emails: AdoptedEmails = pii(subject="email_items", default=UNSET)
     email_items: Items = changes("emails", default=UNSET)
     primary_email: Item | UnsetType = UNSET
-    phones: Phones = pii(default=UNSET)
+    phones: AdoptedPhones = pii(subject="phone_items", default=UNSET)
     phone_items: Items = changes("phones", default=UNSET)
     primary_phone: Item | UnsetType = changes("phones", default=UNSET)
-    identities: Identities = pii(default=UNSET)
+    identities: AdoptedIdentities = pii(subject="identity_items", default=UNSET)
     identity_items: Items = changes("identities", default=UNSET)
-    external_ids: ExternalIds = pii(default=UNSET)
+    external_ids: AdoptedExternalIds = pii(subject="external_id_items", default=UNSET)
     external_id_items: Items = changes("externalIds", default=UNSET)
     lifecycle_stage: LifecycleStage | UnsetType = UNSET
     source: str | UnsetType | None = UNSET
     company_id: UUID | UnsetType | None = changes("company", default=UNSET)
     owner_id: UUID | UnsetType | None = changes("owner", default=UNSET)
     tags: tuple[str, ...] | UnsetType = UNSET
+    subjects: Subjects = changes(None, default=UNSET)
+
+    def subject_of(self, field: str) -> UUID:
+        return subject_in(self.subjects, field) or self.absorbed_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -351,7 +312,7 @@ class ContactUnmerged:
     survivor_id: UUID
 
 
-def numbered(items: Items, values: tuple[V, ...] | Erased | UnsetType) -> list[tuple[Item, V | Erased]]:
+def numbered(items: Items, values: tuple[V | Erased, ...] | Erased | UnsetType) -> list[tuple[Item, V | Erased]]:
     """Items beside their values, in an event that names many; `ERASED` for each where the sealed values are gone."""
     if isinstance(items, UnsetType) or isinstance(values, UnsetType):
         return []

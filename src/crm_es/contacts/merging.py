@@ -5,7 +5,7 @@ Nothing is lost and `unmerging.py` takes it back.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from crm_es.contacts.contact_events import ContactAbsorbed, ContactEvent, Contac
 from crm_es.contacts.editing import MOST_ITEMS, MOST_TAGS, too_many
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.aggregate import Loaded
+from crm_es.eventstore.event import ERASED
 
 V = TypeVar("V")
 # What may be chosen, by its name in the API, and the attribute of the state and the event behind it.
@@ -92,7 +93,7 @@ def merge(survivor: Loaded[Contact], absorbed: Loaded[Contact], keep: Mapping[st
 
 def foreign(item: Item, stream: UUID) -> Item:
     """An item of `stream` as another stream names it."""
-    return item if item.holder else Item(number=item.number, holder=stream)
+    return item if item.holder else replace(item, holder=stream)
 
 
 def _check(survivor: Loaded[Contact], absorbed: Loaded[Contact], keep: Mapping[str, UUID]) -> None:
@@ -115,11 +116,14 @@ def _adopted(survivor: Loaded[Contact], absorbed: Loaded[Contact], keep: Mapping
     for name, attribute in CHOICES.items():
         value = getattr(absorbed.state, attribute)
         value = foreign(value, absorbed.id) if isinstance(value, Item) else value
-        if _chosen(survivor, absorbed, name, keep) == absorbed.id and value != getattr(survivor.state, attribute):
+        theirs = _chosen(survivor, absorbed, name, keep) == absorbed.id and value is not ERASED
+        if theirs and value != getattr(survivor.state, attribute):
             found[attribute] = value
     if "primary_phone" in found:
         found["primary_phone"] = _same_phone(survivor.state, absorbed.state) or found["primary_phone"]
-    return {name: value for name, value in found.items() if value is not None or not name.startswith("primary_")}
+    adopted = {name: value for name, value in found.items() if value is not None or not name.startswith("primary_")}
+    about = tuple(sorted((one for one in absorbed.state.subjects if one.field in adopted), key=lambda one: one.field))
+    return adopted | ({"subjects": about} if about else {})
 
 
 def _chosen(survivor: Loaded[Contact], absorbed: Loaded[Contact], name: str, keep: Mapping[str, UUID]) -> UUID:
@@ -147,9 +151,10 @@ def _new_phones(survivor: Contact, absorbed: Contact) -> Sequence[Held[Any]]:
 
 
 def _items(kind: str, kinds: str, held: Sequence[Held[Any]], holder: UUID) -> dict[str, Any]:
-    if not held:
+    known = [h for h in held if h.known]
+    if not known:
         return {}
-    return {kinds: tuple(h.value for h in held), f"{kind}_items": tuple(foreign(h.item, holder) for h in held)}
+    return {kinds: tuple(h.value for h in known), f"{kind}_items": tuple(foreign(h.item, holder) for h in known)}
 
 
 def _check_limits(merged: Contact) -> None:

@@ -43,7 +43,7 @@ from crm_es.contacts.contact_events import (
 from crm_es.contacts.editing import ATTRIBUTES, successor
 from crm_es.errors import ConflictError, ErasedError, RuleViolatedError
 from crm_es.eventstore.aggregate import Loaded
-from crm_es.eventstore.event import Fact, values_set
+from crm_es.eventstore.event import ERASED, Event, Fact, personal_fields, values_set
 
 _ADDED: Final = (ContactEmailAdded, ContactPhoneAdded, ContactIdentityAdded, ContactExternalIdAdded)
 _ITEM_EVENTS: Final = (
@@ -250,6 +250,8 @@ def _returned(survivor_id: UUID, absorbed: Loaded[Contact], parts: Iterable[_Par
     events: list[ContactEvent] = [ContactUnmerged(survivor_id=survivor_id)]
     renamed: dict[Item, Item] = {}
     for part in parts:
+        if isinstance(part.event, _ADDED) and _erased(part.event):
+            continue
         state = fold(absorbed.state, events)
         event = replace(_renamed(part.event, state, absorbed.id, renamed), original=_original(survivor_id, part))
         if evolve(state, event) != state:
@@ -266,19 +268,40 @@ def _original(survivor_id: UUID, part: _Part) -> Original:
 
 def _renamed(event: Any, state: Contact, absorbed_id: UUID, renamed: dict[Item, Item]) -> Any:
     if isinstance(event, _ADDED):
-        renamed[event.item] = Item(number=state.last_number + 1)
+        renamed[event.item] = Item(number=state.last_number + 1, subject=_other(event.item.subject, absorbed_id))
         named: Any = replace(event, item=renamed[event.item])
         return (
             replace(named, primary=event.primary or not _primary(state, event)) if hasattr(event, "primary") else named
         )
     if not isinstance(event, _ITEM_EVENTS):
-        return event
-    own = Item(number=event.item.number) if event.item.holder == absorbed_id else event.item
-    named = replace(event, item=renamed.get(event.item, own))
+        return _own_again(event, absorbed_id) if isinstance(event, ContactUpdated) else event
+    own = replace(event.item, holder=None) if event.item.holder == absorbed_id else event.item
+    named = _without_erased(replace(event, item=renamed.get(event.item, own)))
     if not hasattr(event, "promoted"):
         return named
     held = state.emails if isinstance(event, ContactEmailRemoved) else state.phones
     return replace(named, promoted=successor(held, _primary(state, event), named.item))
+
+
+def _own_again(event: ContactUpdated, absorbed_id: UUID) -> ContactUpdated:
+    """On the contact's own stream only what is about yet another one has to say so."""
+    others = tuple(one for one in event.subjects or () if one.subject != absorbed_id)
+    kept: ContactUpdated = _without_erased(replace(event, subjects=others or UNSET))
+    return kept
+
+
+def _without_erased(event: Any) -> Any:
+    """What was erased since cannot be told again."""
+    gone = _erased(event)
+    return replace(event, **dict.fromkeys(gone, UNSET)) if gone else event
+
+
+def _erased(event: Event) -> list[str]:
+    return [name for name in personal_fields(type(event)) if getattr(event, name) is ERASED]
+
+
+def _other(subject: UUID | None, absorbed_id: UUID) -> UUID | None:
+    return None if subject == absorbed_id else subject
 
 
 def _primary(state: Contact, event: object) -> Item | None:
@@ -301,8 +324,7 @@ def _settled(contact: Contact) -> Contact:
 
 def _between(now: Contact, then: Contact) -> list[ContactEvent]:
     """The events that lead from one state to the other, where the first has all items of the second."""
-    changed = {name: getattr(then, name) for name in ATTRIBUTES if getattr(then, name) != getattr(now, name)}
-    events: list[ContactEvent] = [ContactUpdated(**changed)] if changed else []
+    events: list[ContactEvent] = _attributes(now, then)
     if then.owner_id != now.owner_id:
         events.append(ContactOwnerChanged(owner_id=then.owner_id))
     if then.company_id != now.company_id:
@@ -323,6 +345,21 @@ def _between(now: Contact, then: Contact) -> list[ContactEvent]:
     if then.archived is not now.archived:
         events.append(ContactArchived() if then.archived else ContactRestored())
     return events
+
+
+def _attributes(now: Contact, then: Contact) -> list[ContactEvent]:
+    """A value that is the same but about another person is told again: it must outlive the erasure of the first."""
+    differ = [
+        name
+        for name in ATTRIBUTES
+        if getattr(then, name) != getattr(now, name) or then.subject_of(name) != now.subject_of(name)
+    ]
+    if not differ:
+        return []
+    values: dict[str, Any] = {name: None if (value := getattr(then, name)) is ERASED else value for name in differ}
+    values |= {"addresses": values["addresses"] or ()} if "addresses" in values else {}
+    about = tuple(one for one in sorted(then.subjects, key=lambda one: one.field) if one.field in differ)
+    return [ContactUpdated(**values, subjects=about or UNSET)]
 
 
 def _losses(

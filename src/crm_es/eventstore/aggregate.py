@@ -1,11 +1,11 @@
 """What the store must know of an aggregate: how it folds, what it reserves, whose data it holds."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from crm_es.eventstore.event import Event, Reservation, changed_fields
+from crm_es.eventstore.event import NO_KEYS, Event, Reservation, changed_fields
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -40,6 +40,7 @@ class Aggregate(Generic[S, E]):
     - `reservations(stream, state)`: the unique values the state holds; the store takes and frees the difference.
     - `subjects(stream, state)`: whose keys open the personal fields of its events; () = nothing personal.
     - `merged_into(state)`: the survivor's stream, for one that was absorbed; the store follows it and notes `via`.
+    - `addressed(state, events, via)`: the events decided for an absorbed id, with whose they are noted in them.
     - `fields(state)`: the state by API field name, each value as the API would answer it but ids as `Ref`; conflicts and
       history compare these.
     - `touches(event)`: what the event changes, as (API field, item or None); two edits conflict where these meet.
@@ -53,6 +54,7 @@ class Aggregate(Generic[S, E]):
     touches: Callable[[E], Iterable[tuple[str, str | None]]] = field(default=whole_fields)
     subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)
     merged_into: Callable[[S], UUID | None] = field(default=lambda _state: None)
+    addressed: Callable[[S, Sequence[E], UUID], Sequence[E]] = field(default=lambda _state, events, _via: events)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +67,19 @@ class Ref:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded(Generic[S]):
-    """A folded stream. `id` is where it really stands: the survivor's when `via` (the absorbed id asked for) is set."""
+    """A folded stream. `id` is where it really stands: the survivor's when `via` (the absorbed id asked for) is set.
+
+    `key_id` is the stream's own key; `other_keys` those of the persons whose values came to it, by their streams.
+    """
 
     id: UUID
     version: int
     state: S
     via: UUID | None = None
     key_id: UUID | None = None
+    other_keys: Mapping[UUID, UUID] = field(default_factory=lambda: NO_KEYS)
+
+    @property
+    def keys(self) -> dict[UUID, UUID]:
+        """All of them, by stream."""
+        return {**self.other_keys} if self.key_id is None else {**self.other_keys, self.id: self.key_id}

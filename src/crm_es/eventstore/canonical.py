@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from crm_es.errors import FieldPath, InvalidInputError
-from crm_es.eventstore.event import Erased, Event, camel, personal_fields
+from crm_es.eventstore.event import Erased, Event, camel, person, personal_fields
 from crm_es.values import Money
 
 LARGEST_NUMBER = 2**53 - 1  # what every JSON reader keeps exact
@@ -79,10 +79,25 @@ ABSENT = msgspec.Raw()  # what a personal field reads as that is not in the data
 
 
 class PersonalField(typing.NamedTuple):
+    """`each`: a tuple whose items are sealed one by one, since each can be about another person."""
+
     name: str
     path: FieldPath
     place: bytes  # the end of the AAD
     decoder: msgspec.json.Decoder[Any]
+    subject: str | None = None
+    each: bool = False
+
+    def item(self, index: int) -> bytes:
+        """The place of one item."""
+        return b"%s.%d" % (self.place, index)
+
+    def persons(self, event: Event) -> Any:
+        """Whose the value is, or each of its items; None: the stream's own."""
+        named = getattr(event, self.subject or "")
+        if self.each:
+            return [person(one) for one in named]
+        return person(named(self.name) if callable(named) else named)
 
 
 class Numbers(Enum):
@@ -97,7 +112,8 @@ class Shape:
     """How one event class is stored: its data as JSON, personal fields left raw for opening."""
 
     __slots__ = (
-        "_numbers", "_personal_values", "_values", "event_class", "names", "personal", "plain", "schema", "stored", "topic",
+        "_numbers", "_personal_values", "_values", "event_class", "marked", "names", "personal", "plain", "schema", "stored",
+        "topic",
     )  # fmt: skip
 
     def __init__(self, event_class: type[Event]) -> None:
@@ -114,10 +130,8 @@ class Shape:
         self.names = tuple(f.name for f in fields)
         sealed = personal_fields(event_class)
         self.plain = tuple(name for name in self.names if name not in sealed)
-        self.personal = tuple(
-            PersonalField(name, (camel(name),), f"|data.{name}".encode(), decoder(_readable(hints[name]), lax=lax))
-            for name in sealed
-        )
+        self.personal = tuple(_personal(f, hints[f.name], lax=lax) for f in fields if f.name in sealed)
+        self.marked = any(field.subject for field in self.personal)
         self._values = _getter(self.names)
         self._personal_values = _getter(sealed)
         self.stored = decoder(_stored(event_class, hints) if sealed else event_class, lax=lax)
@@ -168,6 +182,19 @@ def _getter(names: Sequence[str]) -> Callable[[Event], Sequence[object]]:
             return lambda event: (getattr(event, name),)
         case _:
             return attrgetter(*names)
+
+
+def _personal(field: dataclasses.Field[Any], annotation: Any, *, lax: bool) -> PersonalField:
+    wanted = _readable(annotation)
+    each = get_origin(wanted) is tuple and Erased in get_args(get_args(wanted)[0])
+    return PersonalField(
+        name=field.name,
+        path=(camel(field.name),),
+        place=f"|data.{field.name}".encode(),
+        decoder=decoder(_readable(get_args(wanted)[0]) if each else wanted, lax=lax),
+        subject=field.metadata.get("subject"),
+        each=each,
+    )
 
 
 def _leaves(annotation: Any, seen: frozenset[Any] = frozenset()) -> set[Any]:

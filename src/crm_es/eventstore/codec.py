@@ -3,9 +3,10 @@
 A state is one JSON object with the envelope and `data`. Its bytes never change: older shapes are lifted by upcasters on reading.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from crm_es.eventstore.aggregate import Aggregate
 from crm_es.eventstore.canonical import ABSENT, PersonalField, Shape, decoder, encode
 from crm_es.eventstore.event import (
     ERASED,
+    NO_KEYS,
     Actor,
     Change,
     Command,
@@ -87,15 +89,17 @@ class Opening(NamedTuple):
     envelope: Envelope
     shape: Shape
     data: Any
-    sealed: list[tuple[PersonalField, Sealed]]
+    sealed: list[tuple[PersonalField, Sealed, int | None]]  # with its place where each item is sealed
     cleared: list[str]
 
 
+NO_OTHERS: Mapping[UUID, Key | Erased] = MappingProxyType({})
 _NOTHING: frozenset[str] = frozenset()
 _read_reason = decoder(str | None)
 _reason_field = PersonalField("$reason", ("reason",), b"|reason", decoder(str))
 _read_envelope = msgspec.json.Decoder(Envelope)
 _read_sealed = msgspec.json.Decoder(Sealed)
+_read_all_sealed = msgspec.json.Decoder(list[Sealed])
 _read_actor = lru_cache(4096)(decoder(Actor).decode)
 _read_origin_body = decoder(OriginBody)
 _actor_bytes = lru_cache(4096)(lambda actor: msgspec.Raw(encode(actor, ("actor",))))
@@ -155,13 +159,39 @@ class Codec:
             return True
         return self._shapes[event.TOPIC].is_personal(event)
 
-    def encode(self, command: Command, change: Change, key: Key | Erased | None) -> bytes:
-        """`key` is there where `needs_key` said so. Raises: InvalidInputError (text, length), ErasedError."""
+    def about_others(self, event: Event) -> bool:
+        """Whether an event of this class can hold what is about other persons than its stream's."""
+        return self._shapes[event.TOPIC].marked
+
+    def persons(self, event: Event, reason: str | None, via: UUID | None) -> set[UUID | None]:
+        """Whose keys an event takes; None is the stream's own."""
+        found: set[UUID | None] = set()
+        for field, _ in self._shapes[event.TOPIC].personal_values(event):
+            persons: Any = via if field.subject is None else field.persons(event)
+            found.update(persons if field.each else (persons,))
+        return found | {via} if reason is not None and type(event) in self._private else found
+
+    def encode(
+        self,
+        command: Command,
+        change: Change,
+        key: Key | Erased | None,
+        others: Mapping[UUID, Key | Erased] = NO_OTHERS,
+    ) -> bytes:
+        """`key` is the stream's own, there where it is needed, `others` are by stream.
+
+        Raises: InvalidInputError (text, length), ErasedError.
+        """
         event, shape = change.event, self._shapes[change.event.TOPIC]
         place = _place(command.workspace, change.stream, change.version)
         data = shape.values_set(event)
+        sealing = _Sealing(shape, change, place, key, others) if change.via or shape.marked else None
         for field, value in shape.personal_values(event):
-            data[field.name] = _sealed(key, value, place + field.place, shape.encode(value, field.path))
+            data[field.name] = (
+                sealing.of(field, value)
+                if sealing
+                else _sealed(key, value, place + field.place, shape.encode(value, field.path))
+            )
         state = encode(
             Envelope(
                 actor=_actor_bytes(command.actor),
@@ -171,7 +201,7 @@ class Codec:
                 data=msgspec.Raw(self._data(shape, event, data)),
                 occurred_at=change.occurred_at or command.occurred_at,
                 origin=_origin_bytes(command.origin),
-                reason=self._reason(command, event, key, place),
+                reason=self._reason(command, event, key if change.via is None else others.get(change.via, key), place),
                 recorded_at=HOLE,
                 schema=shape.schema,
                 stream=change.stream,
@@ -208,14 +238,14 @@ class Codec:
     def decode_many(self, rows: Iterable[Stored]) -> list[Fact]:
         """Facts in the order of the rows; their keys are fetched in one query. Raises: KeyUnavailableError."""
         openings = [self._read(row) for row in rows]
-        keys = self.keys.keys([sealed.k for opening in openings for _, sealed in opening.sealed])
+        keys = self.keys.keys([sealed.k for opening in openings for _, sealed, _ in opening.sealed])
         return [_opened_fact(opening, keys) for opening in openings]
 
     def _read(self, row: Stored) -> Opening:
         envelope = _read_envelope.decode(row.state)
         shape = self._shapes[envelope.type]
         data = shape.stored.decode(envelope.data if envelope.schema == shape.schema else self._lifted(envelope, shape))
-        sealed: list[tuple[PersonalField, Sealed]] = []
+        sealed: list[tuple[PersonalField, Sealed, int | None]] = []
         cleared: list[str] = []
         for field in shape.personal:
             raw = getattr(data, field.name)
@@ -223,10 +253,12 @@ class Codec:
                 continue
             if bytes(raw) == b"null":
                 cleared.append(field.name)
+            elif field.each:
+                sealed += ((field, one, index) for index, one in enumerate(_read_all_sealed.decode(raw)))
             else:
-                sealed.append((field, _read_sealed.decode(raw)))
+                sealed.append((field, _read_sealed.decode(raw), None))
         if bytes(envelope.reason).startswith(_SEALED):
-            sealed.append((_reason_field, _read_sealed.decode(envelope.reason)))
+            sealed.append((_reason_field, _read_sealed.decode(envelope.reason), None))
         return Opening(row, envelope, shape, data, sealed, cleared)
 
     def _lifted(self, envelope: Envelope, shape: Shape) -> bytes:
@@ -242,6 +274,8 @@ def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
     sealed_reason = _reason_field.name in opened
     reason = opened.pop(_reason_field.name) if sealed_reason else _read_reason.decode(envelope.reason)
     recorded_at = datetime.fromisoformat(envelope.recorded_at)
+    event = _event(shape, data, opened, cleared) if shape.personal else data
+    key_id, other_keys = _keys_of(envelope, shape, event, sealed)
     return Fact(
         workspace=WorkspaceId(envelope.workspace),
         stream=StreamId(envelope.stream),
@@ -249,7 +283,7 @@ def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
         position=row.position,
         log_id=row.log_id,
         topic=envelope.type,
-        event=_event(shape, data, opened, cleared) if shape.personal else data,
+        event=event,
         recorded_at=recorded_at,
         occurred_at=envelope.occurred_at or recorded_at,
         actor=_read_actor(bytes(envelope.actor)),
@@ -259,9 +293,27 @@ def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
         correlation_id=envelope.correlation_id,
         causation_id=envelope.causation_id,
         reason=reason,
-        key_id=sealed[0][1].k if sealed else None,
-        erased=frozenset(name for name, value in opened.items() if value is ERASED) if opened else _NOTHING,
+        key_id=key_id,
+        other_keys=other_keys,
+        erased=frozenset(name for name, value in opened.items() if _is_erased(value)) if opened else _NOTHING,
     )
+
+
+def _is_erased(value: object) -> bool:
+    return value is ERASED or (type(value) is tuple and ERASED in value)
+
+
+def _keys_of(
+    envelope: Envelope, shape: Shape, event: Event, sealed: Sequence[tuple[PersonalField, Sealed, int | None]]
+) -> tuple[UUID | None, Mapping[UUID, UUID]]:
+    """The key of what is the stream's own, and of each other person that something is about."""
+    if envelope.via is None and not shape.marked:
+        return sealed[0][1].k if sealed else None, NO_KEYS
+    found: dict[UUID, UUID] = {}
+    for field, value, index in sealed:
+        persons: Any = envelope.via if field.subject is None else field.persons(event)
+        found[(persons if index is None else persons[index]) or envelope.stream] = value.k
+    return found.pop(envelope.stream, None), found
 
 
 def _event(shape: Shape, data: Any, opened: Mapping[str, object], cleared: Iterable[str]) -> Event:
@@ -274,22 +326,45 @@ def _event(shape: Shape, data: Any, opened: Mapping[str, object], cleared: Itera
 
 
 def _opened_values(
-    envelope: Envelope, sealed: Iterable[tuple[PersonalField, Sealed]], keys: Mapping[UUID, Key | Erased]
+    envelope: Envelope,
+    sealed: Iterable[tuple[PersonalField, Sealed, int | None]],
+    keys: Mapping[UUID, Key | Erased],
 ) -> dict[str, Any]:
     place = b""
     opened: dict[str, Any] = {}
-    for field, value in sealed:
-        key = keys[value.k]
-        if isinstance(key, Erased):
-            opened[field.name] = ERASED
-            continue
-        place = place or _place(envelope.workspace, envelope.stream, envelope.version)
-        opened[field.name] = field.decoder.decode(key.open(value, place + field.place))
+    for field, value, index in sealed:
+        key, found = keys[value.k], ERASED
+        if not isinstance(key, Erased):
+            place = place or _place(envelope.workspace, envelope.stream, envelope.version)
+            found = field.decoder.decode(key.open(value, place + (field.place if index is None else field.item(index))))
+        opened[field.name] = found if index is None else (*opened.get(field.name, ()), found)
     return opened
 
 
 def _place(workspace: UUID, stream: UUID, version: int) -> bytes:
     return f"{workspace}|{stream}|{version}".encode()
+
+
+class _Sealing(NamedTuple):
+    """What sealing one event takes, where its values can be about several persons."""
+
+    shape: Shape
+    change: Change
+    place: bytes
+    key: Key | Erased | None
+    others: Mapping[UUID, Key | Erased]
+
+    def of(self, field: PersonalField, value: Any) -> Sealed | list[Sealed]:
+        persons: Any = self.change.via if field.subject is None else field.persons(self.change.event)
+        if not field.each:
+            return self._one(persons, field, field.place, value)
+        items = enumerate(zip(persons, value, strict=True))
+        return [self._one(person, field, field.item(index), one) for index, (person, one) in items]
+
+    def _one(self, person: UUID | None, field: PersonalField, at: bytes, value: object) -> Sealed:
+        own = person is None or person == self.change.stream
+        key = self.key if own else self.others.get(person)  # type: ignore[arg-type]  # None is own
+        return _sealed(key, value, self.place + at, self.shape.encode(value, field.path))
 
 
 def _sealed(key: Key | Erased | None, value: object, place: bytes, plain: bytes) -> Sealed:

@@ -1,16 +1,17 @@
 """From decided events to one append: versions, keys, reservations taken and freed, holders of keys. Pure but for taking keys."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from crm_es.eventstore.aggregate import Aggregate, Loaded
-from crm_es.eventstore.codec import Codec
+from crm_es.eventstore.codec import NO_OTHERS, Codec
 from crm_es.eventstore.commit import Append, Doomed, Freed, Holder, Taken
-from crm_es.eventstore.event import Change, Command, Dated, Erased, Event, ImportOrigin, Reservation, StreamId
+from crm_es.eventstore.event import NO_KEYS, Change, Command, Dated, Erased, Event, ImportOrigin, Reservation, StreamId
 from crm_es.eventstore.log import Entry, SealingMapper
 from crm_es.privacy.keystore import KeyStore
 from crm_es.privacy.sealing import Key
@@ -39,6 +40,7 @@ class _Written:
     key: Key | Erased | None = None
     entries: list[Entry] = field(default_factory=list)
     doomed: list[Doomed] = field(default_factory=list)
+    other_keys: dict[UUID, UUID] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,8 @@ class Drafter:
     ) -> Prepared:
         """Raises: InvalidInputError (text, length), ErasedError, KeyUnavailableError."""
         sources = _by_row(command, len(drafts))
-        written = [(draft, self._write(source, draft)) for source, draft in zip(sources, drafts, strict=True)]
+        known = _known_keys(drafts)
+        written = [(draft, self._write(source, draft, known)) for source, draft in zip(sources, drafts, strict=True)]
         before = _reserved((draft.aggregate, draft.stream, draft.loaded.state) for draft in drafts if draft.loaded)
         after = _reserved((draft.aggregate, draft.stream, done.state) for draft, done in written if done.version)
         append = Append(
@@ -89,32 +92,56 @@ class Drafter:
     def _hashed(self, command: Command, reservation: Reservation) -> bytes:
         return self.hashed(command.workspace, reservation.kind, reservation.value)
 
-    def _write(self, command: Command, draft: Draft) -> _Written:
+    def _write(self, command: Command, draft: Draft, known: Mapping[UUID, UUID]) -> _Written:
         loaded = draft.loaded
         done = _Written(loaded.state, loaded.version, loaded.key_id) if loaded else _Written(None, 0, None)
-        for one in draft.events:
-            event, occurred_at = (one.event, one.occurred_at) if isinstance(one, Dated) else (one, None)
+        for event, occurred_at in _events(draft):
             done.version += 1
             change = Change(
                 stream=StreamId(draft.stream), version=done.version, event=event, via=draft.via, occurred_at=occurred_at
             )
-            done.entries.append(Entry(command=command, change=change, key=self._key(command, draft, event, done)))
+            key, others = self._keys_for(command, draft, event, done, known)
+            done.entries.append(Entry(command=command, change=change, key=key, others=others))
             done.state = draft.aggregate.evolve(done.state, event)
         return done
 
-    def _key(self, command: Command, draft: Draft, event: Event, done: _Written) -> Key | Erased | None:
-        """The stream's key; a fresh one for the first event that needs one, or that asks for a new one."""
+    def _keys_for(
+        self, command: Command, draft: Draft, event: Event, done: _Written, known: Mapping[UUID, UUID]
+    ) -> tuple[Key | Erased | None, Mapping[UUID, Key | Erased]]:
+        """The stream's key, and those of the others that the event is about: these have theirs already."""
         if getattr(event, "NEW_KEY", False):
             if done.key_id is not None:
                 done.doomed.append(Doomed(done.key_id, draft.stream))
             done.key_id = done.key = None
-        if not self._codec.needs_key(event, command.reason):
-            return None
+        if draft.via is None and not self._codec.about_others(event):
+            return (self._key(command, done) if self._codec.needs_key(event, command.reason) else None), NO_OTHERS
+        persons = self._codec.persons(event, command.reason, draft.via)
+        own = self._key(command, done) if persons & {None, draft.stream} else None
+        others = {one: self._keys.key(known[one]) for one in persons if one is not None and one != draft.stream}
+        done.other_keys.update((one, known[one]) for one in others)
+        return own, others
+
+    def _key(self, command: Command, done: _Written) -> Key | Erased:
+        """The stream's key; a fresh one for the first event that needs one, or that asks for a new one."""
         if done.key is None:
             done.key = self._keys.take(command.workspace) if done.key_id is None else self._keys.key(done.key_id)
         if isinstance(done.key, Key):
             done.key_id = done.key.id
         return done.key
+
+
+def _known_keys(drafts: Sequence[Draft]) -> dict[UUID, UUID]:
+    """Of all persons that something in these streams is about."""
+    return {person: key for draft in drafts if draft.loaded for person, key in draft.loaded.keys.items()}
+
+
+def _events(draft: Draft) -> Sequence[tuple[Event, datetime | None]]:
+    """What was decided, each with its own time if it has one; of an absorbed id, with whose it is noted."""
+    dated = [(one.event, one.occurred_at) if isinstance(one, Dated) else (one, None) for one in draft.events]
+    if draft.via is None or draft.loaded is None:
+        return dated
+    events = draft.aggregate.addressed(draft.loaded.state, [event for event, _ in dated], draft.via)
+    return [(event, occurred_at) for event, (_, occurred_at) in zip(events, dated, strict=True)]
 
 
 def _by_row(command: Command, drafts: int) -> Sequence[Command]:
@@ -150,4 +177,7 @@ def _holders(draft: Draft, done: _Written) -> list[Holder]:
 
 
 def _loaded(draft: Draft, done: _Written) -> Loaded[Any]:
-    return Loaded(id=draft.stream, version=done.version, state=done.state, key_id=done.key_id)
+    others = {**draft.loaded.other_keys, **done.other_keys} if draft.loaded else done.other_keys
+    return Loaded(
+        id=draft.stream, version=done.version, state=done.state, key_id=done.key_id, other_keys=others or NO_KEYS
+    )

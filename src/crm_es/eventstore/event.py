@@ -4,11 +4,12 @@ Events themselves stand in the aggregates' files; they are frozen dataclasses wi
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, NewType, Protocol
 from uuid import UUID
 
@@ -28,6 +29,7 @@ class Erased(Enum):
 
 
 ERASED: Final = Erased.ERASED
+NO_KEYS: Final[Mapping[UUID, UUID]] = MappingProxyType({})
 
 
 class Event(Protocol):
@@ -43,12 +45,23 @@ class Event(Protocol):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-def pii(**field: Any) -> Any:
-    """Mark an event field as personal: it is sealed with the key of the stream's subject before it is stored.
+def pii(*, subject: str | None = None, **field: Any) -> Any:
+    """Mark an event field as personal: it is sealed with the key of the person it is about before it is stored.
 
-    The field's type must admit `Erased`.
+    That is the person of the id that a command was addressed to (`via`), else of the stream. `subject` names an attribute of
+    the event that says better: a stream's id, something that has a `person`, a tuple of such (then the field is a tuple too, and
+    each of its values is sealed on its own), or a method that is given the field's name. None there is the stream's own.
+    The field's type must admit `Erased`; a tuple's items must, where each is sealed.
     """
-    return dataclasses.field(**field, metadata={"pii": True})
+    return dataclasses.field(**field, metadata={"pii": True, "subject": subject})
+
+
+def person(named: Any) -> UUID | None:
+    """Whose key it takes, of what a `subject` names."""
+    if named is None or named is UNSET or isinstance(named, UUID):
+        return named or None
+    found: UUID | None = named.person
+    return found
 
 
 def changes(api_field: str | None, **field: Any) -> Any:
@@ -177,7 +190,8 @@ class Fact:
     """A stored event with its envelope, opened: what folds, projections and audit read.
 
     `position` is the workspace's dense sequence; `log_id` the library's global notification id, for bookmarks only.
-    `erased` names personal fields whose key was destroyed (they hold `ERASED`). `key_id` sealed the others.
+    `erased` names personal fields whose key was destroyed (they hold `ERASED`, one of their items does). `key_id` sealed what
+    is the stream's own, `other_keys` what is about others, by their streams.
     """
 
     workspace: WorkspaceId
@@ -197,6 +211,7 @@ class Fact:
     causation_id: UUID | None
     reason: str | Erased | None
     key_id: UUID | None = None
+    other_keys: Mapping[UUID, UUID] = dataclasses.field(default_factory=lambda: NO_KEYS)
     erased: frozenset[str] = frozenset()
 
 
@@ -210,9 +225,9 @@ class Reservation:
 
 
 __all__ = [
-    "ERASED", "UNSET", "Actor", "ActorKind", "Change", "Command", "Dated", "Erased", "Event", "Fact", "ImportOrigin", "Origin",
-    "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "personal_fields", "pii",
-    "values_set",
+    "ERASED", "NO_KEYS", "UNSET", "Actor", "ActorKind", "Change", "Command", "Dated", "Erased", "Event", "Fact", "ImportOrigin",
+    "Origin", "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "person",
+    "personal_fields", "pii", "values_set",
 ]  # fmt: skip
 
 Evolve = Callable[[Any, Any], Any]

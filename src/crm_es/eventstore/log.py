@@ -3,8 +3,10 @@
 Its word for our Fact is a domain event, for a StreamKey an originator id. Its cache, snapshots and tracking are not used.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
@@ -20,7 +22,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import Environment
 
-from crm_es.eventstore.codec import Codec, Stored
+from crm_es.eventstore.codec import NO_OTHERS, Codec, Stored
 from crm_es.eventstore.event import Change, Command, Erased
 from crm_es.eventstore.recorder import Recorder, StoredFact, StreamKey
 from crm_es.privacy.sealing import Key
@@ -28,11 +30,12 @@ from crm_es.privacy.sealing import Key
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A change about to be stored: the event, the command around it and its stream's key."""
+    """A change about to be stored: the event, the command around it, its stream's key, and those of others it is about."""
 
     command: Command
     change: Change
     key: Key | Erased | None
+    others: Mapping[UUID, Key | Erased] = field(default_factory=lambda: NO_OTHERS)
 
     @property
     def originator_id(self) -> StreamKey:
@@ -51,7 +54,7 @@ class SealingMapper(Mapper[Any]):
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         entry: Entry = domain_event
         change = entry.change
-        state = self._codec.encode(entry.command, change, entry.key)
+        state = self._codec.encode(entry.command, change, entry.key, entry.others)
         return StoredEvent(entry.originator_id, change.version, change.event.TOPIC, state)  # type: ignore[arg-type]
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from crm_es.eventstore.aggregate import Aggregate, Loaded
-from crm_es.eventstore.event import Fact
+from crm_es.eventstore.event import NO_KEYS, Fact
 
 CACHE_SIZE = 5_000
 CACHE_SECONDS = 60.0  # states hold plaintext: an erased person must leave memory as fast as the keys do
@@ -24,8 +24,13 @@ def fold(aggregate: Aggregate[Any, Any], loaded: Loaded[Any] | None, facts: Iter
             version=fact.version,
             state=aggregate.evolve(loaded.state if loaded else None, fact.event),
             key_id=fact.key_id or (loaded.key_id if loaded else None),
+            other_keys=_with(loaded.other_keys if loaded else NO_KEYS, fact.other_keys),
         )
     return loaded
+
+
+def _with(keys: Mapping[UUID, UUID], more: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+    return {**keys, **more} if more else keys
 
 
 class States:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -257,11 +257,12 @@ class Store:
         follow: bool = True,
     ) -> tuple[Loaded[Any] | None, SeenCommand | None]:
         found, seen = self._read(workspace, {id: aggregate}, command_id)
-        loaded = found[id]
+        loaded, keys = found[id], dict[UUID, UUID]()
         while follow and loaded is not None and (survivor := aggregate.merged_into(loaded.state)) is not None:
+            keys |= loaded.keys
             loaded = self._read(workspace, {survivor: aggregate})[0][survivor]
         if loaded is not None and loaded.id != id:
-            loaded = Loaded(id=loaded.id, version=loaded.version, state=loaded.state, via=id, key_id=loaded.key_id)
+            loaded = replace(loaded, via=id, other_keys={**keys, **loaded.other_keys})
         return loaded, seen
 
     def _load_at(
