@@ -142,6 +142,7 @@ def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serv
         answer = serving.ask("{ viewer { position } }", mine)
         if answer.get("data") or time.monotonic() > deadline:
             break
+        assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
         time.sleep(0.2)
 
     assert int(answer["data"]["viewer"]["position"]) > 0

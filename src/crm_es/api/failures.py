@@ -34,6 +34,7 @@ _CODES: Final[tuple[tuple[type[CrmError], str], ...]] = (
     (NotFoundError, "BAD_USER_INPUT"),
     (InvalidInputError, "BAD_USER_INPUT"),
 )
+RETRY_SECONDS: Final = 1
 _SUGGESTION: Final = " Did you mean"
 
 
@@ -98,7 +99,12 @@ def _told(error: CrmError) -> dict[str, Any]:
         return {}
     if isinstance(error, ProtocolError):
         return {"code": code, **error.extra}
-    return {"code": code, "rule": error.rule} | ({"field": list(error.field)} if error.field else {})
+    told: dict[str, Any] = {"code": code, "rule": error.rule}
+    if error.field:
+        told["field"] = list(error.field)
+    if isinstance(error, UnavailableError) and not isinstance(error, ReadTimeoutError):  # a long read stays a long one
+        told["retryAfter"] = RETRY_SECONDS
+    return told
 
 
 def _coded(error: GraphQLError, message: str, **extensions: Any) -> GraphQLError:

@@ -189,8 +189,6 @@ def _json(result: ExecutionResult, media: str) -> Response:
     response = _answer(body_of(result), status, media)
     if code is not None:
         _REFUSED.labels(code).inc()
-    if code == "RATE_LIMITED" and result.errors:
-        response.headers["Retry-After"] = str((result.errors[0].extensions or {}).get("retryAfter"))
     return response
 
 
@@ -198,7 +196,15 @@ def _answer(body: Mapping[str, Any], status: int, media: str) -> Response:
     response = Response(_encode(body), status, media_type=f"{media}; charset=utf-8")
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept, Authorization"
+    if (advice := _retry_after(body)) is not None:
+        response.headers["Retry-After"] = str(advice)
     return response
+
+
+def _retry_after(body: Mapping[str, Any]) -> int | None:
+    """The longest wait that any error asks for."""
+    advised = [error.get("extensions", {}).get("retryAfter") for error in body.get("errors", ())]
+    return max((seconds for seconds in advised if seconds is not None), default=None)
 
 
 def failed(error: Exception) -> Response:
