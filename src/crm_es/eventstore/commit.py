@@ -6,6 +6,7 @@ One thread writes; whoever appends leaves a request and is told its verdict. How
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -19,6 +20,8 @@ from crm_es.eventstore.event import Command
 MAX_REQUESTS = 128
 MAX_EVENTS = 2000
 MAX_BYTES = 4 * 1024 * 1024  # everybody waits while a batch is written
+PATIENCE = 0.5  # of the time the last batch took
+MOST_PATIENCE = 0.003  # seconds
 
 
 class Taken(NamedTuple):
@@ -112,8 +115,15 @@ class Committer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._expected = 1  # so many requests the writing thread is woken for
+        self._patience = 0.0
         self.batches = 0
         self.requests = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many appends are queued behind the one being written."""
+        return len(self._queue)
 
     def append_and_wait(self, append: Append) -> Verdict:
         """For threads. Raises what the writing raised."""
@@ -154,16 +164,19 @@ class Committer:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="crm-append", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if len(self._queue) >= self._expected:
+                self._changed.notify()
 
     def _run(self) -> None:
         while batch := self._next():
             self.batches += 1
             self.requests += len(batch)
+            begun = time.monotonic()
             try:
                 self._settle(batch, self._write([request.append for request in batch]))
             except BaseException as exc:  # noqa: BLE001  # whatever it was, nobody may wait for ever
                 self._settle(batch, [exc if isinstance(exc, Exception) else _interrupted(exc)] * len(batch))
+            self._patience = min(MOST_PATIENCE, PATIENCE * (time.monotonic() - begun))
 
     def _next(self) -> list[Request]:
         """Those at the head of the queue that may share a batch, in order; none when closing.
@@ -171,8 +184,7 @@ class Committer:
         Two requests that share a stream, a command or a reservation never do: each must see what the other left.
         """
         with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
+            self._gather()
             batch: list[Request] = []
             rest: list[Request] = []
             touched: set[object] = set()
@@ -184,7 +196,19 @@ class Committer:
                 (rest if full or not touched.isdisjoint(request.touches) else batch).append(request)
                 touched |= request.touches
             self._queue = rest
+            self._expected = len(batch) + len(rest)
             return batch
+
+    def _gather(self) -> None:
+        """Wait for a request; and, for a part of what a batch takes, for as many as there were last time.
+
+        Who was just answered will often ask again at once. Without this, writers fall into two halves that take turns, and every
+        flush carries half of them.
+        """
+        if self._expected > 1 and not self._closing:
+            self._changed.wait_for(lambda: self._closing or len(self._queue) >= self._expected, self._patience)
+        self._expected = 1
+        self._changed.wait_for(lambda: self._closing or self._queue)
 
     def _settle(self, batch: Sequence[Request], answers: Iterable[Answer]) -> None:
         for request, answer in zip(batch, answers, strict=True):

@@ -1,0 +1,68 @@
+"""Who shares a batch. What batches do in the log is tested in test_concurrency.py."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+from crm_es.eventstore.commit import Append, Committer, Verdict
+from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
+
+
+def append() -> Append:
+    command = Command(
+        workspace=WorkspaceId(uuid4()),
+        command_id=uuid4(),
+        request_hash=b"",
+        actor=Actor(kind=ActorKind.SYSTEM),
+        correlation_id=uuid4(),
+    )
+    return Append(command=command)
+
+
+class Log:
+    """Writes when it is let, and remembers how many came at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.writing = threading.Event()
+        self.may_write = threading.Event()
+
+    def write(self, appends: Sequence[Append]) -> list[Verdict]:
+        self.sizes.append(len(appends))
+        self.writing.set()
+        assert self.may_write.wait(10)
+        return [Verdict("OK")] * len(appends)
+
+
+def test_what_comes_while_a_batch_is_written_goes_into_the_next_one_together() -> None:
+    log = Log()
+    committer = Committer(log.write)
+
+    with ThreadPoolExecutor(8) as writers:
+        first = writers.submit(committer.append_and_wait, append())
+        assert log.writing.wait(10)
+        others = [writers.submit(committer.append_and_wait, append()) for _ in range(7)]
+        while committer.waiting < 7:
+            threading.Event().wait(0.001)
+        log.may_write.set()
+        answers = [one.result(10) for one in (first, *others)]
+
+    committer.close()
+    assert log.sizes == [1, 7]
+    assert {answer.status for answer in answers} == {"OK"}
+
+
+def test_a_writer_whose_companions_stay_away_is_written_alone() -> None:
+    log = Log()
+    committer = Committer(log.write)
+    log.may_write.set()
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(lambda _: committer.append_and_wait(append()), range(200)))
+
+    alone = threading.Thread(target=committer.append_and_wait, args=(append(),))
+    alone.start()
+    alone.join(10)
+
+    assert not alone.is_alive()
+    committer.close()
