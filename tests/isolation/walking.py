@@ -40,6 +40,8 @@ SCALARS = {
     "Decimal": "1.00", "Position": "0", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
     "TimeZone": "UTC",
 }  # fmt: skip
+KINDS = {"fromId": "Member", "toId": "Member"}
+"""Of ids whose name does not tell."""
 ALSO = {"RegisterContactInput": {"displayName": "Ada"}}
 """What an input needs besides the fields that the schema requires."""
 
@@ -116,10 +118,11 @@ def _within(type_: Any, wanted: str, nested: set[tuple[str, str]], above: str = 
 
 
 class Asking:
-    """Makes operations in a workspace whose own ids by type are `own`."""
+    """Makes operations in a workspace whose own ids by type are `own`, and in all whose texts `word` stands."""
 
-    def __init__(self, own: Mapping[str, str]) -> None:
+    def __init__(self, own: Mapping[str, str], word: str) -> None:
         self._own = own
+        self._words = WORDS | {"text": word}
 
     def documents(self, place: Place, values: Sequence[Any], most: int = 10) -> Iterator[tuple[str, dict[str, Any]]]:
         """Operations that put each of the values there, several a document, with their variables."""
@@ -152,7 +155,8 @@ class Asking:
 
     def value(self, place: Place, put: Any) -> Any:
         """The argument's value with `put` in its place and all that is required around it."""
-        return self._put(place.taken.type, place.argument[1:], put, place.path[-1])
+        made = self._put(place.taken.type, place.argument[1:], put, place.path[-1])
+        return {"reason": "words"} | made if place.kind == "mutation" else made
 
     def _put(self, type_: Any, rest: tuple[str, ...], put: Any, field_name: str) -> Any:
         if isinstance(type_, GraphQLNonNull):
@@ -178,11 +182,11 @@ class Asking:
             return ALSO.get(type_.name, {}) | made
         if type_.name == "ID":
             return self.own(name, field_name)
-        return WORDS.get(name, SCALARS[type_.name]) if type_.name == "String" else SCALARS[type_.name]
+        return self._words.get(name, SCALARS[type_.name]) if type_.name == "String" else SCALARS[type_.name]
 
     def own(self, name: str, field_name: str) -> str:
         """An id of our own for an argument: by its name (`contactId`), else by the field it is of (`updateContact`)."""
-        for said in (name, field_name):
+        for said in (KINDS.get(name, name), field_name):
             kinds = [kind for kind in self._own if kind.lower().removeprefix("saved") in said.lower()]
             if kinds:
                 return self._own[max(kinds, key=len)]
