@@ -1,0 +1,6 @@
+"""The furnished workspaces of the isolation tests, to be shot at."""
+
+from tests.api.conftest import place
+from tests.isolation.conftest import neighbours
+
+__all__ = ["neighbours", "place"]

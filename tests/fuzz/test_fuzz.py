@@ -1,0 +1,113 @@
+"""Operations that schemathesis makes of the schema, sent to a running server: none may fail in a way nobody thought of.
+
+A few of each root field in every run; ten thousand with --slow, or by `sh scripts/fuzz`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from graphql import ValueNode
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis.graphql import nodes
+
+from crm_es.api import ids
+from crm_es.schema import text
+from tests.api.served import served
+
+pytestmark = pytest.mark.anyio
+AT_ONCE = 4
+REFUSALS = {"BAD_USER_INPUT", "BAD_CURSOR", "AS_OF_OUT_OF_RANGE", "COST_EXCEEDED", "GRAPHQL_VALIDATION_FAILED"}
+"""What generated requests of an administrator may meet."""
+
+
+def told(*texts: str) -> st.SearchStrategy[ValueNode]:
+    return st.one_of(st.sampled_from(texts), st.text(max_size=20)).map(nodes.String)
+
+
+SCALARS = {
+    "DateTime": told("2026-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999-23:59", "noon"),
+    "Date": told("2026-01-01", "0001-01-01", "9999-12-31", "2026-02-30"),
+    "Duration": told("P7D", "PT1H", "-P999999W", "PT99999999999.999999S", "P"),
+    "Decimal": told("1.00", "-0", "999999999999999999999999999999.99999999999999999999", "1e5", "NaN"),
+    "Position": told("0", "1", "7", "9223372036854775807", "9223372036854775808", "-1"),
+    "TimeZone": told("Europe/Berlin", "../../etc/passwd", "UTC"),
+    "UUID": told("01966c4e-7b0f-7000-8000-000000000001", "00000000-0000-0000-0000-000000000000"),
+    "JSON": st.sampled_from([nodes.Object([]), nodes.String("words"), nodes.Null, nodes.Int("7")]),
+}
+
+
+def requests(known: list[str], total: int) -> Iterator[tuple[str, str]]:
+    """(root field, document), as many of each root field but subscriptions. The same for the same schema, but for the ids."""
+    for name, strategy in (SCALARS | {"ID": told(*known)}).items():
+        schemathesis.graphql.scalar(name, strategy)
+    schema = schemathesis.graphql.from_file(text())
+    operations = [found.ok() for found in schema.get_all_operations()]
+    return chain.from_iterable(examples(operation, -(-total // len(operations))) for operation in operations)
+
+
+def examples(operation: Any, count: int) -> list[tuple[str, str]]:
+    made: list[tuple[str, str]] = []
+
+    @seed(20261121)
+    @settings(max_examples=count, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy())
+    def collect(case: Any) -> None:
+        made.append((operation.label, str(case.body)))
+
+    collect()
+    return made
+
+
+def pool(neighbours: Any) -> list[str]:
+    """Ids of ours and of theirs, present and past, of records and of what hangs on them."""
+    found = ["", "x"]
+    for side in (neighbours.ours, neighbours.theirs):
+        found += [ids.encode(kind, id_, at) for kind, id_ in side.uuids.items() for at in (None, 3)]
+        found += [ids.encode("Event", side.uuids["Contact"], sub=1), ids.encode("Change", side.uuids["Contact"], sub=9)]
+    return found
+
+
+async def shoot(client: httpx.AsyncClient, neighbours: Any, batch: list[tuple[str, str]]) -> Counter[str]:
+    """Send them; what came back, by code. Raises: AssertionError with the document that did it."""
+    answers: Counter[str] = Counter()
+    waiting = iter(batch)
+
+    async def one_after_the_other() -> None:
+        for label, document in waiting:
+            response = await client.post("/graphql", json={"query": document})
+            codes = {error["extensions"]["code"] for error in response.json().get("errors", ())}
+            assert response.status_code < 500, (label, document, response.text)
+            assert codes <= REFUSALS, (label, document, response.text)
+            assert neighbours.theirs.word.lower() not in response.text.lower(), (label, document)
+            answers.update(codes or {"answered"})
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(AT_ONCE):
+            tasks.create_task(one_after_the_other())
+    return answers
+
+
+@pytest.mark.parametrize("total", [150, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_generated_requests_cause_no_unhandled_error(neighbours, caplog, total):
+    their_head, headers = neighbours.theirs.head(), {"authorization": "Bearer admin"}
+    batch = list(requests(pool(neighbours), total))
+
+    async with (
+        served(neighbours.ours.api.app) as address,
+        httpx.AsyncClient(base_url=f"http://{address}", headers=headers, timeout=30) as client,
+    ):
+        answers = await shoot(client, neighbours, batch)
+        health = await client.get("/healthz")
+
+    print(f"\n{answers.total():,} answers to {len(batch):,} requests: {dict(answers)}")  # noqa: T201  # the figure
+    assert answers["answered"] > len(batch) // 20
+    assert health.status_code == 200
+    assert neighbours.theirs.head() == their_head
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
