@@ -25,7 +25,7 @@ async def owner_store(settings, urls):
             await store.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo(servers, tmp_path_factory):
     """(settings, urls, what was seeded), all of it projected."""
     urls = _clone(servers.urls(EMBEDDED_VERSION))

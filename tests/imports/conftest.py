@@ -1,9 +1,13 @@
-from uuid import UUID
+import asyncio
 
 import pytest
 
+from crm_es.commands.workspaces import command, desk_at
 from crm_es.config import Settings
 from crm_es.eventstore.event import WorkspaceId
+from crm_es.uuids import new_id
+from crm_es.workspaces import workspace
+from crm_es.workspaces.workspace import WORKSPACE
 from tests.imports.office import Office, shared_data
 
 
@@ -11,10 +15,16 @@ from tests.imports.office import Office, shared_data
 def office(database, tmp_path):
     """A new workspace in a database of its own."""
     opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=database, folder=tmp_path)
-    made = opened.command("workspace", "create", opened.name)
-    assert made.returncode == 0, made.stderr
-    opened.ids.append(WorkspaceId(UUID(made.stdout.split()[-1])))
+    opened.ids.append(asyncio.run(found(opened)))
     return opened
+
+
+async def found(office):
+    fresh = WorkspaceId(new_id())
+    async with desk_at(office.settings, office.urls) as desk:
+        outcome = await desk.store.create(command(fresh), WORKSPACE, fresh, workspace.create(name=office.name))
+        await desk.shown(outcome)
+    return fresh
 
 
 @pytest.fixture

@@ -153,6 +153,20 @@ async def test_rows_alike_to_the_letter_are_kept_both_and_only_once(office):
     assert again.tally.recorded == 0
 
 
+async def test_an_importer_killed_in_the_middle_is_taken_up_under_the_same_run(office):
+    rows = "".join(f"{n},Person {n},,01.01.2020\n" for n in range(1, 601))
+    mapping, file = office.file("people.toml", PEOPLE), office.file("people.csv", f"id,name,email,called\n{rows}")
+
+    office.killed("import", str(mapping), str(file), when=300)
+    done = await office.run(mapping, file)
+
+    found = await office.ask("{ contacts { totalCount } interactions { totalCount } }")
+    assert (found["contacts"]["totalCount"], found["interactions"]["totalCount"]) == (600, 600)
+    assert done.tally.recorded < 1_200
+    assert office.events() == 1 + 1_200
+    assert office.sql("SELECT status FROM es.import_run") == [("DONE",)]
+
+
 async def test_every_event_says_that_an_import_did_it_which_run_and_which_row(office):
     await office.run(office.file("people.toml", PEOPLE), office.file("people.csv", ROWS))
 

@@ -48,7 +48,8 @@ async def test_cdnow_is_whole_and_twice_is_once(office, data):
     check_purchases(await office.ask(PURCHASES))
 
 
-async def test_an_importer_killed_in_the_middle_is_taken_up(office, data):
+@pytest.mark.slow
+async def test_an_importer_killed_twice_in_the_middle_is_taken_up(office, data):
     file, mapping = data / "purchases" / "cdnow_sample.txt", EXAMPLES / "cdnow.toml"
     arguments = ("import", str(mapping), str(file), "--workspace", office.name)
 
