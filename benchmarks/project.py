@@ -38,8 +38,10 @@ from crm_es.eventstore.store import Store
 from crm_es.interactions.interaction import INTERACTION, InteractionRecorded, InteractionType, Visibility
 from crm_es.privacy.keystore import KeyStore
 from crm_es.projector import bookmarks, tables
+from crm_es.projector.garbage import rarely_collected
 from crm_es.projector.leader import Leader
 from crm_es.projector.rebuild import Rebuild
+from crm_es.uuids import new_id
 from crm_es.values import Money
 from projections import READ_MODELS, contact_profiles
 
@@ -95,10 +97,10 @@ async def begin(store: Store, workspace: WorkspaceId, contacts: list[uuid.UUID],
     fresh = APPEND if len(contacts) < APPEND else APPEND * 15 // 65
     for n in range(APPEND):
         if n < fresh:
-            contacts.append(uuid.uuid4())
+            contacts.append(new_id())
             rows.append((CONTACT, contacts[-1], [registered(contacts[-1], dice)]))
         else:
-            rows.append((INTERACTION, uuid.uuid4(), [recorded(dice.choice(contacts[:-fresh]), dice)]))
+            rows.append((INTERACTION, new_id(), [recorded(dice.choice(contacts[:-fresh]), dice)]))
     await store.create_many(command(workspace), rows)
 
 
@@ -145,6 +147,7 @@ def catch_up(place: Place, names: tuple[str, ...], page: int) -> tuple[float, fl
     models = [m for m in READ_MODELS if m.NAME in names]
     with (
         opened(place) as keys,
+        rarely_collected(),
         Leader(place.urls.projector, Codec(AGGREGATES, keys).decode_many, models, page_size=page) as leader,
     ):
         leader.try_lead()
@@ -154,7 +157,7 @@ def catch_up(place: Place, names: tuple[str, ...], page: int) -> tuple[float, fl
 
 
 def rebuild(place: Place, names: tuple[str, ...], page: int) -> tuple[float, float]:
-    with opened(place) as keys:
+    with opened(place) as keys, rarely_collected():
         decode = Codec(AGGREGATES, keys).decode_many
         outcomes = [Rebuild(place.urls.projector, decode, READ_MODELS, page_size=page).run(name)[0] for name in names]
         return sum(o.events for o in outcomes) / sum(o.seconds for o in outcomes), peak()

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg import Connection
+from psycopg.sql import SQL, Identifier
 
 from crm_es.errors import UnavailableError
 from crm_es.projector import bookmarks, swap, tables
@@ -209,10 +210,13 @@ class Leader:
 def connect(url: str) -> Connection[Any]:
     """A connection for writing read models; keeps the plans of all their statements.
 
-    Commits need not wait for the disk: rows and bookmark are lost together in a crash, and projected again.
+    Commits need not wait for the disk: rows and bookmark are lost together in a crash, and projected again. Kept plans look
+    rows up by index: those made while a table is small would else read all of it on every page, however large it grows.
     """
     connection = psycopg.connect(url, autocommit=True)
     connection.execute("SET synchronous_commit = off")
+    for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
+        connection.execute(SQL("SET {} = off").format(Identifier(setting)))
     connection.prepared_max = 2000
     return connection
 

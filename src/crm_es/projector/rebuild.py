@@ -89,10 +89,10 @@ class Rebuild:
         """Fill up to exactly where a snapshot sees the live one, then compare with that snapshot."""
         model = filling.target.model
         filling.run(near=NEAR)
-        with psycopg.connect(self._url) as snapshot:
+        with psycopg.connect(self._url) as snapshot, psycopg.connect(self._url) as now:
             snapshot.isolation_level = IsolationLevel.REPEATABLE_READ
             snapshot.read_only = True
-            with snapshot.cursor() as cursor, filling.connection.cursor() as rebuilt:
+            with snapshot.cursor() as cursor, now.cursor() as rebuilt:
                 live = bookmarks.read(cursor).get(model.NAME)
                 if live is None:
                     raise ConfigurationError(

@@ -19,7 +19,7 @@ VALID_TO: Final = Column(name="valid_to_position", type="bigint")
 # Transition tables make one INSERT of a statement's superseded rows. TG_TABLE_SCHEMA, since a rebuilt schema is renamed;
 # equal positions (a second write of one event, scrubbing) leave nothing; a position that went back breaks the twin's check.
 _KEEP_HISTORY: Final = """
-CREATE FUNCTION {schema}.keep_history() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION {schema}.keep_history() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
 BEGIN
   EXECUTE format('INSERT INTO %I.%I SELECT o.*, n.position FROM old_rows o JOIN new_rows n USING (%s)'
     ' WHERE n.position <> o.position', TG_TABLE_SCHEMA, TG_TABLE_NAME || '_history', TG_ARGV[0]);

@@ -17,6 +17,7 @@ from crm_es.errors import ConfigurationError
 from crm_es.eventstore.codec import Codec
 from crm_es.privacy.keystore import KeyStore, root_key
 from crm_es.projector import catalogue
+from crm_es.projector.garbage import rarely_collected
 from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
@@ -45,7 +46,7 @@ def opened_keys(settings: Settings) -> Iterator[KeyStore]:
 @contextmanager
 def decoding(settings: Settings) -> Iterator[Decode]:
     """What opens stored events: the codec over this installation's keys."""
-    with opened_keys(settings) as keys:
+    with opened_keys(settings) as keys, rarely_collected():
         yield Codec(AGGREGATES, keys).decode_many
 
 
