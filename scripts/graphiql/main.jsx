@@ -28,5 +28,5 @@ query WhoAmI {
 `;
 
 createRoot(document.getElementById("graphiql")).render(
-  <GraphiQL fetcher={fetcher} defaultQuery={query} initialHeaders={headers} defaultEditorToolsVisibility="headers" />,
+  <GraphiQL fetcher={fetcher} defaultQuery={query} defaultHeaders={headers} defaultEditorToolsVisibility="headers" />,
 );

@@ -308,4 +308,4 @@ query WhoAmI {
     position
   }
 }
-`;(0,zY.createRoot)(document.getElementById("graphiql")).render((0,HY.jsx)(Wl,{fetcher:fpe,defaultQuery:dpe,initialHeaders:cpe,defaultEditorToolsVisibility:"headers"}));
+`;(0,zY.createRoot)(document.getElementById("graphiql")).render((0,HY.jsx)(Wl,{fetcher:fpe,defaultQuery:dpe,defaultHeaders:cpe,defaultEditorToolsVisibility:"headers"}));
