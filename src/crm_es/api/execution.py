@@ -20,6 +20,7 @@ from strawberry.types.graphql import OperationType
 from crm_es.api import limits
 from crm_es.api.cost import cost_of
 from crm_es.api.failures import ProtocolError, shown
+from crm_es.api.forms import plan_inputs
 from crm_es.api.scalars import SCALARS
 from crm_es.context import Context
 from crm_es.reads.execute import CompiledReads
@@ -128,6 +129,7 @@ class CrmSchema(Schema):
             extensions=[lambda: Gate(self._known), lambda: CompiledQueries(self.compiled, _compiled)],
             config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
         )
+        plan_inputs(self)
         self.compiled = CompiledReads(self._schema)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:

@@ -10,7 +10,6 @@ Refusals raised on the way are `userErrors`; the payload's records are read back
 query, on a snapshot taken after the wait for the read models named in `shows`.
 """
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -186,10 +185,11 @@ def plain(value: Any) -> Any:
     """An input as it was said, without what was left out and without commandId."""
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if not dataclasses.is_dataclass(value):
+    if not hasattr(value, "__dataclass_fields__"):
         return value
-    given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    return {name: plain(item) for name, item in given.items() if item is not strawberry.UNSET and name != "command_id"}
+    return {
+        name: plain(item) for name, item in vars(value).items() if item is not strawberry.UNSET and name != "command_id"
+    }
 
 
 def said(value: Any) -> Any:

@@ -80,6 +80,7 @@ def values_set(event: object, names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(event, name, UNSET)) is not UNSET}
 
 
+@cache
 def camel(name: str) -> str:
     """`display_name` → `displayName`."""
     head, *rest = name.split("_")
