@@ -85,7 +85,7 @@ class Installation:
 
 @dataclass
 class Sender:
-    """Sends mutations until each is acknowledged: after a failure the same again, with the same commandId."""
+    """Sends mutations until each is acknowledged: after a TIMEOUT, or no answer, the same again with the same commandId."""
 
     installation: Installation
     acknowledged: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -104,6 +104,7 @@ class Sender:
                 continue
             if answer.get("errors"):
                 self.failures.append(answer["errors"][0]["extensions"]["code"])
+                assert self.failures[-1] == "TIMEOUT", (answer, "".join(self.installation.serving.said))
                 continue
             (payload,) = answer["data"].values()
             assert payload["userErrors"] == [], payload
