@@ -112,7 +112,7 @@ class Contact:
 
     @property
     def status(self) -> ContactStatus:
-        if any(getattr(self, name) is ERASED and self.subject_of(name) is None for name in _NAMES):
+        if ERASED in (self.display_name, self.given_name, self.family_name) and self._own_name_erased():
             return ContactStatus.ERASED
         if self.merged_into:
             return ContactStatus.MERGED
@@ -121,6 +121,9 @@ class Contact:
     def subject_of(self, field: str) -> UUID | None:
         """Whom a value is about, where that is an absorbed contact."""
         return next((one.subject for one in self.subjects if one.field == field), None)
+
+    def _own_name_erased(self) -> bool:
+        return any(getattr(self, name) is ERASED and self.subject_of(name) is None for name in _NAMES)
 
     @property
     def absorbed_ids(self) -> tuple[UUID, ...]:
@@ -242,6 +245,8 @@ def _taken_in(was: Contact, event: ContactRegistered | ContactMerged) -> Contact
 
 
 def _subjects(was: Contact, event: ContactUpdated | ContactMerged) -> frozenset[FieldSubject]:
+    if not was.subjects and isinstance(event, ContactUpdated) and event.subjects is UNSET:
+        return was.subjects
     changed = values_set(event, PERSONAL)
     said = ((name, event.subject_of(name)) for name in changed)
     kept = (one for one in was.subjects if one.field not in changed)

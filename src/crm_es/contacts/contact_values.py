@@ -84,4 +84,6 @@ Subjects = tuple[FieldSubject, ...] | UnsetType
 
 def subject_in(subjects: Subjects, field: str) -> UUID | None:
     """Whom a field's value is about, where that is said."""
-    return next((one.subject for one in subjects or () if one.field == field), None)
+    if isinstance(subjects, UnsetType):
+        return None
+    return next((one.subject for one in subjects if one.field == field), None)

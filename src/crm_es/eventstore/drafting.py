@@ -1,6 +1,6 @@
 """From decided events to one append: versions, keys, reservations taken and freed, holders of keys. Pure but for taking keys."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -67,8 +67,7 @@ class Drafter:
     ) -> Prepared:
         """Raises: InvalidInputError (text, length), ErasedError, KeyUnavailableError."""
         sources = _by_row(command, len(drafts))
-        known = _known_keys(drafts)
-        written = [(draft, self._write(source, draft, known)) for source, draft in zip(sources, drafts, strict=True)]
+        written = [(draft, self._write(source, draft, drafts)) for source, draft in zip(sources, drafts, strict=True)]
         before = _reserved((draft.aggregate, draft.stream, draft.loaded.state) for draft in drafts if draft.loaded)
         after = _reserved((draft.aggregate, draft.stream, done.state) for draft, done in written if done.version)
         append = Append(
@@ -92,7 +91,7 @@ class Drafter:
     def _hashed(self, command: Command, reservation: Reservation) -> bytes:
         return self.hashed(command.workspace, reservation.kind, reservation.value)
 
-    def _write(self, command: Command, draft: Draft, known: Mapping[UUID, UUID]) -> _Written:
+    def _write(self, command: Command, draft: Draft, beside: Sequence[Draft]) -> _Written:
         loaded = draft.loaded
         done = _Written(loaded.state, loaded.version, loaded.key_id) if loaded else _Written(None, 0, None)
         for event, occurred_at in _events(draft):
@@ -100,13 +99,13 @@ class Drafter:
             change = Change(
                 stream=StreamId(draft.stream), version=done.version, event=event, via=draft.via, occurred_at=occurred_at
             )
-            key, others = self._keys_for(command, draft, event, done, known)
+            key, others = self._keys_for(command, draft, event, done, beside)
             done.entries.append(Entry(command=command, change=change, key=key, others=others))
             done.state = draft.aggregate.evolve(done.state, event)
         return done
 
     def _keys_for(
-        self, command: Command, draft: Draft, event: Event, done: _Written, known: Mapping[UUID, UUID]
+        self, command: Command, draft: Draft, event: Event, done: _Written, beside: Sequence[Draft]
     ) -> tuple[Key | Erased | None, Mapping[UUID, Key | Erased]]:
         """The stream's key, and those of the others that the event is about: these have theirs already."""
         if getattr(event, "NEW_KEY", False):
@@ -116,10 +115,10 @@ class Drafter:
         if draft.via is None and not self._codec.about_others(event):
             return (self._key(command, done) if self._codec.needs_key(event, command.reason) else None), NO_OTHERS
         persons = self._codec.persons(event, command.reason, draft.via)
-        own = self._key(command, done) if persons & {None, draft.stream} else None
-        others = {one: self._keys.key(known[one]) for one in persons if one is not None and one != draft.stream}
-        done.other_keys.update((one, known[one]) for one in others)
-        return own, others
+        own = self._key(command, done) if None in persons or draft.stream in persons else None
+        known = {one: _known_key(one, draft, beside) for one in persons if one is not None and one != draft.stream}
+        done.other_keys.update(known)
+        return own, {one: self._keys.key(key_id) for one, key_id in known.items()}
 
     def _key(self, command: Command, done: _Written) -> Key | Erased:
         """The stream's key; a fresh one for the first event that needs one, or that asks for a new one."""
@@ -130,18 +129,19 @@ class Drafter:
         return done.key
 
 
-def _known_keys(drafts: Sequence[Draft]) -> dict[UUID, UUID]:
-    """Of all persons that something in these streams is about."""
-    return {person: key for draft in drafts if draft.loaded for person, key in draft.loaded.keys.items()}
+def _known_key(person: UUID, draft: Draft, beside: Sequence[Draft]) -> UUID:
+    """The key of somebody that something in these streams is about: it has one, or there would be nothing to tell of them."""
+    streams = (one.loaded for one in (draft, *beside) if one.loaded)
+    return next(loaded.keys[person] for loaded in streams if person in loaded.keys)
 
 
-def _events(draft: Draft) -> Sequence[tuple[Event, datetime | None]]:
+def _events(draft: Draft) -> Iterator[tuple[Event, datetime | None]]:
     """What was decided, each with its own time if it has one; of an absorbed id, with whose it is noted."""
-    dated = [(one.event, one.occurred_at) if isinstance(one, Dated) else (one, None) for one in draft.events]
-    if draft.via is None or draft.loaded is None:
-        return dated
-    events = draft.aggregate.addressed(draft.loaded.state, [event for event, _ in dated], draft.via)
-    return [(event, occurred_at) for event, (_, occurred_at) in zip(events, dated, strict=True)]
+    events = [one.event if isinstance(one, Dated) else one for one in draft.events]
+    if draft.via is not None and draft.loaded is not None:
+        events = list(draft.aggregate.addressed(draft.loaded.state, events, draft.via))
+    for one, event in zip(draft.events, events, strict=True):
+        yield event, one.occurred_at if isinstance(one, Dated) else None
 
 
 def _by_row(command: Command, drafts: int) -> Sequence[Command]:
