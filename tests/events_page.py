@@ -40,7 +40,9 @@ Made by `python -m tests.events_page`; a test compares it with the code. How to 
 
 An event holds new values only. A field marked *may be absent* is unchanged (or, in the first event of a stream, not given)
 where it is absent; `null` clears it. **Sealed** fields are encrypted with the key of the stream's subject before the event is
-hashed, and read as `ERASED` once that key is destroyed. What the envelope says of every event is in `eventstore/event.py`.
+hashed, and read as `ERASED` once that key is destroyed; *by `x`* says which part of the event names another person whose key it
+is, *one by one* that each item has its own. What an absorbed contact's id was given is that contact's.
+What the envelope says of every event is in `eventstore/event.py`.
 """
 
 

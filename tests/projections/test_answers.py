@@ -264,3 +264,23 @@ def test_erased_values_are_null_everywhere_and_nothing_is_parked(log, workspace,
     assert rows("SELECT subject, body, participants FROM interactions.interaction") == [(None,) * 3]
     assert rows("SELECT DISTINCT text, folded, grams FROM search.term") == [(None,) * 3]
     assert rows("SELECT DISTINCT value FROM duplicates.key") == [(None,)]
+
+
+def test_an_erased_person_is_missing_from_whoever_absorbed_them(log, workspace, project, rows):
+    ann, bob, carl = uuid4(), uuid4(), uuid4()
+    merged = e.ContactMerged(
+        absorbed_id=bob, absorbed_version=1, absorbed_ids=(bob, carl), display_name=ERASED, given_name="Bob",
+        emails=(Email(address="bob@x.test"), ERASED), email_items=(Item(number=1, holder=bob), Item(number=1, holder=carl)),
+        primary_email=Item(number=1, holder=carl), phones=(ERASED,), phone_items=(Item(number=2, holder=carl),),
+        subjects=(e.FieldSubject(field="display_name", subject=carl),),
+    )  # fmt: skip
+    log.append(workspace, (ann, contact("Ann", email="ann@x.test")), (ann, merged))
+    project()
+
+    assert rows("SELECT called, display_name, given_name, primary_email FROM contact_profiles.contact") == [
+        (None, "Bob", "Bob", None)
+    ]
+    assert rows("SELECT address, is_primary FROM contact_profiles.contact_email ORDER BY address NULLS LAST") == [
+        ("ann@x.test", False), ("bob@x.test", False), (None, True),
+    ]  # fmt: skip
+    assert rows("SELECT phone_number, label FROM contact_profiles.contact_phone") == [(None, None)]
