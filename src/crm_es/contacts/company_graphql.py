@@ -10,13 +10,14 @@ from psycopg.sql import SQL, Identifier
 from crm_es.api.enums import RecordStatus
 from crm_es.api.nodes import Entity, Money
 from crm_es.contacts import graphql as contact_graphql
-from crm_es.contacts.parts import ExternalId, PostalAddress, postal_address, source
+from crm_es.contacts.parts import ExternalId, PostalAddress, left, postal_address, source
 from crm_es.interactions import graphql as interaction_graphql
 from crm_es.interactions.timeline import timeline
 from crm_es.reads import filters, records
 from crm_es.reads.declare import (
     Orders,
     Owned,
+    State,
     batched,
     column,
     connection,
@@ -57,6 +58,7 @@ async def _external_ids(_reads: Any, companies: Sequence[Any], _given: Mapping[s
     filter=lambda: CompanyFilter,
     owned=Owned(column="owner_id", member=lambda: workspaces.Member),
     listed=("record_status", "ACTIVE"),
+    state=State(columns=("record_status",), leaves=left),
 )
 class Company(Entity):
     """An organisation we deal with."""

@@ -16,6 +16,7 @@ from crm_es.contacts.parts import (
     PhoneNumber,
     PostalAddress,
     known,
+    left,
     postal_address,
     source,
 )
@@ -26,6 +27,7 @@ from crm_es.reads.declare import (
     Beside,
     Orders,
     Owned,
+    State,
     column,
     computed,
     connection,
@@ -67,6 +69,7 @@ def _not_yet(_id: object) -> None:
     filter=lambda: ContactFilter,
     owned=Owned(column="owner_id", member=lambda: workspaces.Member),
     listed=("record_status", "ACTIVE"),
+    state=State(columns=("record_status", "erased_at"), leaves=left),
 )
 class Contact(Entity):
     """A person we deal with."""

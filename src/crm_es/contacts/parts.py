@@ -12,6 +12,7 @@ from crm_es.contacts.contact_events import LifecycleStage
 from crm_es.projector.contract import Table
 from crm_es.reads.declare import Source, column, read_type
 from crm_es.reads.sql import Condition
+from crm_es.workspaces.actions import GONE, PUT_AWAY, Action
 from projections import contact_profiles
 from projections.contact_profiles import tables
 
@@ -31,6 +32,13 @@ describe(
 
 def source(table: Table) -> Source:
     return Source(contact_profiles.NAME, table)
+
+
+def left(record_status: str, erased_at: object = None) -> frozenset[Action] | None:
+    """What the state of a contact or company leaves to do; None: everything."""
+    if erased_at is not None or record_status == "MERGED":
+        return GONE
+    return PUT_AWAY if record_status == "ARCHIVED" else None
 
 
 def known(name: LiteralString) -> Condition:

@@ -41,16 +41,18 @@ from crm_es.reads.model import (
     Orders,
     Owned,
     ReadType,
+    State,
     Target,
     Value,
     read_of,
 )
+from crm_es.reads.session import Moment
 from crm_es.reads.sql import Condition, Source
 from crm_es.workspaces.actions import Action
 
 __all__ = [
-    "Argument", "Beside", "Condition", "Link", "Orders", "Owned", "Source", "batched", "column", "computed", "connection",
-    "id_of", "lookup", "many", "money", "one", "read_of", "read_type", "values",
+    "Argument", "Beside", "Condition", "Link", "Orders", "Owned", "Source", "State", "batched", "column", "computed",
+    "connection", "id_of", "lookup", "many", "money", "one", "read_of", "read_type", "values",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -146,7 +148,7 @@ def read_type(
     source: Source, *, entity: str | None = None, label: str | None = None, key: str | None = "id",
     orders: Orders | None = None, filter: Target | None = None, owned: Owned | None = None,
     hidden: Condition | None = None, listed: tuple[str, str] | None = None, team: str | None = None,
-    name: str | None = None,
+    name: str | None = None, state: State | None = None,
 ) -> Callable[[type[T]], type[T]]:  # fmt: skip
     """A Strawberry type that is read from `source`; its docstring is its description.
 
@@ -156,12 +158,13 @@ def read_type(
     - `listed`: (column, value) that lists hold unless the filter names `recordStatus`.
     - `hidden`: a condition on rows the viewer may see; gets the viewer through `Query.viewer`.
     - `team`: on the type of members, their team's column.
+    - `state`: what a record's state leaves to do, for `viewerCan`.
     """
 
     def declare(cls: type[T]) -> type[T]:
         type_name = name or cls.__name__
         if label is not None:
-            _entity_fields(cls, type_name, entity, label)
+            _entity_fields(cls, type_name, entity, label, owned=owned, state=state)
         made: Any = strawberry.type(cls, name=name, description=_described(cls))
         fields = {
             item.graphql_name or camel(item.python_name): item.metadata["read"]
@@ -214,7 +217,21 @@ def _global_id(type_: str) -> Callable[..., str]:
     return lambda moment, value: moment.global_id(type_, value)
 
 
-def _entity_fields(cls: type[Any], type_name: str, entity: str | None, label: str) -> None:
+def _viewer_can(entity: str | None, owned: Owned | None, state: State | None) -> Any:
+    """What the viewer's roles allow, with this record in its state: so that screens can trust it."""
+    owner = () if owned is None else (owned.column,)
+
+    def allowed(moment: Moment, _id: UUID, *row: Any) -> list[Action]:
+        owned_by, columns = (row[0], row[1:]) if owner else (None, row)
+        return moment.viewer_can(entity, owned_by, None if state is None else state.leaves(*columns))
+
+    needs = ("id", *owner, *(state.columns if state else ()))
+    return computed(allowed, needs, "What you may do with it.", contextual=True, maskable=False)
+
+
+def _entity_fields(
+    cls: type[Any], type_name: str, entity: str | None, label: str, *, owned: Owned | None, state: State | None
+) -> None:
     """The fields every record with a stream has, unless the class declares its own."""
     fixed: dict[str, tuple[Any, Any]] = {
         "id": (strawberry.ID, id_of("id", type_name, "Its own under asOf.", maskable=False)),
@@ -226,16 +243,7 @@ def _entity_fields(cls: type[Any], type_name: str, entity: str | None, label: st
             computed(lambda moment, _id: moment.at, ("id",), "Set on a past one.", contextual=True, maskable=False),
         ),
         "label": (str | None, column(label, "What to call it in any list.")),
-        "viewer_can": (
-            list[Action],
-            computed(
-                lambda moment, _id: moment.viewer_can(entity),
-                ("id",),
-                "What you may do with it.",
-                contextual=True,
-                maskable=False,
-            ),
-        ),
+        "viewer_can": (list[Action], _viewer_can(entity, owned, state)),
         "masked_fields": (
             list[str],
             computed(

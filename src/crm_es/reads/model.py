@@ -1,6 +1,7 @@
 """What a declaration is made of. Data only: `declare.py` makes these, `resolve.py` and `plan.py` execute them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, LiteralString
@@ -10,6 +11,7 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_es.reads.sql import Condition, Source
+from crm_es.workspaces.actions import Action
 
 Target = Callable[[], Any]
 Direction = Literal["ASC", "DESC"]
@@ -154,6 +156,14 @@ class Owned:
 
     column: str
     member: Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What a record's state leaves to do with it, whoever asks: `leaves(*columns)`; None: everything."""
+
+    columns: tuple[str, ...]
+    leaves: Callable[..., AbstractSet[Action] | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

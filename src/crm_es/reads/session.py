@@ -16,9 +16,10 @@ from crm_es.reads.asof import Past
 from crm_es.reads.cursor import Cursors
 from crm_es.reads.driver import Bookmark, Snapshot
 from crm_es.reads.sql import Query, Viewer
-from crm_es.workspaces.actions import Action, EntityType, Scope
+from crm_es.workspaces.actions import LOOKING, Action, EntityType, Scope
 
 _NOTHING = SQL("SELECT 1")
+_WIDTH = {Scope.OWN: 0, Scope.TEAM: 1, Scope.WORKSPACE: 2}
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -195,8 +196,20 @@ class Moment:
     def masked_fields(self, entity: str | None) -> list[str]:
         return sorted(self.reads.masked(entity))
 
-    def viewer_can(self, entity: str | None) -> list[Action]:
-        """What the viewer's roles allow with records of this type."""
+    def viewer_can(self, entity: str | None, owner: UUID | None, left: AbstractSet[Action] | None) -> list[Action]:
+        """What the viewer's roles allow with a record that he sees. `left`: what its state leaves; the past leaves a look.
+
+        An action that reaches as far as reading does reaches every record seen; TEAM beyond one's own is left out otherwise.
+        """
         if entity is None:
             return []
-        return [action for action in Action if self.reads.permissions.scope(EntityType(entity), action) is not None]
+        scope, kind = self.reads.permissions.scope, EntityType(entity)
+        reading, mine = scope(kind, Action.READ), owner is not None and owner == self.reads.viewer.member_id
+        return [
+            action
+            for action in Action
+            if (reach := scope(kind, action)) is not None
+            and (mine or _WIDTH[reach] >= _WIDTH[reading or Scope.WORKSPACE])
+            and (left is None or action in left)
+            and (self.past is None or action in LOOKING)
+        ]

@@ -17,6 +17,14 @@ class Action(StrEnum):
     ADMINISTER = "ADMINISTER"
 
 
+LOOKING = frozenset({Action.READ, Action.REVEAL, Action.EXPORT, Action.AUDIT})
+"""What changes nothing: all there is to do with the past."""
+PUT_AWAY = LOOKING | {Action.ARCHIVE, Action.ERASE}
+"""What an archived record leaves to do; restoring it is its ARCHIVE."""
+GONE = frozenset({Action.READ})
+"""What is left of a record that was merged into another or erased."""
+
+
 class Scope(StrEnum):
     OWN = "OWN"
     TEAM = "TEAM"

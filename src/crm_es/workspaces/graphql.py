@@ -21,11 +21,12 @@ from crm_es.api.rules import PARENT, SIGNED_IN, permit, ruled
 from crm_es.api.scalars import JSON, Position, TimeZone
 from crm_es.context import Context, Info
 from crm_es.reads import listing, pages, records
-from crm_es.reads.declare import Source, batched, column, computed, id_of, one, read_type
+from crm_es.reads.declare import Source, State, batched, column, computed, id_of, one, read_type
 from crm_es.reads.model import read_of
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import Query
+from crm_es.workspaces.actions import LOOKING
 from crm_es.workspaces.permissions import ROLES
 from projections import members
 
@@ -74,7 +75,15 @@ async def _roles(reads: Reads, found: Sequence[Any], _given: Mapping[str, Any]) 
     return [[known[key] for key in records.raw(each, "roles") if key in known] for each in found]
 
 
-@read_type(Source("members", members.MEMBER), entity="MEMBER", label="name", team="team_id")
+def _left(deactivated_at: datetime | None) -> frozenset[Action] | None:
+    """What is left to do with one who no longer works here; None: everything."""
+    return None if deactivated_at is None else LOOKING | {Action.ERASE}
+
+
+@read_type(
+    Source("members", members.MEMBER), entity="MEMBER", label="name", team="team_id",
+    state=State(columns=("deactivated_at",), leaves=_left),
+)  # fmt: skip
 class Member(Entity):
     """A person of the workspace, with or without a login."""
 
