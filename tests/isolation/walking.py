@@ -40,7 +40,7 @@ SCALARS = {
     "Decimal": "1.00", "Position": "0", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
     "TimeZone": "UTC",
 }  # fmt: skip
-KINDS = {"fromId": "Member", "toId": "Member"}
+KINDS = {"fromId": "Member", "toId": "Member", "survivorId": "Contact", "absorbedId": "Contact"}
 """Of ids whose name does not tell."""
 ALSO = {"RegisterContactInput": {"displayName": "Ada"}}
 """What an input needs besides the fields that the schema requires."""
@@ -117,6 +117,12 @@ def _within(type_: Any, wanted: str, nested: set[tuple[str, str]], above: str = 
         yield ()
 
 
+class Enum(str):
+    """The name of an enum's value: quoted among variables, bare in a document."""
+
+    __slots__ = ()
+
+
 class Asking:
     """Makes operations in a workspace whose own ids by type are `own`, and in all whose texts `word` stands."""
 
@@ -129,6 +135,13 @@ class Asking:
         for start in range(0, len(values), most):
             part = values[start : start + most]
             yield self._document(place, {f"v{start + n}": self.value(place, each) for n, each in enumerate(part)})
+
+    def plain(self, kind: str, name: str) -> str:
+        """The root field with no more than it requires."""
+        field = ROOTS[kind].fields[name]
+        target = get_named_type(field.type)
+        chosen = "" if is_leaf_type(target) else f" {{ {selection(target)} }}"
+        return f"{kind} {{ {name}{self._arguments(name, field)}{chosen} }}"
 
     def _document(self, place: Place, variables: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         target = get_named_type(place.fields[-1].type)
@@ -149,7 +162,8 @@ class Asking:
         required = [(name, arg) for name, arg in field.args.items() if is_required_argument(arg) and name not in given]
         if {"first", "last"} <= set(field.args) and not {"first", "last"} & set(given):
             given["last" if "before" in given else "first"] = "3"
-        parts = [f"{name}: {literal(self.sample(arg.type, name, field_name))}" for name, arg in required]
+        also = {"reason": "words"} if "input" in field.args else {}
+        parts = [f"{name}: {literal(_with(self.sample(arg.type, name, field_name), also))}" for name, arg in required]
         parts += [f"{name}: {value}" for name, value in given.items()]
         return f"({', '.join(parts)})" if parts else ""
 
@@ -175,7 +189,7 @@ class Asking:
         if isinstance(type_, GraphQLList):
             return [self.sample(type_.of_type, name, field_name)]
         if isinstance(type_, GraphQLEnumType):
-            return next(iter(type_.values))
+            return Enum(next(iter(type_.values)))
         if isinstance(type_, GraphQLInputObjectType):
             inner = {key: each for key, each in type_.fields.items() if is_required_input_field(each)}
             made = {key: self.sample(each.type, key, field_name) for key, each in inner.items()}
@@ -193,9 +207,17 @@ class Asking:
         return self._own["Contact"]
 
 
+def _with(value: Any, also: dict[str, Any]) -> Any:
+    return also | value if isinstance(value, dict) else value
+
+
 def literal(value: Any) -> str:
+    if isinstance(value, Enum):
+        return str.__str__(value)
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     return str(value).lower()

@@ -186,11 +186,12 @@ class ReadType:
     team: str | None
 
     def masked(self, names: frozenset[str]) -> frozenset[str]:
-        """The columns that no statement may select when these API fields are masked."""
+        """The columns that no statement may select when these API fields are masked. What finds the record is none."""
         if not names:
             return frozenset()
         hidden = [self.fields[name] for name in names if name in self.fields]
-        return frozenset(column for declared in hidden if not beside(declared) for column in declared.columns)
+        columns = frozenset(column for declared in hidden if not beside(declared) for column in declared.columns)
+        return columns - {self.key}
 
     @property
     def key_type(self) -> LiteralString:

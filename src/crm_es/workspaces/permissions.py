@@ -144,6 +144,11 @@ class Permissions:
             raise NotAllowedError(f"You may not {action.value.lower()} a {entity.value.lower().replace('_', ' ')}.")
         return scope
 
+    @property
+    def write(self) -> bool:
+        """Whether they permit anything but reading: an auditor leaves no trace in the log he audits."""
+        return any(action not in {Action.READ, Action.AUDIT} for _, action in self._granted)
+
     def masked(self, entity: EntityType) -> frozenset[str]:
         """Names, as in the API, of the fields of a readable record that are withheld."""
         return self._masked.get(entity, frozenset())

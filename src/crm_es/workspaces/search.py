@@ -18,6 +18,7 @@ from crm_es.errors import InvalidInputError
 from crm_es.reads import listing
 from crm_es.reads.cursor import bound_to
 from crm_es.text import bigrams, digits, fold
+from crm_es.values import writable
 
 MOST: Final = 200
 LONGEST: Final = 200
@@ -83,6 +84,9 @@ async def search(  # noqa: PLR0917  # GraphQL arguments come by name
     """Raises: InvalidInputError, BadCursorError."""
     if len(text) > LONGEST:
         raise InvalidInputError(f"Search for {LONGEST} characters at most.", rule="search.too_long", field=("text",))
+    if not writable(text):
+        message = "No text holds U+0000 or half a surrogate pair."
+        raise InvalidInputError(message, rule="text.unwritable", field=("text",))
     paging = {"first": first, "after": after, "last": last, "before": before}
     size, backwards, cursor = listing.paging({k: v for k, v in paging.items() if v is not strawberry.UNSET})
     context = info.context

@@ -79,9 +79,11 @@ class ViewMutations:
 
 
 def _owner(deed: Deed) -> Any:
-    """Raises: NotAllowedError for programs: a view is a member's."""
+    """Raises: NotAllowedError for programs (a view is a member's) and for those who only read."""
     if deed.context.identity.member_id is None:
         raise NotAllowedError("Views belong to members; an API key has none.", rule="saved_view.no_member")
+    if not deed.context.permissions.write:
+        raise NotAllowedError("Your roles let you read and nothing else.")
     return deed.context.identity.member_id
 
 
