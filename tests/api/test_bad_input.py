@@ -131,6 +131,12 @@ async def test_nul_stands_in_no_text_of_a_filter(api, field, filter_):
     assert response.json()["errors"][0]["extensions"]["rule"] == "text.unwritable"
 
 
+async def test_nul_stands_in_nothing_that_is_searched_for(api):
+    response = await api.post('{ search(text: "a\\u0000b") { nodes { id } } }')
+
+    assert code(response) == INVALID
+
+
 PAGES = [
     ("first: -1", INVALID),
     ("first: 1001", INVALID),

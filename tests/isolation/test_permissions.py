@@ -121,9 +121,7 @@ async def test_masked_fields_are_null_and_named(neighbours, peek, entity):
     id_ = neighbours.ours.ids()[name]
 
     seen = (await neighbours.post(query, {"id": id_}, who="admin"))["data"]["node"]
-    hidden = await neighbours.post(query, {"id": id_}, who=peek)
-    print(hidden)
-    hidden = hidden["data"]["node"]
+    hidden = (await neighbours.post(query, {"id": id_}, who=peek))["data"]["node"]
 
     assert any(seen[field] for field in masked)
     assert set(masked) <= set(hidden["maskedFields"])
