@@ -1,5 +1,6 @@
 """Two contacts that are one person, and taking that back."""
 
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -101,8 +102,12 @@ async def test_edits_of_both_identities_go_back_to_whom_they_were_meant_for(api)
     await api.ask(UPDATE, input={"id": ada["id"], "addTags": ["of ada"], "addEmails": [{"address": "a2@example.com"}]})
     await api.ask(UPDATE, input={"id": king["id"], "addTags": ["of king"], "jobTitle": "Widow"})
 
+    stale = await unmerge(api, king, expectedVersion=king["version"])
     payload = await unmerge(api, king)
 
+    assert [(error["code"], error["field"]) for error in stale["userErrors"]] == [
+        ("VERSION_CONFLICT", ["expectedVersion"])
+    ]
     assert payload["userErrors"] == []
     back, survivor = payload["contact"], payload["survivor"]
     assert (back["id"], back["recordStatus"], back["mergedInto"]) == (king["id"], "ACTIVE", None)
@@ -218,3 +223,37 @@ async def test_a_survivors_new_email_is_refused_to_others_as_its_own(api):
 
     (error,) = data["registerContact"]["userErrors"]
     assert (error["rule"], error["existing"]["id"]) == ("email.taken", ada["id"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_of_edits_between_merge_and_unmerge_comes_apart_again(api, seed):
+    chance = Random(seed)  # noqa: S311  # an order of edits, no secret
+    ada, king = await two(api)
+    mine = {ada["id"]: (["vip"], ["ada@example.com"], []), king["id"]: ([], ["king@example.com"], [])}
+    merged_at = chance.randrange(4)
+    for step in range(12):
+        if step == merged_at:
+            assert (await merge(api, ada, king))["userErrors"] == []
+        meant = chance.choice([ada, king])["id"]
+        tags, emails, happened = mine[meant]
+        match chance.randrange(3):
+            case 0:
+                tags.append(f"tag {step}")
+                data = await api.ask(UPDATE, input={"id": meant, "addTags": [tags[-1]]})
+            case 1:
+                emails.append(f"{step}@example.com")
+                data = await api.ask(UPDATE, input={"id": meant, "addEmails": [{"address": emails[-1]}]})
+            case _:
+                happened.append((await record(api, contactIds=[meant]))["id"])
+                continue
+        assert data["updateContact"]["userErrors"] == []
+
+    payload = await unmerge(api, king)
+
+    assert (payload["userErrors"], payload["undecided"], payload["lost"]) == ([], [], [])
+    for contact in (ada, king):
+        page, (tags, emails, happened) = await shown(api, contact), mine[contact["id"]]
+        assert sorted(page["tags"]) == sorted(tags)
+        assert sorted(email["address"] for email in page["emails"]) == sorted(emails)
+        assert {node["id"] for node in page["timeline"]["nodes"]} == set(happened)
+        assert page["interactionCount"] == len(happened)

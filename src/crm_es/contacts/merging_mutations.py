@@ -238,6 +238,8 @@ async def _unmerge(deed: Deed, absorbed_id: UUID) -> Answer:
 
     def decide(loaded: Mapping[UUID, Loaded[State] | None]) -> Decided:
         stays, goes = _both(loaded, survivor_id, absorbed_id, ("absorbedId", "absorbedId"))
+        if deed.expected_version not in (None, goes.version):
+            raise VersionConflictError(current_version=goes.version, conflicts=()).at("expectedVersion")
         unmerged = unmerging.unmerge(stays, facts, goes, holders=holders)
         lost[:] = unmerged.lost
         return Decided(
