@@ -67,6 +67,22 @@ async def test_a_cut_connection_is_replaced(world: World) -> None:
     assert await pid(world.reading) != lost
 
 
+async def test_an_idle_connection_that_is_cut_does_not_wake_the_loop_again_and_again(world: World) -> None:
+    lost = await pid(world.reading)
+    turns: list[None] = []
+    with psycopg.connect(world.urls.owner, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", [lost])
+    loop = asyncio.get_running_loop()
+    select = loop._selector.select  # type: ignore[attr-defined]  # nothing else tells how often it woke
+    loop._selector.select = lambda timeout: (turns.append(None), select(timeout))[1]  # type: ignore[attr-defined]
+    try:
+        await asyncio.sleep(0.2)
+    finally:
+        loop._selector.select = select  # type: ignore[attr-defined]
+
+    assert len(turns) < 20
+
+
 async def test_what_was_read_before_the_connection_was_cut_still_answers(world: World) -> None:
     async with world.reading.snapshot(uuid4()) as snapshot:
         lost = (await snapshot.rows(PID))[0][0]

@@ -25,7 +25,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Granted:
     """Permissions: everything in the whole workspace, unless told otherwise."""
 

@@ -70,7 +70,7 @@ class ReadConnections:
         """Close the idle ones; those in use are closed as they come back."""
         self._closed = True
         while self._free:
-            await self._free.pop().connection.close()
+            await self._free.pop().close()
 
     async def take(self) -> Wire:
         await self._room.acquire()
@@ -92,8 +92,8 @@ class ReadConnections:
             else:
                 if wire.connection.broken:  # so are the idle ones: the server went away
                     while self._free:
-                        await self._free.pop().connection.close()
-                await wire.connection.close()
+                        await self._free.pop().close()
+                await wire.close()
         finally:
             self._room.release()
 

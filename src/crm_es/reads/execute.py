@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 from graphql import (
@@ -84,6 +85,8 @@ class CompiledReads:
     outcomes: Counter[str] = field(default_factory=Counter)
     _documents: Recent[Prepared | Refused] = field(default_factory=lambda: Recent(DOCUMENTS))
     _plans: Recent[Plan | Refused] = field(default_factory=lambda: Recent(PLANS))
+    _numbers: dict[Hashable, int] = field(default_factory=dict)
+    _groups: WeakKeyDictionary[Permissions, int] = field(default_factory=WeakKeyDictionary)
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
 
     async def answer(
@@ -125,11 +128,18 @@ class CompiledReads:
             raise NotCompilableError(prepared.reason)
         coerced = self._coerce(prepared, variables)
         shapes = tuple((name, shape(prepared.types[name], value)) for name, value in coerced.items())
-        key = (asked, shapes, fingerprint(reads.permissions))
+        key = (asked, shapes, self._group(reads.permissions))
         plan = self._plans.get(key) or self._plans.put(key, self._compile(prepared, coerced, reads))
         if isinstance(plan, Refused):
             raise NotCompilableError(plan.reason)
         return plan, coerced
+
+    def _group(self, permissions: Permissions) -> int:
+        """The number of those whose permissions make the same statements."""
+        known = self._groups.get(permissions)
+        if known is None:
+            known = self._groups[permissions] = self._numbers.setdefault(fingerprint(permissions), len(self._numbers))
+        return known
 
     def _prepare(self, text: str, operation_name: str | None, document: DocumentNode | None) -> Prepared | Refused:
         if document is None:

@@ -184,6 +184,7 @@ class Shape:
 
 _AT = Slot(lambda environment: environment.moment.at)
 _PARENTS = Slot(lambda environment: environment.parents)
+_PARENT = Slot(lambda environment: environment.parents[0])
 _LIMIT = Slot(lambda environment: environment.limit)
 
 
@@ -206,7 +207,7 @@ class RecordLevel:
 
     def _compile(self) -> Statement:
         query, shape = self.shape.query(), self.shape
-        inner = records.by_ids(query, shape.read, _PARENTS, shape.columns)
+        inner = records.by_id(query, shape.read, _PARENT, shape.columns)
         return shape.statement(query, inner, None)
 
 

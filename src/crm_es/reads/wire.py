@@ -4,19 +4,21 @@ Parameters travel as text, since each statement states their types; the server p
 had. A psycopg cursor would cost more than a one-row query does.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Error
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.generators import fetch_many
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 PREPARED = 500
+CANCEL_SECONDS = 5.0
 
 
 class Wire:
@@ -27,32 +29,78 @@ class Wire:
         self._names: dict[bytes, bytes] = {}
         self._made = 0
         self._transformer = Transformer(connection)
+        self._arrived: asyncio.Future[None] | None = None
+        self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
         connection.pgconn.enter_pipeline_mode()
+
+    async def close(self) -> None:
+        self._ignore()
+        await self.connection.close()
 
     async def run(self, statements: Sequence[tuple[bytes, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
         """Run them in order; the rows of those that answer rows. Raises: psycopg.Error."""
-        pgconn, sent = self.connection.pgconn, 0
+        pgconn = self.connection.pgconn
         for text, parameters in statements:
-            sent += self._prepare(pgconn, text)
+            self._prepare(pgconn, text)
             pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
-            sent += 1
         pgconn.pipeline_sync()
-        results = await self.connection.wait(_results(pgconn, sent + 1))
-        return self._rows(results)
+        try:
+            await self.connection.wait(_flushed(pgconn))
+            return self._rows(await self._answers(pgconn))
+        except asyncio.CancelledError:
+            if pgconn.transaction_status == TransactionStatus.ACTIVE:  # nobody wants the answer: spare the server
+                with contextlib.suppress(Error):
+                    await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+            raise
 
-    def _prepare(self, pgconn: PGconn, text: bytes) -> int:
+    async def _answers(self, pgconn: PGconn) -> list[PGresult]:
+        """What has come for each command, up to the sync that ends them."""
+        answers: list[PGresult] = []
+        while True:
+            while pgconn.is_busy():
+                await self._arrival(pgconn.socket)
+                pgconn.consume_input()
+            answer = pgconn.get_result()
+            if answer is None:
+                continue  # the end of one command
+            if answer.status == ExecStatus.PIPELINE_SYNC:
+                return answers
+            answers.append(answer)
+
+    async def _arrival(self, socket: int) -> None:
+        """Wait until there is something to read. The socket stays watched: watching it anew for every operation costs as much
+        as sending it."""
+        loop = asyncio.get_running_loop()
+        if self._watched is None:
+            loop.add_reader(socket, self._arrive)
+            self._watched = loop, socket
+        self._arrived = loop.create_future()
+        await self._arrived
+
+    def _arrive(self) -> None:
+        if self._arrived is None:
+            self._ignore()  # the server hung up, or says what nobody asked: it would be said again for ever
+        elif not self._arrived.done():
+            self._arrived.set_result(None)
+            self._arrived = None
+
+    def _ignore(self) -> None:
+        if self._watched is not None:
+            loop, socket = self._watched
+            self._watched = None
+            if not loop.is_closed():
+                loop.remove_reader(socket)
+
+    def _prepare(self, pgconn: PGconn, text: bytes) -> None:
         """Prepare a statement new to the connection; the oldest goes when there are too many."""
         if text in self._names:
-            return 0
-        commands = 1
+            return
         if len(self._names) >= PREPARED:
             old = next(iter(self._names))
             pgconn.send_query_params(b"DEALLOCATE " + self._names.pop(old), None)
-            commands = 2
         self._made += 1
         name = self._names[text] = b"r%d" % self._made
         pgconn.send_prepare(name, text)
-        return commands
 
     def _dumped(self, parameters: Sequence[object]) -> Sequence[Any] | None:
         if not parameters:
@@ -70,13 +118,9 @@ class Wire:
         return found
 
 
-def _results(pgconn: PGconn, count: int) -> PQGen[list[PGresult]]:
-    """Send what is buffered, read while sending; then a result for each command and one for the sync."""
+def _flushed(pgconn: PGconn) -> PQGen[None]:
+    """Send what is buffered, reading while sending."""
     while pgconn.flush():
         ready = yield Wait.RW
         if ready & Ready.R:
             pgconn.consume_input()
-    results: list[PGresult] = []
-    while len(results) < count:
-        results += yield from fetch_many(pgconn)
-    return results

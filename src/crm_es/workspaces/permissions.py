@@ -114,7 +114,7 @@ WIDTH: Final = {Scope.OWN: 0, Scope.TEAM: 1, Scope.WORKSPACE: 2}
 class Permissions:
     """What some roles permit together: the widest scope of each action, all the fields any of them shows."""
 
-    __slots__ = ("_granted", "_masked", "listed")
+    __slots__ = ("__weakref__", "_granted", "_masked", "listed")
 
     def __init__(self, granted: Iterable[Permission]) -> None:
         self._granted: dict[tuple[EntityType, Action], Permission] = {}
