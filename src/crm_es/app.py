@@ -37,6 +37,7 @@ from crm_es.reads import check as declarations
 from crm_es.reads.driver import ReadConnections
 from crm_es.schema import schema
 from crm_es.workspaces.identity import Authenticator
+from crm_es.workspaces.key_uses import KeyUses
 from crm_es.workspaces.tokens import Verifier
 from projections import READ_MODELS
 
@@ -92,12 +93,13 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
     store = await Store.open(urls.app, AGGREGATES, keys)
     connections = ReadConnections(urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms)
     try:
-        async with Progress.following(urls.app) as progress:
+        async with Progress.following(urls.app) as progress, KeyUses.recording(urls.app) as uses:
             authenticator = Authenticator(
                 connections=connections,
                 verifier=Verifier.of(settings),
                 pepper=keys.pepper(),
                 bookmark=lambda: progress.bookmarks.get("members", 0),
+                used=uses.note,
             )
             yield Engine(
                 settings=settings,

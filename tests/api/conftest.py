@@ -29,6 +29,7 @@ from crm_es.reads.driver import ReadConnections
 from crm_es.values import EmailAddress
 from crm_es.workspaces import member, workspace
 from crm_es.workspaces.identity import Authenticator, Identity
+from crm_es.workspaces.key_uses import KeyUses
 from crm_es.workspaces.permissions import Permissions
 from crm_es.workspaces.tokens import DevelopmentIssuer, Verifier
 from projections import READ_MODELS
@@ -147,10 +148,11 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
 
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
     connections = ReadConnections(place.urls.app, size=4)
-    async with Progress.following(place.urls.app, poll=0.05) as progress:
+    following, recording = Progress.following(place.urls.app, poll=0.05), KeyUses.recording(place.urls.app, gather=0)
+    async with following as progress, recording as uses:
         authenticator = Authenticator(
             connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
-            bookmark=lambda: progress.bookmarks.get("members", 0),
+            bookmark=lambda: progress.bookmarks.get("members", 0), used=uses.note,
         )  # fmt: skip
         yield Engine(
             settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,

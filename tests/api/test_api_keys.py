@@ -115,3 +115,19 @@ async def test_another_workspaces_key_is_not_found(api):
     assert await api.refused(REVOKE, input={"id": ids.encode("Team", uuid4())}) == [
         ("INVALID", "id.wrong_type", ["id"])
     ]
+
+
+async def test_its_last_use_is_told_within_a_minute(api):
+    used, idle = await issued(api, "integration"), await issued(api, "auditor")
+    before = datetime.now(UTC)
+    await api.post(ME, who=used["secret"])
+    await api.post(ME, who=idle["secret"] + "x")
+
+    for _ in range(100):
+        keys = {each["id"]: each["lastUsedAt"] for each in (await api.ask("{ apiKeys { id lastUsedAt } }"))["apiKeys"]}
+        if keys[used["apiKey"]["id"]]:
+            break
+        await anyio.sleep(0.05)
+
+    assert before <= datetime.fromisoformat(keys[used["apiKey"]["id"]]) <= datetime.now(UTC)
+    assert keys[idle["apiKey"]["id"]] is None

@@ -21,7 +21,7 @@ from crm_es.api.rules import PARENT, SIGNED_IN, permit, ruled
 from crm_es.api.scalars import JSON, Position, TimeZone
 from crm_es.context import Context, Info
 from crm_es.reads import listing, pages, records
-from crm_es.reads.declare import Source, State, batched, column, computed, id_of, one, read_type
+from crm_es.reads.declare import Source, State, batched, column, id_of, one, read_type
 from crm_es.reads.model import read_of
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment, Reads
@@ -95,6 +95,19 @@ class Member(Entity):
     deactivated_at: datetime | None = column("deactivated_at", "Since when they may no longer sign in.")
 
 
+async def _last_used(_reads: Reads, found: Sequence[Any], _given: Mapping[str, Any]) -> list[datetime | None]:
+    """Not of the log: under `asOf` as it is now."""
+    moment = records.moment_of(found[0])
+    query = moment.query()
+    statement = SQL(
+        "SELECT api_key_id, used_at FROM es.api_key_use WHERE workspace_id = {} AND api_key_id = ANY ({})"
+    ).format(
+        query.bind(moment.reads.workspace, "uuid"), query.bind([records.raw(each, "id") for each in found], "uuid[]")
+    )
+    used = dict(await moment.rows(query, statement))
+    return [used.get(records.raw(each, "id")) for each in found]
+
+
 @read_type(Source("members", members.API_KEY))
 class ApiKey(Node):
     """A program that may sign in. Its secret is shown once, when it is issued."""
@@ -104,7 +117,9 @@ class ApiKey(Node):
     scopes: list[str] = column("scopes", "Keys of the roles it acts with.")
     created_at: datetime = column("created_at", "When it was issued.")
     expires_at: datetime | None = column("expires_at", "When it ends by itself.")
-    last_used_at: datetime | None = computed(lambda _id: None, ("id",), "Null: uses are not recorded yet.")
+    last_used_at: datetime | None = batched(
+        _last_used, datetime | None, "When it last signed in, give or take a minute; null: never.", columns=("id",)
+    )
     revoked_at: datetime | None = column("revoked_at", "When it was revoked.")
 
 

@@ -81,15 +81,17 @@ Read = Callable[[Rows, UUID], Awaitable[Known | None]]
 
 
 class Authenticator:
-    """`bookmark` tells how far the members' read model is: what was read stands until it moves."""
+    """`bookmark` tells how far the members' read model is: what was read stands until it moves. `used` is told of API keys."""
 
     def __init__(
-        self, *, connections: Connections, verifier: Verifier, pepper: bytes, bookmark: Callable[[], int]
-    ) -> None:
+        self, *, connections: Connections, verifier: Verifier, pepper: bytes, bookmark: Callable[[], int],
+        used: Callable[[UUID, UUID], None] = lambda _workspace, _key: None,
+    ) -> None:  # fmt: skip
         self._connections = connections
         self._verifier = verifier
         self._pepper = pepper
         self._bookmark = bookmark
+        self._used = used
         self._kept: dict[tuple[UUID, UUID], tuple[int, float, Known | None]] = {}
 
     async def authenticate(self, bearer: str) -> Identity:
@@ -126,6 +128,7 @@ class Authenticator:
             raise UnauthenticatedError("The API key was revoked.", rule="api_key.revoked")
         if key.expires_at and key.expires_at <= datetime.now(UTC):
             raise UnauthenticatedError("The API key has expired.", rule="api_key.expired")
+        self._used(token.workspace, token.key)
         return Identity(
             workspace=WorkspaceId(token.workspace),
             actor=Actor(kind=ActorKind.API_KEY, id=token.key, auth="api_key"),
