@@ -1,5 +1,6 @@
 """Members from a mutation to what pages show: inviting, registering, roles, deactivating, handing on what they owned."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from crm_es.contacts import company, editing
 from crm_es.contacts.company import COMPANY, CompanyEdit
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.editing import ContactEdit
+from crm_es.errors import UnavailableError
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +128,19 @@ async def test_the_last_admin_cannot_be_removed(api):
     assert await api.refused(DEACTIVATE, input={"id": other["id"]}) == last
 
 
+async def test_admins_who_remove_each_other_at_once_leave_one(api):
+    admin = api.id("Member", api.known["admin"].member_id)
+    for turn in range(3):
+        other = await invited(api, roles=["admin"], email=f"admin{turn}@acme.test")
+
+        refused = await asyncio.gather(
+            api.refused(DEACTIVATE, input={"id": admin}), api.refused(DEACTIVATE, input={"id": other["id"]})
+        )
+
+        assert sorted(refused) == [[], [("RULE_VIOLATED", "member.last_admin", None)]]
+        admin = other["id"] if refused[0] == [] else admin
+
+
 async def test_a_deactivated_members_token_is_refused(api):
     member = await invited(api)
     token = api.token(ids.decode(member["id"]).id)
@@ -171,6 +186,33 @@ async def test_records_of_a_deactivated_member_go_to_another_in_chunks(api, monk
     assert {each["reason"] for each in events} == {"Left"}
     assert len({each["correlationId"] for each in events}) == 1
     assert len({each["commandId"] for each in events}) == 2
+
+
+async def test_an_interrupted_handing_on_is_taken_up_again(api, monkeypatch):
+    monkeypatch.setattr("crm_es.workspaces.reassign_mutations.CHUNK", 2)
+    gone, heir = await invited(api), await invited(api, email="heir@acme.test")
+    owner = ids.decode(gone["id"]).id
+    for number in range(5):
+        await api.begin(CONTACT, editing.register(ContactEdit(display_name=f"C{number}", owner_id=owner)))
+    await api.projected()
+    await api.ask(DEACTIVATE, input={"id": gone["id"]})
+    given = {"fromId": gone["id"], "toId": heir["id"], "commandId": str(uuid4())}
+    whole, calls = type(api.engine.store).transact, []
+
+    async def once(store, command, *more):
+        calls.append(command)
+        if len(calls) > 1:
+            raise UnavailableError("The power went.")
+        return await whole(store, command, *more)
+
+    with monkeypatch.context() as crash:
+        crash.setattr(type(api.engine.store), "transact", once)
+        assert "errors" in (await api.post(REASSIGN, variables={"input": given})).json()
+    done = (await api.ask(REASSIGN, input=given))["reassignRecords"]
+
+    assert done["userErrors"] == []
+    owners = await api.ask("{ contacts { nodes { version owner { id } } } }")
+    assert [(each["version"], each["owner"]["id"]) for each in owners["contacts"]["nodes"]] == [(2, heir["id"])] * 5
 
 
 async def test_nothing_to_hand_on_is_no_event(api):

@@ -26,6 +26,9 @@ from crm_es.workspaces.team import TEAM
 from projections import members
 
 SHOWS: Final = (members.NAME,)
+ONE_AT_A_TIME: Final = SQL(
+    "SELECT true FROM pg_advisory_xact_lock(hashtextextended('admins ' || $1::text, 0)) AS taken"
+)
 ADMINISTER: Final = needs(EntityType.MEMBER, Action.ADMINISTER)
 
 
@@ -194,7 +197,12 @@ def check_reason(deed: Deed) -> None:
 
 
 async def other_admins(deed: Deed, besides: UUID) -> int:
-    """How many active admins there are beside this member: found in the read model, counted as their streams stand."""
+    """How many active admins there are beside this member: found in the read model, counted as their streams stand.
+
+    Two who remove each other do so one after the other: the lock lasts until the operation's snapshot ends, after the append.
+    """
+    snapshot = await deed.context.snapshot()
+    await snapshot.rows(ONE_AT_A_TIME, (str(deed.command.workspace),))
     query = deed.context.reads.present.query()
     statement = query.select(
         Source("members", members.MEMBER), "m", ("id",),

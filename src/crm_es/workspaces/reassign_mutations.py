@@ -43,7 +43,9 @@ class ReassignRecordsInput(Envelope):
 @strawberry.type(description="Who has the records now, and how many there were.")
 class ReassignRecordsPayload(Payload):
     member: Member | None = record(Member, "The new owner; null when refused.")
-    contacts: int = strawberry.field(default=0, description="How many contacts changed hands.")
+    contacts: int = strawberry.field(
+        default=0, description="How many contacts changed hands; of one taken up again, since then."
+    )
     companies: int = strawberry.field(default=0, description="How many companies did.")
 
 
