@@ -1,0 +1,84 @@
+"""What every answer says beside its data, and what a client is told that should wait."""
+
+import json
+from dataclasses import replace
+
+import httpx
+import psycopg
+import pytest
+
+from crm_es.api.http import GraphQLOverHTTP
+from crm_es.api.rate import RateLimit
+from crm_es.schema import schema
+from crm_es.workspaces import team
+from tests.api.served import served
+from tests.api.test_streams import socket, subscribe
+
+pytestmark = pytest.mark.anyio
+
+TEAMS = "{ teams { name } }"
+REGISTER = 'mutation { registerContact(input: {displayName: "Ada"}) { position } }'
+FOLLOW = 'subscription { events(after: "0") { id } }'
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+async def test_queries_and_mutations_tell_position_and_cost(api, compiled):
+    settings = replace(api.engine.settings, compiled_reads=compiled)
+    api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=settings))
+
+    read = (await api.post("{ contacts(first: 10) { nodes { displayName } } }")).json()
+    written = (await api.post(REGISTER)).json()
+    again = (await api.post("{ contacts(first: 10) { nodes { displayName } } }")).json()
+
+    assert read["extensions"] == {"cost": again["extensions"]["cost"], "position": "5"}
+    assert read["extensions"]["cost"] > 10
+    assert written["extensions"]["cost"] > 0
+    assert again["extensions"]["position"] == written["data"]["registerContact"]["position"] == "6"
+
+
+async def test_every_result_of_a_subscription_tells_them_too(api):
+    async with served(api.app) as address, socket(address, "auditor") as opened:
+        await subscribe(opened, FOLLOW)
+        over_socket = json.loads(await opened.recv())["payload"]
+        headers = {"authorization": "Bearer auditor", "accept": "text/event-stream"}
+        async with (
+            httpx.AsyncClient() as client,
+            client.stream("POST", f"http://{address}/graphql", json={"query": FOLLOW}, headers=headers) as asked,
+        ):
+            line = await anext(line async for line in asked.aiter_lines() if line.startswith("data:"))
+
+    for result in (over_socket, json.loads(line.removeprefix("data:"))):
+        assert result["extensions"]["cost"] > 0
+        assert int(result["extensions"]["position"]) >= 1
+
+
+async def test_whoever_spent_his_minute_is_told_how_long_to_wait(api):
+    actor = f"{api.workspace}/{api.known['admin'].actor.id}"
+    rate = RateLimit(lambda: 0.0, {actor: 90.0})
+    api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, rate=rate))
+
+    refused = await api.post(TEAMS)
+    other = await api.post(TEAMS, who="sales")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "31")
+    told = refused.json()["errors"][0]["extensions"]
+    assert (told["code"], told["retryAfter"]) == ("RATE_LIMITED", 31)
+    assert other.status_code == 200
+
+
+async def test_a_position_that_is_not_shown_yet_is_waited_for_within_bounds(api, place):
+    settings = replace(api.engine.settings, projection_wait_ms=200)
+    api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=settings))
+    with psycopg.connect(place.urls.projector) as held:
+        held.execute("SELECT FROM es.bookmark FOR UPDATE")  # the projector cannot go on
+        await api.begin(team.TEAM, team.create("Sales"))
+        early = await api.post(TEAMS, headers={"crm-min-position": "6"})
+        without = await api.post(TEAMS)
+
+    later = await api.post(TEAMS, headers={"crm-min-position": "6"})
+
+    assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+    assert early.json()["errors"][0]["extensions"]["code"] == "NOT_YET_PROJECTED"
+    assert without.json()["data"] == {"teams": []}
+    assert later.json()["data"] == {"teams": [{"name": "Sales"}]}
+    assert later.json()["extensions"]["position"] == "6"
