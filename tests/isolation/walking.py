@@ -40,8 +40,17 @@ SCALARS = {
     "Decimal": "1.00", "Position": "0", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
     "TimeZone": "UTC",
 }  # fmt: skip
-KINDS = {"fromId": "Member", "toId": "Member", "survivorId": "Contact", "absorbedId": "Contact"}
+KINDS = {
+    "fromId": "Member", "toId": "Member", "ownerId": "Member", "managerId": "Member", "parentId": "Company",
+    "survivorId": "Contact", "absorbedId": "Contact",
+}  # fmt: skip
 """Of ids whose name does not tell."""
+ENVELOPE = {
+    "commandId", "expectedVersion", "occurredAt", "allOrNone", "dealId", "ticketId", "companyId", "removeContactIds",
+    "removeEmails", "removePhones", "removeIdentities", "removeExternalIds", "removeTags",
+"contactExternalIds", "keep", "expectedAbsorbedVersion",
+}  # fmt: skip
+"""What a full input leaves out unless it is required: what would undo or forbid the rest of it."""
 ALSO = {"RegisterContactInput": {"displayName": "Ada"}}
 """What an input needs besides the fields that the schema requires."""
 
@@ -197,6 +206,22 @@ class Asking:
         if type_.name == "ID":
             return self.own(name, field_name)
         return self._words.get(name, SCALARS[type_.name]) if type_.name == "String" else SCALARS[type_.name]
+
+    def full(self, type_: Any, texts: Mapping[str, str], name: str, field_name: str) -> Any:
+        """The same with all that is optional too; strings by the name of their field."""
+        if isinstance(type_, GraphQLNonNull):
+            return self.full(type_.of_type, texts, name, field_name)
+        if isinstance(type_, GraphQLList):
+            item = self.full(type_.of_type, texts, name, field_name)
+            return [{key: each for key, each in item.items() if key != "reason"} if isinstance(item, dict) else item]
+        if isinstance(type_, GraphQLInputObjectType):
+            given = {
+                key: each for key, each in type_.fields.items() if key not in ENVELOPE or is_required_input_field(each)
+            }
+            return {key: self.full(each.type, texts, key, field_name) for key, each in given.items()}
+        if type_.name == "String" and name in texts:
+            return texts[name]
+        return self.sample(type_, name, field_name)
 
     def own(self, name: str, field_name: str) -> str:
         """An id of our own for an argument: by its name (`contactId`), else by the field it is of (`updateContact`)."""
