@@ -26,8 +26,8 @@ def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedPro
     )
 
 
-def token(data_dir: Path, role: str = "admin") -> str:
-    return crm(data_dir, "token", "--workspace", "Acme", "--role", role).stdout.splitlines()[-1]
+def token(data_dir: Path, role: str = "admin", workspace: str = "Acme") -> str:
+    return crm(data_dir, "token", "--workspace", workspace, "--role", role).stdout.splitlines()[-1]
 
 
 class Serving:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,22 @@ import psycopg
 from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving, crm, token
 
-PATIENCE = 60
-
 
 class Installation:
     """Workspace Acme in a data directory of its own."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.workspace = UUID(self.command("workspace", "create", "Acme").splitlines()[-1])
+        self.workspace = self.found("Acme")
+
+    def found(self, name: str) -> UUID:
+        return UUID(self.command("workspace", "create", name).splitlines()[-1])
+
+    def beside(self, name: str) -> "Installation":
+        """The same, seen from another workspace."""
+        other = copy(self)
+        other.workspace, other.token = self.found(name), token(self.data_dir, workspace=name)
+        return other
 
     def command(self, *argv: str) -> str:
         done = crm(self.data_dir, *argv)
@@ -66,6 +74,9 @@ class Installation:
         return int((cluster / "postmaster.pid").read_text().splitlines()[0])
 
     # what must hold
+
+    def events(self) -> int:
+        return int(self.sql("SELECT coalesce(max(sequence), 0) FROM es.head WHERE workspace_id = %s")[0][0])
 
     def positions(self) -> list[int]:
         """Of all events of the workspace, in order."""

@@ -1,0 +1,134 @@
+"""An import of purchases during which importer, projector and database are killed, one after the other, and then run again."""
+
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from tests.commands.running import CRM, crm, environment
+from tests.imports.office import EXAMPLES, shared_data
+
+MAPPING = EXAMPLES / "cdnow.toml"
+NUMBERS = """{
+  contacts { totalCount }
+  purchases: interactions(filter: { type: { eq: PURCHASE } }) { totalCount summary { amount { amount currency } } }
+  first: interactions(first: 1, orderBy: [{ field: OCCURRED_AT, direction: ASC }]) { nodes { occurredAt } }
+  last: interactions(first: 1, orderBy: [{ field: OCCURRED_AT, direction: DESC }]) { nodes { occurredAt } }
+}"""
+
+
+def numbers(installation):
+    """Contacts, purchases, dollars, first and last day."""
+    found = installation.ask(NUMBERS)
+    (dollars,) = found["purchases"]["summary"]["amount"]
+    days = [found[name]["nodes"][0]["occurredAt"][:10] for name in ("first", "last")]
+    return found["contacts"]["totalCount"], found["purchases"]["totalCount"], dollars["amount"], *days
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file of the same shape, and what must come of it. Some rows are alike to the letter: they are purchases too."""
+    random = Random(1997)
+    rows = [
+        (f"{n:05}", f"{n:04}", f"1997{random.randint(1, 12):02}{random.randint(1, 28):02}", 1, cents / 100)
+        for n, cents in ((random.randint(1, 80), Decimal(random.randint(99, 9_999))) for _ in range(290))
+    ]
+    rows += rows[:10]
+    file = tmp_path / "purchases.txt"
+    file.write_text("".join(f" {a} {b} {c} {d} {e:>7.2f}\n" for a, b, c, d, e in rows))
+    days = sorted(f"{day[:4]}-{day[4:6]}-{day[6:]}" for _, _, day, _, _ in rows)
+    return file, (len({row[0] for row in rows}), 300, f"{sum(row[-1] for row in rows):.2f}", days[0], days[-1])
+
+
+@pytest.fixture
+def real():
+    folder = shared_data()
+    if folder is None:
+        pytest.skip("no ../shared/data here")
+    return folder / "purchases" / "cdnow_sample.txt", (2_357, 6_919, "244091.94", "1997-01-01", "1998-06-30")
+
+
+@contextmanager
+def importing(installation, file):
+    """`crm-es import` in a process of its own."""
+    with subprocess.Popen(
+        [*CRM, "import", str(MAPPING), str(file), "--workspace", str(installation.workspace)],
+        env=environment(installation.data_dir), cwd=installation.data_dir, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        yield process
+
+
+def reach(installation, process, events):
+    """Until so many events are there. An import that ended before cannot be hurt any more."""
+    while installation.events() < events:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def hurt(installation, file, total):
+    with importing(installation, file) as process:
+        reach(installation, process, total // 5)
+        process.kill()
+    with importing(installation, file) as process:
+        reach(installation, process, total * 2 // 5)
+        installation.kill_projector()
+        reach(installation, process, total * 3 // 5)
+        installation.kill_database()
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode in {0, 1}, said  # 0: the last rows were there already
+    assert "Traceback" not in said
+
+
+def again(installation, file):
+    """Until it says that all is there; a database that is still coming up is a reason to wait."""
+    deadline = time.monotonic() + 60
+    while (done := run(installation, file)).returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert done.returncode == 0, done.stderr
+
+
+def run(installation, file):
+    return crm(installation.data_dir, "import", str(MAPPING), str(file), "--workspace", str(installation.workspace))
+
+
+@pytest.mark.parametrize("kind", ["small", pytest.param("real", marks=pytest.mark.slow)])
+def test_an_import_during_which_everything_is_killed_ends_with_the_same_numbers(installation, request, kind):
+    file, expected = request.getfixturevalue(kind)
+    shop = installation.beside(f"Shop {kind}")
+    total = expected[0] + expected[1]
+
+    hurt(shop, file, total)
+    again(shop, file)
+
+    shop.serving.get_until("/readyz", 200)
+    assert numbers(shop) == expected
+    before = shop.events()
+    again(shop, file)
+    assert shop.events() == before
+    shop.check()
+
+
+@pytest.mark.slow
+def test_a_rebuild_after_the_real_import_is_not_noticed(installation, real):
+    file, expected = real
+    shop = installation.beside("Shop rebuilt")
+    again(shop, file)
+    over, seen = threading.Event(), []
+
+    def read():
+        while not over.is_set():
+            seen.append(numbers(shop))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    shop.command("rebuild")
+    over.set()
+    reader.join()
+
+    assert len(seen) > 10
+    assert set(seen) == {expected}
+    shop.check()
