@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from crm_es.projector.contract import ReadModel
 
 READ_MODELS: "tuple[ReadModel, ...]" = (
+    interactions,  # first, since it reads before it writes: behind others, it would wait for all they write
     contact_profiles,
-    interactions,
     members,
     audit_trail,
     search,

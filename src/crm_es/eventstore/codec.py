@@ -54,7 +54,7 @@ class OriginBody(msgspec.Struct, frozen=True):
     import_: ImportBody | None = msgspec.field(name="import")
 
 
-class Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct, gc=False):
     """Fields in alphabetical order: they are written in this one."""
 
     actor: msgspec.Raw
@@ -102,6 +102,7 @@ _read_sealed = msgspec.json.Decoder(Sealed)
 _read_all_sealed = msgspec.json.Decoder(list[Sealed])
 _read_actor = lru_cache(4096)(decoder(Actor).decode)
 _read_origin_body = decoder(OriginBody)
+_written = lru_cache(1024)(str)  # of workspaces; UUIDs are slow to write
 _actor_bytes = lru_cache(4096)(lambda actor: msgspec.Raw(encode(actor, ("actor",))))
 
 
@@ -342,7 +343,7 @@ def _opened_values(
 
 
 def _place(workspace: UUID, stream: UUID, version: int) -> bytes:
-    return f"{workspace}|{stream}|{version}".encode()
+    return f"{_written(workspace)}|{stream}|{version}".encode()
 
 
 class _Sealing(NamedTuple):

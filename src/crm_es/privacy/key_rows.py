@@ -3,10 +3,10 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -16,8 +16,7 @@ from crm_es.errors import KeyUnavailableError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(NamedTuple):
     """`wrapped` is None once shredded: the row then is the tombstone."""
 
     key_id: UUID
@@ -105,12 +104,15 @@ class SqliteKeyRows:
 
     def keys(self, ids: Sequence[UUID]) -> list[KeyRow]:
         found: list[KeyRow] = []
-        for start in range(0, len(ids), 500):
-            part = [i.bytes for i in ids[start : start + 500]]
+        by_bytes = {i.bytes: i for i in ids}  # a UUID is slow to make
+        wanted = list(by_bytes)
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
             sql = f"SELECT key_id, workspace, kek_version, wrapped, commitment FROM key WHERE key_id IN ({marks})"  # noqa: S608
-            for key_id, workspace, version, wrapped, commitment in self._select(sql, part):
-                found.append(KeyRow(UUID(bytes=key_id), UUID(bytes=workspace), version, wrapped, commitment))  # type: ignore[arg-type]
+            rows: list[Any] = self._select(sql, part)
+            for key_id, workspace, version, wrapped, commitment in rows:
+                found.append(KeyRow(by_bytes[key_id], _uuid(workspace), version, wrapped, commitment))
         return found
 
     def drop_spares(self, ids: Sequence[UUID]) -> None:
@@ -231,6 +233,12 @@ def open_rows(location: str | Path) -> KeyRows:
     if isinstance(location, str) and location.startswith(("postgresql://", "postgres://")):
         return PostgresKeyRows(location)
     return SqliteKeyRows(Path(location))
+
+
+@lru_cache(1024)
+def _uuid(data: bytes) -> UUID:
+    """Of a workspace: few, and met again and again."""
+    return UUID(bytes=data)
 
 
 def _now() -> datetime:

@@ -29,7 +29,7 @@ def _nonce() -> bytes:
         _nonces.extend(block[start : start + _NONCE] for start in range(0, len(block), _NONCE))
 
 
-class Sealed(msgspec.Struct, frozen=True):
+class Sealed(msgspec.Struct, frozen=True, gc=False):
     """A sealed value as it stands in an event. Its fields are in alphabetical order: the bytes are hashed.
 
     `c` is commitment || ciphertext || tag, `k` the key's id, `n` the nonce. GCM alone lets one ciphertext open under two

@@ -7,7 +7,7 @@ take less of both sides than COPY.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,9 @@ from crm_es.projector.statements import (
     put_statement,
     update_statement,
 )
+
+_ERASED: Final = msgspec.json.encode(ERASED)
+AT_ONCE: Final = 200  # rows inserted by one statement
 
 
 @dataclass(slots=True)
@@ -50,38 +53,47 @@ class PageBatch:
         self._schema = schema
         self._inserts: dict[Table, list[Row]] = {}
         self._puts: dict[Table, dict[Row, tuple[Fact, dict[str, Any]]]] = {}
-        self._rounds: list[dict[tuple[str, Shape | None], _Update]] = []
-        self._turn: dict[Row, int] = {}
+        self._rounds: list[dict[tuple[Table, Shape | None], _Update]] = []
+        self._turns: dict[Table, dict[Row, int]] = {}
         self._queue: list[_Update | _Statement] = []
 
     def insert(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        self._inserts.setdefault(table, []).append(layout(table).row(fact, values))
+        rows = self._inserts.setdefault(table, [])
+        rows.append(layout(table).row(fact, values))
+        if len(rows) == AT_ONCE:  # inserts go first anyway, and the server need not wait for the rest
+            self._send(insert_statement(self._schema, table), rows)
+            rows.clear()
 
     def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
         rows = self._puts.setdefault(table, {})
-        named = (fact.workspace.int, *(v.int if type(v := values[k]) is UUID else v for k in table.key))
+        named = _quick(fact.workspace, [values[k] for k in table.key])
         before = rows.get(named)
         rows[named] = fact, before[1] | values if before else values
 
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
         layout(table).refuse_unknown(values)
-        identity = (fact.workspace, *(key[k] for k in table.key))
-        shape = tuple((n, v.expression if isinstance(v, Sql) else None) for n, v in values.items())
-        plain = [v.value if isinstance(v, Sql) else None if v is ERASED else v for v in values.values()]
-        self._queue_row(table, identity, shape, (*identity, *plain, fact.position))
+        named = [key[k] for k in table.key]
+        shape = tuple([(n, v.expression if type(v) is Sql else None) for n, v in values.items()])
+        plain = [v.value if type(v) is Sql else v for v in values.values()]
+        row = (fact.workspace, *named, *plain, fact.position)
+        self._queue_row(table, _quick(fact.workspace, named), shape, row)
 
     def save(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        identity = (fact.workspace, *(values[k] for k in table.key))
-        self._queue_row(table, identity, None, layout(table).row(fact, values))
+        named = [values[k] for k in table.key]
+        self._queue_row(table, _quick(fact.workspace, named), None, layout(table).row(fact, values))
 
-    def _queue_row(self, table: Table, identity: Row, shape: Shape | None, row: Row) -> None:
+    def _queue_row(self, table: Table, named: Row, shape: Shape | None, row: Row) -> None:
         """Put a write of a row into the round behind the row's last one."""
-        named = (table.name, *(v.int if type(v) is UUID else v for v in identity))  # a UUID hashes slowly
-        turn = self._turn.get(named, 0)
-        self._turn[named] = turn + 1
+        turns = self._turns.setdefault(table, {})
+        turn = turns.get(named, 0)
+        turns[named] = turn + 1
         if turn == len(self._rounds):
             self._rounds.append({})
-        self._rounds[turn].setdefault((table.name, shape), _Update(table, shape, [])).rows.append(row)
+        updates = self._rounds[turn]
+        update = updates.get((table, shape))
+        if update is None:
+            update = updates[table, shape] = _Update(table, shape, [])
+        update.rows.append(row)
 
     def execute(self, fact: Fact, sql: LiteralString, /, **params: Any) -> None:
         self._end_rounds()
@@ -96,7 +108,8 @@ class PageBatch:
         """Write what is queued: inserts, then puts, then updates in order."""
         self._end_rounds()
         for table, rows in self._inserts.items():
-            self._send(insert_statement(self._schema, table), rows)
+            if rows:
+                self._send(insert_statement(self._schema, table), rows)
         for table, latest in self._puts.items():
             self._put(table, latest.values())
         for item in self._queue:
@@ -113,7 +126,7 @@ class PageBatch:
         shape = layout(table)
         named: dict[tuple[str, ...], list[Row]] = {}
         for fact, values in latest:
-            named.setdefault(tuple(n for n in shape.names if n in values), []).append(shape.row(fact, values))
+            named.setdefault(tuple(values), []).append(shape.row(fact, values))
         for names, rows in named.items():
             self._send(put_statement(self._schema, table, names), rows)
 
@@ -123,9 +136,17 @@ class PageBatch:
     def _end_rounds(self) -> None:
         for round_ in self._rounds:
             self._queue.extend(round_.values())
-        self._rounds, self._turn = [], {}
+        self._rounds, self._turns = [], {}
+
+
+def _quick(workspace: UUID, key: Sequence[Any]) -> Row:
+    """A row's key to look it up by; a UUID is slow to hash."""
+    return (workspace.int, *[v.int if type(v) is UUID else v for v in key])
 
 
 def _json(rows: Sequence[Row]) -> str:
-    """Rows as JSON arrays; names would be most of the bytes."""
-    return msgspec.json.encode(rows).decode()
+    """Rows as JSON arrays; names would be most of the bytes. `ERASED` is NULL."""
+    data = msgspec.json.encode(rows)
+    if _ERASED in data:
+        data = msgspec.json.encode([[None if v is ERASED else v for v in row] for row in rows])
+    return data.decode()

@@ -18,7 +18,7 @@ from crm_es.errors import UnavailableError
 from crm_es.projector import bookmarks, swap, tables
 from crm_es.projector.bookmarks import NEXT, AbdicatedError
 from crm_es.projector.contract import ReadModel
-from crm_es.projector.pages import END, Decode, Page, PageReader, join
+from crm_es.projector.pages import END, PAGE, Decode, Page, PageReader, join
 from crm_es.projector.target import Target
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and 
 class Leader:
     """Use as a context manager; `try_lead` says whether the lock was free."""
 
-    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = 500) -> None:
+    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE) -> None:
         self._url = url
         self._models = {m.NAME: m for m in models}
         self._targets: dict[str, Target] = {}

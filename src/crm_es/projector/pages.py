@@ -28,6 +28,9 @@ ORDER BY notification_id
 LIMIT %(limit)s
 """
 END: Final = 2**63 - 1
+PAGE: Final = (
+    1000  # events when catching up: smaller ones cost more statements, larger ones hold up who waits for one event
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def join(pages: Sequence[Page]) -> Page:
 class PageReader:
     """One connection of its own. While a full page is being applied, the one behind it is read and decoded."""
 
-    def __init__(self, url: str, decode: Decode, *, size: int = 500) -> None:
+    def __init__(self, url: str, decode: Decode, *, size: int = PAGE) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         self._decode = decode
         self._size = size

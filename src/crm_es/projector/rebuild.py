@@ -19,7 +19,7 @@ from crm_es.projector.bookmarks import NEXT
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.digest import Digest, digests
 from crm_es.projector.leader import Leader, connect
-from crm_es.projector.pages import END, Decode, PageReader
+from crm_es.projector.pages import END, PAGE, Decode, PageReader
 from crm_es.projector.target import Target
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _silent(_name: str, _reached: int, _newest: int) -> None:
 class Rebuild:
     """Rebuilds `models` one after the other."""
 
-    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = 500) -> None:
+    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE) -> None:
         self._url = url
         self._decode = decode
         self._models = models

@@ -9,7 +9,7 @@ from typing import Final
 from crm_es.projector.bookmarks import AbdicatedError
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.leader import PASSING, Leader
-from crm_es.projector.pages import Decode
+from crm_es.projector.pages import PAGE, Decode
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Projector:
         decode: Decode,
         models: Sequence[ReadModel],
         *,
-        page_size: int = 500,
+        page_size: int = PAGE,
         poll: float = 1.0,
     ) -> None:
         self._url = url

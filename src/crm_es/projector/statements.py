@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from crm_es.eventstore.event import ERASED, Fact
+from crm_es.eventstore.event import Fact
 from crm_es.projector.contract import Table
 from crm_es.projector.tables import POSITION, WORKSPACE
 
@@ -21,6 +21,7 @@ class Layout:
     """What the batch must know of a table, worked out once."""
 
     names: tuple[str, ...]
+    own: tuple[str, ...]
     types: tuple[str, ...]
     defaults: tuple[object, ...]
     known: frozenset[str]
@@ -28,11 +29,10 @@ class Layout:
 
     def row(self, fact: Fact, values: Mapping[str, Any]) -> Row:
         self.refuse_unknown(values)
-        middle = map(values.get, self.names[1:-1], self.defaults)
-        return (fact.workspace, *[None if v is ERASED else v for v in middle], fact.position)
+        return (fact.workspace, *map(values.get, self.own, self.defaults), fact.position)
 
     def refuse_unknown(self, values: Mapping[str, Any]) -> None:
-        if not values.keys() <= self.known:
+        if not self.known.issuperset(values):
             raise TypeError(f"no such columns: {sorted(values.keys() - self.known)}")
 
 
@@ -41,6 +41,7 @@ def layout(table: Table) -> Layout:
     columns = (WORKSPACE, *table.columns, POSITION)
     return Layout(
         names=tuple(c.name for c in columns),
+        own=tuple(c.name for c in table.columns),
         types=tuple(c.type for c in columns),
         defaults=tuple(c.default for c in table.columns),
         known=frozenset(c.name for c in table.columns),
