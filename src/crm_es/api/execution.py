@@ -79,7 +79,12 @@ class Gate(SchemaExtension):
 
 
 def _faults(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    return limits.check(document) or validate(schema, document, max_errors=_MAX_ERRORS, hide_suggestions=True)
+    try:
+        return limits.check(document) or validate(schema, document, max_errors=_MAX_ERRORS, hide_suggestions=True)
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        return [
+            GraphQLError("A number has too many digits.", extensions={"code": "GRAPHQL_VALIDATION_FAILED"}),
+        ]
 
 
 def _permitted(document: DocumentNode, execution: ExecutionContext) -> None:

@@ -90,7 +90,8 @@ class GraphQLOverHTTP:
 
     async def context(self, request: Request) -> Context:
         """Raises: UnauthenticatedError."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.getlist("authorization")
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if scheme.lower() != "bearer" or not token.strip():
             raise UnauthenticatedError("Send a token: Authorization: Bearer <token>.")
         host = request.client.host if request.client else None
