@@ -39,7 +39,7 @@ from crm_es.schema import schema
 from crm_es.workspaces.identity import Authenticator
 from crm_es.workspaces.key_uses import KeyUses
 from crm_es.workspaces.tokens import Verifier
-from projections import READ_MODELS
+from projections import READ_MODELS, members
 
 CATCH_UP_SECONDS: Final = 1.0
 PREFLIGHT_SECONDS: Final = 7_200
@@ -93,12 +93,12 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
     store = await Store.open(urls.app, AGGREGATES, keys)
     connections = ReadConnections(urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms)
     try:
-        async with Progress.following(urls.app) as progress, KeyUses.recording(urls.app) as uses:
+        async with Progress.following(urls.app, watched=members) as progress, KeyUses.recording(urls.app) as uses:
             authenticator = Authenticator(
                 connections=connections,
                 verifier=Verifier.of(settings),
                 pepper=keys.pepper(),
-                bookmark=lambda: progress.bookmarks.get("members", 0),
+                bookmark=lambda: progress.touched,
                 used=uses.note,
             )
             yield Engine(

@@ -32,7 +32,7 @@ from crm_es.workspaces.identity import Authenticator, Identity
 from crm_es.workspaces.key_uses import KeyUses
 from crm_es.workspaces.permissions import Permissions
 from crm_es.workspaces.tokens import DevelopmentIssuer, Verifier
-from projections import READ_MODELS
+from projections import READ_MODELS, members
 from tests.conftest import Servers, _clone
 
 ROLES = {"admin": ("admin",), "auditor": ("auditor",), "sales": ("sales",), "nobody": ()}
@@ -148,11 +148,14 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
 
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
     connections = ReadConnections(place.urls.app, size=4)
-    following, recording = Progress.following(place.urls.app, poll=0.05), KeyUses.recording(place.urls.app, gather=0)
+    following, recording = (
+        Progress.following(place.urls.app, poll=0.05, watched=members),
+        KeyUses.recording(place.urls.app, gather=0),
+    )
     async with following as progress, recording as uses:
         authenticator = Authenticator(
             connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
-            bookmark=lambda: progress.bookmarks.get("members", 0), used=uses.note,
+            bookmark=lambda: progress.touched, used=uses.note,
         )  # fmt: skip
         yield Engine(
             settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,

@@ -5,7 +5,9 @@ import psycopg
 import pytest
 
 from crm_es.projector.progress import Progress
-from tests.projector.boxes import BoxBroken, BoxMade
+from tests.projector import boxes
+from tests.projector.boxes import BoxBroken, BoxMade, BoxMoved
+from tests.projector.conftest import model
 
 pytestmark = pytest.mark.anyio
 
@@ -19,6 +21,26 @@ async def test_waiting_ends_when_the_read_model_has_come_so_far(database, log, w
         assert await waiting
         assert progress.bookmarks == {"boxes": log.end}
         assert progress.lag() == {"boxes": 0}
+
+
+async def test_touched_rises_with_the_read_models_own_topics_alone(database, log, workspace, projector):
+    watched = model("boxes", boxes.apply, topics=frozenset({"box.moved"}))
+    box = uuid4()
+    log.append(workspace, (box, BoxMade()))
+    await asyncio.to_thread(projector.drain)
+    async with Progress.following(database.app, watched=watched) as progress:
+        await progress.wait(log.end, ["boxes"], 10)
+        begun = progress.touched
+
+        log.append(workspace, (uuid4(), BoxMade()))
+        await asyncio.to_thread(projector.drain)
+        assert await progress.wait(log.end, ["boxes"], 10)
+        untouched = progress.touched
+        log.append(workspace, (box, BoxMoved(place="attic")))
+        await asyncio.to_thread(projector.drain)
+        assert await progress.wait(log.end, ["boxes"], 10)
+
+        assert (untouched, progress.touched) == (begun, log.end)
 
 
 async def test_waiting_gives_up_when_the_time_is_over(database, log, workspace):

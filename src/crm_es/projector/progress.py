@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from psycopg import AsyncConnection
 
 from crm_es.projector.bookmarks import NEXT
+from crm_es.projector.contract import ReadModel
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ LAG: Final = Gauge("crm_read_model_lag_events", "Events appended but not yet in 
 PARKED: Final = Gauge("crm_read_model_parked", "1 when an event the read model cannot apply stopped it", ["read_model"])
 
 _READ: Final = """
-SELECT b.read_model, b.log_id, b.parked IS NOT NULL, (SELECT es.newest_log_id())
+SELECT b.read_model, b.log_id, b.parked IS NOT NULL, (SELECT es.newest_log_id()),
+       CASE WHEN b.read_model = %(watched)s THEN es.newest_of_topics(%(topics)s, %(after)s, b.log_id) END
 FROM es.bookmark b
 """
 
@@ -28,9 +30,12 @@ FROM es.bookmark b
 class Progress:
     """Follows the bookmarks on one connection: woken by NOTIFY, and by the clock in case a notice was lost."""
 
-    def __init__(self, url: str, *, poll: float = 1.0) -> None:
+    def __init__(self, url: str, *, poll: float = 1.0, watched: ReadModel | None = None) -> None:
         self._url = url
         self._poll = poll
+        self._watched = watched.NAME if watched else ""
+        self._topics = sorted(watched.TOPICS or ()) if watched else []
+        self._touched = 0
         self._bookmarks: dict[str, int] = {}
         self._parked: frozenset[str] = frozenset()
         self._newest = 0
@@ -39,9 +44,9 @@ class Progress:
 
     @classmethod
     @asynccontextmanager
-    async def following(cls, url: str, *, poll: float = 1.0) -> AsyncIterator[Self]:
-        """A Progress that follows for as long as the block lasts."""
-        progress = cls(url, poll=poll)
+    async def following(cls, url: str, *, poll: float = 1.0, watched: ReadModel | None = None) -> AsyncIterator[Self]:
+        """A Progress that follows for as long as the block lasts. `watched` is what `touched` tells of."""
+        progress = cls(url, poll=poll, watched=watched)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(progress.follow())
             try:
@@ -53,6 +58,11 @@ class Progress:
     def bookmarks(self) -> Mapping[str, int]:
         """The log id each live read model has applied."""
         return self._bookmarks
+
+    @property
+    def touched(self) -> int:
+        """Rises whenever the watched read model has applied an event of its own topics: until then its rows stand."""
+        return self._touched
 
     @property
     def parked(self) -> frozenset[str]:
@@ -100,11 +110,15 @@ class Progress:
                 pass
 
     async def _refresh(self, connection: AsyncConnection[Any]) -> None:
-        rows = await (await connection.execute(_READ, prepare=True)).fetchall()
+        after = self._bookmarks.get(self._watched)
+        asked = {"watched": self._watched, "topics": self._topics, "after": after}
+        rows = await (await connection.execute(_READ, asked, prepare=True)).fetchall()
         live = [row for row in rows if not row[0].endswith(NEXT)]
-        self._bookmarks = {name: log_id for name, log_id, _, _ in live}
-        self._parked = frozenset(name for name, _, parked, _ in live if parked)
-        self._newest = max((newest or 0 for *_, newest in live), default=0)
+        self._bookmarks = {name: log_id for name, log_id, *_ in live}
+        self._parked = frozenset(name for name, _, parked, *_ in live if parked)
+        self._newest = max((newest or 0 for *_, newest, _ in live), default=0)
+        unknown = self._bookmarks.get(self._watched, 0) if after is None else self._touched
+        self._touched = max((touched or 0 for *_, touched in live), default=0) or unknown
         self._seen = time.monotonic()
         self._measure()
         async with self._moved:
