@@ -79,12 +79,15 @@ class Gate(SchemaExtension):
 
 
 def _faults(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    try:
-        return limits.check(document) or validate(schema, document, max_errors=_MAX_ERRORS, hide_suggestions=True)
-    except ValueError:  # Python reads no number of more than 4,300 digits
-        return [
-            GraphQLError("A number has too many digits.", extensions={"code": "GRAPHQL_VALIDATION_FAILED"}),
-        ]
+    found = limits.check(document) or validate(schema, document, max_errors=_MAX_ERRORS, hide_suggestions=True)
+    return [_endless(each) if isinstance(each.original_error, ValueError) else each for each in found]
+
+
+def _endless(error: GraphQLError) -> GraphQLError:
+    """Python reads no number of more than 4,300 digits, and scalars are asked for theirs."""
+    return GraphQLError(
+        "A number has too many digits.", nodes=error.nodes, extensions={"code": "GRAPHQL_VALIDATION_FAILED"}
+    )
 
 
 def _permitted(document: DocumentNode, execution: ExecutionContext) -> None:
