@@ -136,9 +136,10 @@ async def test_values_to_come_back_are_asked_for_before(store, workspace):
     loaded = await store.load(CONTACT, workspace, bea, follow=False)
     survivor = await store.load(CONTACT, workspace, anna)
 
-    wanted = values_of(loaded, unmerge(survivor, await store.facts(workspace, anna), loaded))
+    wanted = values_of(survivor, loaded, unmerge(survivor, await store.facts(workspace, anna), loaded))
 
-    assert await store.holders(workspace, wanted) == {("email", "bea@example.com"): bea}
+    held = {("email", "anna@example.com"): anna, ("email", "bea@example.com"): bea}
+    assert await store.holders(workspace, wanted) == held
 
 
 async def test_edits_of_two_fields_both_stand_and_of_one_do_not(store, workspace):

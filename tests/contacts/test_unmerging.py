@@ -210,11 +210,30 @@ def test_an_erased_contact_stays_merged():
         unmerged(log, A, B)
 
 
+def test_a_survivor_archived_by_the_name_of_the_absorbed_comes_back_without_what_a_third_contact_took():
+    log = log_of(A, B)
+    edit(log, A, add_emails=[email("second10@example.com"), email("third10@example.com")])
+    merged(log, A, B)
+    log.edit(B, archive)
+    taken = {("email", f"{name}10@example.com"): D for name in ("own", "second")}
+    wanted = values_of(log.load(A), log.load(B), unmerge(log.load(A), log.streams[A], log.load(B)))
+    assert set(taken) < wanted
+
+    done = unmerged(log, A, B, holders=taken)
+
+    survivor = log.load(A).state
+    assert set(done.lost) == set(taken)
+    assert not survivor.archived
+    assert [held.known.address for held in survivor.emails] == ["third10@example.com"]
+    assert survivor.primary_email == survivor.emails[0].item
+    assert log.load(B).state.archived
+
+
 def test_a_value_that_a_third_contact_took_is_lost_and_listed():
     log = log_of(A, B)
     merged(log, A, B)
     log.edit(A, archive)
-    wanted = values_of(log.load(B), unmerge(log.load(A), log.streams[A], log.load(B)))
+    wanted = values_of(log.load(A), log.load(B), unmerge(log.load(A), log.streams[A], log.load(B)))
     assert wanted == {("email", "own11@example.com")}
 
     done = unmerged(log, A, B, holders={("email", "own11@example.com"): D})

@@ -189,7 +189,8 @@ class History:
         survivor, absorbed = self.random.choice(self.merged)
         facts = await self.store.facts(self.workspace, survivor)
         found = await self.store.load_many(CONTACT, self.workspace, [survivor, absorbed])
-        wanted = values_of(found[absorbed], unmerge(found[survivor], facts, found[absorbed]))
+        tried = unmerge(found[survivor], facts, found[absorbed])
+        wanted = values_of(found[survivor], found[absorbed], tried)
         holders = await self.store.holders(self.workspace, wanted)
 
         def decision(loaded: Any) -> Any:

@@ -233,7 +233,7 @@ async def _unmerge(deed: Deed, absorbed_id: UUID) -> Answer:
         raise RuleViolatedError("This contact is not merged.", rule="contact.not_merged", field=("absorbedId",))
     facts = await store.facts(workspace, survivor_id)
     first = unmerging.unmerge(survivor, facts, absorbed)
-    holders = await store.holders(workspace, unmerging.values_of(absorbed, first))
+    holders = await store.holders(workspace, unmerging.values_of(survivor, absorbed, first))
     lost: list[tuple[str, str]] = []
 
     def decide(loaded: Mapping[UUID, Loaded[State] | None]) -> Decided:

@@ -68,7 +68,7 @@ _LISTS: Final[Mapping[str, type[Any]]] = {
 class Unmerge:
     """The events of both streams; `undecided` are versions of the survivor's stream.
 
-    `lost` are the (kind, normal form) that a third contact has taken since: the contact comes back without them.
+    `lost` are the (kind, normal form) that a third contact has taken since: they come back without them.
     """
 
     survivor: list[ContactEvent]
@@ -155,7 +155,7 @@ def unmerge(
     *,
     holders: Mapping[tuple[str, str], UUID] | None = None,
 ) -> Unmerge:
-    """`facts` is the survivor's whole stream. `holders` says who has the values of `values_of` the absorbed contact's end.
+    """`facts` is the survivor's whole stream. `holders` says who has the values of `values_of` both contacts' ends.
 
     Raises: ErasedError; RuleViolatedError `contact.not_merged`, `contact.unmerge_outer_first`; ConflictError when the
     survivor moved on after `facts` were read.
@@ -172,19 +172,24 @@ def unmerge(
     returned = _returned(survivor.id, absorbed, allocation.absorbed)
     ours = {survivor.id, *survivor.state.absorbed_ids}
     lost = {key for key, holder in (holders or {}).items() if holder not in ours}
+    stayed = [released, *_between(evolve(survivor.state, released), target)]
+    short = _losses(
+        survivor.id, fold(survivor.state, stayed), lost
+    )  # archived meanwhile, in the name of the absorbed one
     gone = _losses(absorbed.id, fold(absorbed.state, returned), lost)
     return Unmerge(
-        survivor=[released, *_between(evolve(survivor.state, released), target)],
+        survivor=[*stayed, *(event for event, _ in short)],
         absorbed=[*returned, *(event for event, _ in gone)],
         undecided=tuple(allocation.undecided),
-        lost=tuple(key for _, key in gone),
+        lost=tuple(key for _, key in (*short, *gone)),
     )
 
 
-def values_of(absorbed: Loaded[Contact], unmerged: Unmerge) -> set[tuple[str, str]]:
-    """The unique values that the absorbed contact comes back with, to ask the store who holds them."""
-    state = fold(absorbed.state, unmerged.absorbed)
-    return {(one.kind, one.value) for one in reservations(absorbed.id, state)}
+def values_of(survivor: Loaded[Contact], absorbed: Loaded[Contact], unmerged: Unmerge) -> set[tuple[str, str]]:
+    """The unique values that the two come back with, to ask the store who holds them."""
+    both = ((survivor, unmerged.survivor), (absorbed, unmerged.absorbed))
+    held = (one for loaded, events in both for one in reservations(loaded.id, fold(loaded.state, events)))
+    return {(one.kind, one.value) for one in held}
 
 
 def _check(survivor: Loaded[Contact], facts: Sequence[Fact], absorbed: Loaded[Contact]) -> None:
@@ -362,18 +367,16 @@ def _attributes(now: Contact, then: Contact) -> list[ContactEvent]:
     return [ContactUpdated(**values, subjects=about or UNSET)]
 
 
-def _losses(
-    absorbed_id: UUID, contact: Contact, lost: set[tuple[str, str]]
-) -> list[tuple[ContactEvent, tuple[str, str]]]:
+def _losses(id_: UUID, contact: Contact, lost: set[tuple[str, str]]) -> list[tuple[ContactEvent, tuple[str, str]]]:
     """The items that a third contact has by now, each with how it leaves."""
     found: list[tuple[ContactEvent, tuple[str, str]]] = []
     for name, removed in _LISTS.items():
         for held in getattr(contact, name):
-            without = evolve(contact, removed(item=held.item))
-            freed = reservations(absorbed_id, contact) - reservations(absorbed_id, without)
+            leaves = removed(item=held.item, **_promoted(contact, name, held.item))
+            freed = reservations(id_, contact) - reservations(id_, evolve(contact, leaves))
             if keys := {(one.kind, one.value) for one in freed} & lost:
-                promoted = _promoted(contact, name, held.item)
-                found.append((removed(item=held.item, **promoted), keys.pop()))
+                contact = evolve(contact, leaves)
+                found.append((leaves, keys.pop()))
     return found
 
 
