@@ -37,10 +37,9 @@ from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
 from crm_es.eventstore.store import Store
 from crm_es.interactions.interaction import INTERACTION, InteractionRecorded, InteractionType, Visibility
 from crm_es.privacy.keystore import KeyStore
-from crm_es.projector import bookmarks, tables
+from crm_es.projector import bookmarks, pages, tables
 from crm_es.projector.garbage import rarely_collected
 from crm_es.projector.leader import Leader
-from crm_es.projector.pages import PAGE
 from crm_es.projector.rebuild import Rebuild
 from crm_es.uuids import new_id
 from crm_es.values import Money
@@ -261,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--page", type=int, default=PAGE)
+    parser.add_argument("--page", type=int, default=pages.PAGE)
     parser.add_argument("--rows", type=int, default=50_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 PREPARED = 500
+_TWIN = b'_history"'  # a history twin is planned for its position anew: one plan for all moments reads ten times as much
 CANCEL_SECONDS = 5.0
 
 
@@ -41,8 +42,11 @@ class Wire:
         """Run them in order; the rows of those that answer rows. Raises: psycopg.Error."""
         pgconn = self.connection.pgconn
         for text, parameters in statements:
-            self._prepare(pgconn, text)
-            pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
+            if _TWIN in text:
+                pgconn.send_query_params(text, self._dumped(parameters), result_format=1)
+            else:
+                self._prepare(pgconn, text)
+                pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
         pgconn.pipeline_sync()
         try:
             await self.connection.wait(_flushed(pgconn))
