@@ -139,6 +139,14 @@ async def test_prepared_statements_are_bounded(world: World, monkeypatch: pytest
     assert kept[0][0] <= 6
 
 
+async def test_a_statement_on_a_history_twin_is_planned_anew(world: World) -> None:
+    async with world.reading.snapshot(uuid4()) as snapshot:
+        await snapshot.rows(SQL('SELECT count(*) FROM "small"."contact_history" WHERE position <= $1::bigint'), [7])
+        named = await snapshot.rows(SQL("SELECT statement FROM pg_prepared_statements"), [])
+
+    assert not any("contact_history" in statement for (statement,) in named)
+
+
 async def test_row_level_security_stands_behind_our_own_predicate(
     world: World, shared_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,9 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 PREPARED = 500
-_TWIN = b'_history"'  # a history twin is planned for its position anew: one plan for all moments reads ten times as much
+_TWIN = (
+    b'_history"'  # a history twin is planned for its position anew: one plan for all moments reads ten times as much
+)
 CANCEL_SECONDS = 5.0
 
 
