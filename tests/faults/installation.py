@@ -61,7 +61,13 @@ class Installation:
     # harm
 
     def kill_projector(self) -> None:
-        (one,) = [child for child in self.serving.children() if "crm_es.serving.projecting" in child.cmdline()]
+        self._kill("crm_es.serving.projecting")
+
+    def kill_web(self) -> None:
+        self._kill("crm_es.serving.web")
+
+    def _kill(self, module: str) -> None:
+        (one,) = [child for child in self.serving.children() if module in child.cmdline()]
         one.kill()
 
     def kill_database(self) -> None:
@@ -101,6 +107,7 @@ class Sender:
     installation: Installation
     acknowledged: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    """Codes of errors; for requests that got no answer at all, `none`."""
 
     async def send(self, client: httpx.AsyncClient, document: str, form: dict[str, Any]) -> dict[str, Any]:
         """The payload."""
@@ -110,8 +117,8 @@ class Sender:
             await asyncio.sleep(0.05 if self.failures else 0)
             try:
                 answer = (await client.post(self.installation.serving.url, json=body)).json()
-            except httpx.TransportError as error:
-                self.failures.append(type(error).__name__)
+            except httpx.TransportError:
+                self.failures.append("none")
                 continue
             if answer.get("errors"):
                 self.failures.append(answer["errors"][0]["extensions"]["code"])
