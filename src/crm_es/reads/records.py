@@ -74,8 +74,10 @@ def equal(column: str, value: str) -> Condition:
     return lambda query, alias: SQL("{} = {}").format(Identifier(alias, column), query.bind(value, "text"))
 
 
-def by_ids(query: Query, read: ReadType, ids: object, columns: Sequence[str]) -> Composed:
+def by_ids(query: Query, read: ReadType, ids: Sequence[object], columns: Sequence[str]) -> Composed:
     """The rows with these ids that the viewer may see, as (columns…) named c0, c1 and so on."""
+    if len(ids) == 1:
+        return by_id(query, read, ids[0], columns)
     return _found(query, read, SQL("= ANY ({})").format(query.bind(ids, read.key_type + "[]")), columns)
 
 
