@@ -10,6 +10,7 @@ from psycopg.sql import SQL
 
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import UnavailableError
+from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.sql import Query
@@ -126,6 +127,47 @@ async def test_a_closed_snapshot_takes_no_connection(world: World) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await snapshot.rows(ONE)
+
+
+async def test_who_is_cancelled_while_closing_keeps_no_connection(shared_database: DatabaseUrls) -> None:
+    reading = ReadConnections(shared_database.app, size=1)
+    snapshot = Snapshot(reading, uuid4())
+    resolver = asyncio.create_task(snapshot.rows(SQL("SELECT pg_sleep(0.5)")))
+    await asyncio.sleep(0.2)
+
+    closing = asyncio.create_task(snapshot.close(sound=False))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, resolver, return_exceptions=True)
+
+    assert await asyncio.wait_for(pid(reading), 5)
+    await reading.close()
+
+
+async def test_bookmarks_are_told_as_positions_however_far_behind(world: World) -> None:
+    other = World(world.urls, world.reading)
+    places: dict[str, int] = {}
+    with psycopg.connect(world.urls.owner, autocommit=True) as owner:
+        for position in range(12):
+            places[f"behind{position}"] = position
+            owner.execute(
+                "INSERT INTO es.bookmark (read_model, version, log_id)"
+                " SELECT %s, 1, coalesce(max(notification_id), 0) FROM es.events",
+                [f"behind{position}"],
+            )
+            other.append()
+            world.append()
+        owner.execute("INSERT INTO es.bookmark (read_model, version) VALUES ('behind__next', 1)")
+
+        async with world.reading.snapshot(world.workspace) as snapshot:
+            await snapshot.rows(ONE)
+            found = {name: at.position for name, at in (snapshot.bookmarks or {}).items() if name in places}
+            assert [await asof.shown(snapshot, snapshot.bookmarks[name].log_id) for name in places] == [*range(12)]  # type: ignore[index]
+        assert "behind__next" not in (snapshot.bookmarks or {})
+        owner.execute("DELETE FROM es.bookmark WHERE starts_with(read_model, 'behind')")
+    other.close()
+
+    assert found == places
 
 
 async def test_prepared_statements_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

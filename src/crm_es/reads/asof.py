@@ -11,6 +11,7 @@ from strawberry import UNSET
 from crm_es.errors import InvalidInputError
 from crm_es.reads.driver import Bookmark
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
+from crm_es.reads.places import AT_PLACE
 
 
 class Rows(Protocol):
@@ -51,14 +52,6 @@ WHERE e.workspace_id = $1::uuid
 """)
 _BEFORE = SQL(_END).format(comparison=SQL("<"), moment=SQL("$2::timestamptz"))
 _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.workspace_id = $1::uuid")
-_SHOWN = SQL("""
-SELECT e.sequence
-FROM es.events e
-WHERE e.workspace_id = $1::uuid
-  AND e.notification_id <= $2::bigint
-ORDER BY e.sequence DESC
-LIMIT 1
-""")
 
 
 async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
@@ -96,7 +89,7 @@ async def at_position(rows: Rows, position: int) -> Past:
 
 async def shown(rows: Rows, log_id: int) -> int:
     """The workspace's newest position at or before a place in the house's log."""
-    found = await rows.rows(_SHOWN, [rows.workspace, log_id])
+    found = await rows.rows(AT_PLACE, [rows.workspace, log_id])
     return int(found[0][0]) if found else 0
 
 

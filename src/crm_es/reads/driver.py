@@ -22,6 +22,7 @@ from psycopg.types.json import set_json_loads
 from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
 from crm_es.reads.errors import ReadTimeoutError
+from crm_es.reads.places import BOOKMARKS
 from crm_es.reads.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -31,21 +32,7 @@ AWAY = "The database does not answer now. Send the request again."
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FENCE = b"SELECT set_config('app.workspace', $1, true)"
 _COMMIT = b"COMMIT"
-# How far each read model has come, and which position of the workspace that is; few places differ, mostly none.
-_BOOKMARKS = b"""
-WITH place AS MATERIALIZED (SELECT DISTINCT b.log_id FROM es.bookmark b),
-shown AS (
-  SELECT p.log_id, coalesce((
-    SELECT e.sequence FROM es.events e
-    WHERE e.workspace_id = $1::uuid AND e.notification_id <= p.log_id
-    ORDER BY e.sequence DESC LIMIT 1
-  ), 0) AS position
-  FROM place p
-)
-SELECT b.read_model, b.log_id, s.position
-FROM es.bookmark b
-JOIN shown s ON s.log_id = b.log_id
-"""
+_BOOKMARKS = BOOKMARKS.as_bytes(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +174,12 @@ class Snapshot:
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
         self._closed = True
+        if self._turn.locked():  # a resolver's statement is under way: whoever closes may be cancelled while it is
+            await asyncio.shield(self._end(sound=sound))
+        else:
+            await self._end(sound=sound)
+
+    async def _end(self, *, sound: bool) -> None:
         async with self._turn:
             wire, self._wire = self._wire, None
         if wire is None:
