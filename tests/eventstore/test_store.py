@@ -14,6 +14,7 @@ from crm_es.errors import (
     NotFoundError,
     VersionConflictError,
 )
+from crm_es.eventstore.doomed import DoomedKeys
 from crm_es.eventstore.event import ERASED, Dated
 from crm_es.eventstore.store import Decided
 from crm_es.values import Money
@@ -327,7 +328,7 @@ async def test_a_key_that_could_not_be_destroyed_is_when_the_store_opens_next(
     id_ = uuid4()
     await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
     with monkeypatch.context() as crash:
-        crash.setattr(type(store), "_destroy", lambda _store, _keys: None)
+        crash.setattr(DoomedKeys, "destroy", lambda _doomed, _keys: None)
         await store.decide(command(workspace), VISIT, id_, lambda _state: [VisitRedacted(body="…")])
     assert (await store.facts(workspace, id_))[0].event.body == "secret"
 

@@ -15,6 +15,7 @@ from crm_es.errors import AlreadyExistsError, CommandReusedError, ConflictError,
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.codec import Codec
 from crm_es.eventstore.commit import Verdict
+from crm_es.eventstore.doomed import DoomedKeys
 from crm_es.eventstore.drafting import Draft, Drafter, Prepared
 from crm_es.eventstore.event import Command, Dated, Event, Fact, WorkspaceId
 from crm_es.eventstore.log import Log
@@ -74,6 +75,7 @@ class Store:
         self._log = Log(self.recorder, self.codec)
         self._drafter = Drafter(self.codec, self._log.mapper, keys)
         self._states = States()
+        self._doomed = DoomedKeys(self.recorder, keys)
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="crm-store")
         self._turns: WeakValueDictionary[tuple[UUID, UUID], asyncio.Lock] = WeakValueDictionary()
 
@@ -83,11 +85,13 @@ class Store:
     ) -> Self:
         """Connect as the application role, and destroy what keys an earlier process was told to and could not."""
         store = cls(url, aggregates, keys, readers=readers)
-        await store._run(store._sweep)  # its own
+        await store._run(store._doomed.sweep)  # its own
+        store._doomed.keep_sweeping(store._run)
         return store
 
     async def close(self) -> None:
         """Finish what was begun. The key store is the caller's to close."""
+        self._doomed.stop()
         await self._run(self._log.close)
         self._threads.shutdown()
 
@@ -337,14 +341,6 @@ class Store:
         ]
         return self._drafter.prepare(command, drafts, ids=decided.ids, refusals=decided.refusals)
 
-    def _sweep(self) -> None:
-        while pending := self.recorder.pending_doomed_keys():
-            self._destroy(pending)
-
-    def _destroy(self, key_ids: Sequence[UUID]) -> None:
-        self.keys.destroy(key_ids)
-        self.recorder.doomed_keys_destroyed(key_ids)
-
     # -- the end of an append
 
     def _turn(self, workspace: UUID, id: UUID) -> asyncio.Lock:
@@ -352,17 +348,22 @@ class Store:
         return self._turns.setdefault((workspace, id), asyncio.Lock())
 
     async def _append(self, prepared: Prepared) -> Outcome | None:
-        """None for CONFLICT: decide again."""
+        """None for CONFLICT: decide again. What it dooms is destroyed though nobody waits any more."""
+        settled = self._settled(prepared)
+        return await (asyncio.shield(settled) if prepared.append.doomed else settled)
+
+    async def _settled(self, prepared: Prepared) -> Outcome | None:
         append = prepared.append
         verdict = await self.recorder.commits.append(append)
         if verdict.status == "CONFLICT":
             return None
         if verdict.status != "OK":
             return _refused(verdict)
-        for aggregate, loaded in prepared.after:
-            self._states.put(append.command.workspace, aggregate, loaded)
+        if verdict.first_position is not None:  # None: a sending whose reply was lost stored it, whichever that was
+            for aggregate, loaded in prepared.after:
+                self._states.put(append.command.workspace, aggregate, loaded)
         if append.doomed:
-            await self._run(self._destroy, [doomed.key for doomed in append.doomed])
+            await self._run(self._doomed.destroy, [doomed.key for doomed in append.doomed])
         refusals = tuple(msgspec.json.decode(append.refusals)) if append.refusals else ()
         return Outcome(
             position=verdict.last_position, log_id=verdict.last_log_id, ids=tuple(append.ids), refusals=refusals
