@@ -18,6 +18,7 @@ from crm_es.eventstore.commit import Append
 from crm_es.eventstore.event import Change
 from crm_es.eventstore.log import Entry, Log
 from crm_es.eventstore.recorder import Recorder, RefusedAppendError
+from crm_es.eventstore.store import Store
 from tests.eventstore.samples import FIRM, PERSON, FirmFounded, PersonAdded, PersonChanged, command
 
 pytestmark = pytest.mark.anyio
@@ -252,3 +253,26 @@ def test_the_library_itself_refuses_what_the_log_refuses(shared_database, keys, 
 
     assert recording.notification.id == refused.value.verdict.last_log_id
     assert refused.value.verdict.status == "REPLAYED"
+
+
+async def test_a_reply_that_was_lost_does_not_claim_what_another_process_recorded(
+    store, shared_database, workspace, monkeypatch
+):
+    asked, ours, theirs = command(workspace), uuid4(), uuid4()
+    other = await Store.open(shared_database.app, [PERSON], store.keys)
+    loop, call, tried = asyncio.get_running_loop(), store.recorder._call, []
+
+    def lost_once(arrays):
+        if tried:
+            return call(arrays)
+        tried.append(True)
+        recorded = other.create(asked, PERSON, theirs, [PersonAdded(name="Ann")])
+        asyncio.run_coroutine_threadsafe(recorded, loop).result(10)
+        store.recorder._sent = True
+        raise psycopg.OperationalError("lost")
+
+    monkeypatch.setattr(store.recorder, "_call", lost_once)
+    outcome = await store.create(asked, PERSON, ours, [PersonAdded(name="Ann")])
+    await other.close()
+
+    assert (outcome.ids, outcome.replayed) == ((theirs,), True)

@@ -247,8 +247,8 @@ class Recorder(PostgresApplicationRecorder):
         answers = [found[number] for number in range(1, len(appends) + 1)]
         if not resent:
             return list(answers)
-        # What was stored by the sending whose reply was lost is no replay for the client.
-        return [answer._replace(status="OK") if answer.status == "REPLAYED" else answer for answer in answers]
+        # What was stored by the sending whose reply was lost is no replay for the client; by another's, it is: ids tell.
+        return [_told(answer, append) for answer, append in zip(answers, appends, strict=True)]
 
 
 class RefusedAppendError(Exception):
@@ -257,6 +257,11 @@ class RefusedAppendError(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.status)
         self.verdict = verdict
+
+
+def _told(answer: Verdict, append: Append) -> Verdict:
+    ours = answer.status == "REPLAYED" and answer.ids == tuple(append.ids)
+    return answer._replace(status="OK") if ours else answer
 
 
 def _failed(failure: psycopg.Error | None, *, unknown: bool) -> Exception:
