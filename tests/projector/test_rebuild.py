@@ -178,3 +178,20 @@ def test_a_table_declared_otherwise_is_not_taken_for_the_left_over(database, log
 
 def _interrupt(_name, _reached, _newest):
     raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("projected")
+def test_a_rebuilt_one_that_is_parked_ends_the_rebuild(database, log, rows, monkeypatch):
+    monkeypatch.setattr("crm_es.projector.rebuild.NEAR", 31)
+    broken = []
+
+    def breaking(batch, facts):
+        if broken:
+            raise ValueError
+        boxes.apply(batch, facts)
+
+    rebuild = Rebuild(database.projector, log.decode, [model("boxes", breaking)], page_size=10)
+    with pytest.raises(ConfigurationError, match="cannot apply an event"):
+        rebuild.run(report=lambda _name, reached, _newest: broken.append(reached))
+
+    assert rows("SELECT read_model, parked IS NULL FROM es.bookmark") == [("boxes", True), ("boxes__next", False)]

@@ -199,3 +199,19 @@ def test_a_read_model_of_another_version_waits_for_its_rebuild(database, log, wo
     Projector(database.projector, log.decode, [newer]).drain()
 
     assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
+
+
+def test_facts_that_do_not_open_stop_it_only_until_they_do(database, log, workspace, rows, monkeypatch):
+    monkeypatch.setattr("crm_es.projector.runner.BACK_OFF", (0.05,))
+    many(log, workspace, 5)
+    refused = threading.Event()
+
+    def decode(stored):
+        if not refused.is_set():
+            refused.set()
+            raise KeyError("a topic of a newer program")
+        return log.decode(stored)
+
+    with Projector(database.projector, decode, [boxes], poll=0.1).running():
+        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+    assert refused.is_set()

@@ -105,9 +105,13 @@ class Rebuild:
         return {name: (ours[name], theirs[name]) for name in ours}
 
     def _wait_for_swap(self, model: ReadModel) -> None:
-        """Until the leader has swapped; lead for that long if nobody does."""
+        """Until the leader has swapped; lead for that long if nobody does. Raises: ConfigurationError."""
         with connect(self._url) as connection, connection.cursor() as cursor:
-            while model.NAME + NEXT in bookmarks.read(cursor):
+            while (rebuilt := bookmarks.read(cursor).get(model.NAME + NEXT)) is not None:
+                if rebuilt.parked is not None:
+                    raise ConfigurationError(
+                        f"The rebuilt {model.NAME} cannot apply an event; the live one was left as it was: {rebuilt.parked}"
+                    )
                 with Leader(self._url, self._decode, [model], page_size=self._page_size) as leader:
                     if leader.try_lead():
                         leader.lead(lambda: not leader.swapping, poll=0.1)

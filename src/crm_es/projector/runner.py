@@ -55,6 +55,10 @@ class Projector:
                 failures += 1
                 log.warning("projecting stopped, again in %s s: %s: %s", pause, type(error).__name__, error)
                 stop.wait(pause)
+            except Exception:
+                # Facts that do not open (of a newer program, say) are no read model's fault; another process may read them.
+                log.exception("projecting stopped, again in %s s", BACK_OFF[-1])
+                stop.wait(BACK_OFF[-1])
             finally:
                 self._leading.clear()
 
