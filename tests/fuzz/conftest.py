@@ -1,6 +1,6 @@
 """The furnished workspaces of the isolation tests, to be shot at."""
 
 from tests.api.conftest import place
-from tests.isolation.conftest import neighbours
+from tests.isolation.conftest import new_neighbours
 
-__all__ = ["neighbours", "place"]
+__all__ = ["new_neighbours", "place"]

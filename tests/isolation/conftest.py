@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -125,7 +126,12 @@ async def _records(side: Side, by: UUID) -> None:
         add_external_ids=[ExternalId(system="crm", value=word)],
     )  # fmt: skip
     side.uuids["Contact"] = contact = await api.begin(CONTACT, editing.register(person), reason=f"because {word}")
-    await api.begin(CONTACT, editing.register(ContactEdit(display_name=f"Jr. {word}", company_id=branch_id)))
+    await api.begin(
+        CONTACT,
+        editing.register(
+            ContactEdit(display_name=f"Dr. {word}", company_id=branch_id, add_phones=person.add_phones, owner_id=by)
+        ),
+    )
     called = recording.record(
         type=InteractionType.CALL, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), channel="phone",
         external_id=word, subject=f"About {word}", body=f"{word} said hello.", contact_ids=(contact,),
@@ -136,6 +142,20 @@ async def _records(side: Side, by: UUID) -> None:
 
 @pytest.fixture(scope="session")
 async def neighbours(place: Place, anyio_backend) -> AsyncIterator[Neighbours]:  # noqa: ARG001  # fixtures
+    """For tests that leave ours as it is."""
+    async with moved_in(place) as both:
+        yield both
+
+
+@pytest.fixture
+async def new_neighbours(place: Place, anyio_backend) -> AsyncIterator[Neighbours]:  # noqa: ARG001  # fixtures
+    """For tests that do as they like with ours."""
+    async with moved_in(place) as both:
+        yield both
+
+
+@asynccontextmanager
+async def moved_in(place: Place) -> AsyncIterator[Neighbours]:
     ours, theirs = WorkspaceId(uuid4()), WorkspaceId(uuid4())
     known = {name: identity(ours, name) for name in ROLES} | {"nobody": identity(ours)}
     known[TOKEN] = identity(theirs, "admin")

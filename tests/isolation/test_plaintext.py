@@ -83,7 +83,8 @@ async def written(neighbours):
     return results
 
 
-async def test_no_personal_text_stands_in_the_log_or_in_what_is_logged(place, neighbours, caplog):
+async def test_no_personal_text_stands_in_the_log_or_in_what_is_logged(place, new_neighbours, caplog):
+    neighbours = new_neighbours
     caplog.set_level(logging.DEBUG)
 
     results = await written(neighbours)

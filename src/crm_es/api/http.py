@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from graphql import GraphQLError
 from prometheus_client import Counter, Histogram
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from strawberry.types.execution import ExecutionResult, PreExecutionError
@@ -59,6 +59,8 @@ class GraphQLOverHTTP:
             response = await self.answer(request)
         except CrmError as error:
             response = refused(request, error)
+        except ClientDisconnect:  # it went before it had sent its request: nobody is left to answer
+            return
         except Exception as error:  # noqa: BLE001  # the last door before a client: whatever it is, it is masked
             response = failed(error)
         await response(scope, receive, send)
