@@ -105,7 +105,7 @@ class Settings:
         "STATEMENT_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 5_000
     )
     shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
-    compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, False)
+    compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, True)
 
     max_cost: int = setting("MAX_COST", _whole(1, 10_000_000), "a whole number from 1", 5_000)
     max_cost_export: int = setting("MAX_COST_EXPORT", _whole(1, 10_000_000), "a whole number from 1", 50_000)

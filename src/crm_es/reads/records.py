@@ -97,10 +97,15 @@ def _found(query: Query, read: ReadType, comparison: Composable, columns: Sequen
     return SQL(" UNION ALL ").join(parts)
 
 
+def null(type_: LiteralString) -> Composable:
+    """Of a type, or sums and joins over it would take it for text."""
+    return SQL("NULL::{}").format(SQL(type_))
+
+
 def shown(query: Query, read: ReadType, alias: LiteralString, columns: Sequence[str]) -> list[Composable]:
     """The columns, NULL in the place of those the viewer may not see."""
     masked = read.masked(query.viewer.masked(read.entity))
-    return [SQL("NULL") if name in masked else Identifier(alias, name) for name in columns]
+    return [null(read.source.type_of(name)) if name in masked else Identifier(alias, name) for name in columns]
 
 
 def joined(query: Query, read: ReadType, alias: str, columns: Sequence[str], on: Composable) -> Composable:
