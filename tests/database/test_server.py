@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from crm_es.database.place import SYSTEM_USER, binaries
+from crm_es.commands.doctor import left_behind
+from crm_es.database.place import SYSTEM_USER, binaries, orphans
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
@@ -205,6 +206,27 @@ def test_a_data_directory_the_system_user_cannot_reach_keeps_its_cluster_elsewhe
     with pytest.raises(ConfigurationError, match=r"there is nothing\. Restore that folder, or remove"):
         server.start()
     shutil.rmtree(closed)
+
+
+@root_only
+def test_a_cluster_whose_data_directory_is_gone_is_an_orphan_and_the_doctor_says_how_to_remove_it() -> None:
+    closed = Path(tempfile.mkdtemp(prefix="crm-es-closed-"))
+    data_dir = closed / "data"
+    server = EmbeddedServer(data_dir, durable=False)
+    server.start()
+    server.stop()
+    cluster = Path((data_dir / "postgres-18.elsewhere").read_text().strip())
+    kept = orphans()
+
+    shutil.rmtree(closed)
+
+    found, advice = orphans(), {finding.what: finding for finding in left_behind()}
+    shutil.rmtree(cluster)
+    cluster.with_suffix(".of").unlink()
+    assert (cluster, data_dir) not in kept
+    assert (cluster, data_dir) in found
+    (told,) = (finding for what, finding in advice.items() if str(cluster) in what)
+    assert (told.advice, told.wrong) == (f"When nothing in it is wanted: rm -r {cluster}*", False)
 
 
 AS_NOBODY = """

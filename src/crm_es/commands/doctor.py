@@ -14,7 +14,7 @@ import psycopg
 from crm_es.config import Settings
 from crm_es.database.doors import opened
 from crm_es.database.migrate import check
-from crm_es.database.place import SYSTEM_HOME
+from crm_es.database.place import SYSTEM_HOME, orphans
 from crm_es.errors import CrmError, KeyUnavailableError
 from crm_es.privacy.keystore import KeyStore
 from crm_es.serving.projecting import opened_keys
@@ -34,10 +34,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`advice` is what to do about it; none = all is well."""
+    """`advice` is what to do about it; none = all is well. What is not `wrong` leaves the exit code alone."""
 
     what: str
     advice: str = ""
+    wrong: bool = True
 
 
 @click.command()
@@ -45,8 +46,8 @@ def doctor() -> None:
     """Look at settings, database, keys, read models, clock and disk. Changes nothing. Exit code 1 when something is wrong."""
     ill = False
     for finding in examination():
-        ill = ill or bool(finding.advice)
-        click.echo(f"{'WRONG' if finding.advice else 'ok   '} {finding.what}")
+        ill = ill or bool(finding.advice and finding.wrong)
+        click.echo(f"{('WRONG' if finding.wrong else 'note ') if finding.advice else 'ok   '} {finding.what}")
         if finding.advice:
             click.echo(f"      {finding.advice}")
     sys.exit(ill)
@@ -58,6 +59,7 @@ def examination() -> Iterator[Finding]:
         settings = Settings.from_environment()
         yield Finding(f"settings: {settings.environment}, data in {settings.data_dir}")
         yield from disk(settings)
+        yield from left_behind()
         with opened(settings) as urls:
             check(settings.database_url or urls.app)
             with psycopg.connect(urls.projector, autocommit=True) as connection:
@@ -77,6 +79,16 @@ def disk(settings: Settings) -> Iterator[Finding]:
             free = usage.free / usage.total
             advice = "Make room: at 0 PostgreSQL stops taking events." if free < DISK_FLOOR else ""
             yield Finding(f"disk: {free:.0%} free under {folder}", advice)
+
+
+def left_behind() -> Iterator[Finding]:
+    """Embedded databases that root put under the system user's home, and whose data directory is gone."""
+    for cluster, data_dir in orphans():
+        what = f"a database that no data directory uses: {cluster}, made for {data_dir or 'an unknown one'}"
+        if (cluster / "postmaster.pid").exists():
+            yield Finding(what, "It runs, or was killed: look for its processes before anything else.", wrong=False)
+        else:
+            yield Finding(what, f"When nothing in it is wanted: rm -r {cluster}*", wrong=False)
 
 
 def server(connection: Connection) -> Iterator[Finding]:

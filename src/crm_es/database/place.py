@@ -119,9 +119,27 @@ def cluster_path(data_dir: Path, version: int) -> Path:
             f"The user {_name(server_user(here).uid)}, as whom root runs PostgreSQL, cannot reach {here}. "
             "Let others pass through the folders above it (chmod o+x)."
         )
-    elsewhere = _new_folder_at_home()
+    elsewhere = _new_folder_at_home(data_dir)
     note.write_text(f"{elsewhere}\n")
     return elsewhere
+
+
+def orphans() -> list[tuple[Path, Path | None]]:
+    """Clusters under the system user's home that no data directory points to, and the one each was made for, if known."""
+    clusters = SYSTEM_HOME / "clusters"
+    if not os.access(clusters, os.R_OK):
+        return []
+    made = ((folder, _made_for(folder)) for folder in sorted(clusters.glob("postgres-*")) if folder.is_dir())
+    return [(folder, data_dir) for folder, data_dir in made if data_dir is None or not _points_to(data_dir, folder)]
+
+
+def _made_for(cluster: Path) -> Path | None:
+    note = cluster.with_suffix(".of")
+    return Path(note.read_text().strip()) if note.exists() else None
+
+
+def _points_to(data_dir: Path, cluster: Path) -> bool:
+    return any(Path(note.read_text().strip()) == cluster for note in data_dir.glob("postgres-*.elsewhere"))
 
 
 def _opened(data_dir: Path, user: ServerUser) -> bool:
@@ -131,11 +149,12 @@ def _opened(data_dir: Path, user: ServerUser) -> bool:
     return user.can("-x", data_dir)
 
 
-def _new_folder_at_home() -> Path:
+def _new_folder_at_home(data_dir: Path) -> Path:
     user, clusters = system_user(), SYSTEM_HOME / "clusters"
     clusters.mkdir(mode=0o711, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=clusters))
     user.own(folder)
+    folder.with_suffix(".of").write_text(f"{data_dir}\n")
     return folder
 
 
