@@ -102,7 +102,9 @@ async def test_a_stream_ends_when_its_token_does(api):
     api.known["brief"] = identity(api.workspace, "admin", lasts=timedelta(seconds=0.5))
 
     async with listening(api, "subscription { changes { id } }", who="brief") as lines:
-        assert await asyncio.wait_for(following(lines), 5) is None
+        told = await asyncio.wait_for(following(lines), 5)
+
+    assert told["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_a_query_may_be_streamed_where_only_streams_are_accepted(api):

@@ -55,13 +55,14 @@ _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.worksp
 
 
 async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
-    """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError for neither time nor position."""
+    """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError unless it is one of time and position."""
     if as_of is None or as_of is UNSET:
         return None
-    if as_of.time not in (None, UNSET):
+    given = [each for each in (as_of.time, as_of.position) if each is not UNSET]
+    if len(given) != 1 or given[0] is None:
+        raise InvalidInputError("asOf takes a time or a position: one of them.", rule="as_of.empty", field=("asOf",))
+    if as_of.time is not UNSET:
         return await at_time(rows, as_of.time, now)
-    if as_of.position in (None, UNSET):
-        raise InvalidInputError("asOf needs a time or a position.", rule="as_of.empty", field=("asOf",))
     return await at_position(rows, int(as_of.position))
 
 
