@@ -55,7 +55,7 @@ _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.worksp
 
 
 async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
-    """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError unless it is one of time and position."""
+    """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError unless it is one of the two."""
     if as_of is None or as_of is UNSET:
         return None
     given = [each for each in (as_of.time, as_of.position) if each is not UNSET]
