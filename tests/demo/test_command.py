@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import contextmanager
 from itertools import takewhile
 
+import psycopg
 import pytest
 
 from crm_es.demo.queries import QUERIES, worth_trying
@@ -27,19 +28,12 @@ def served(demo):
 def serving(settings, urls):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    own = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}  # noqa: TID251  # the child's, not ours
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "crm_es", "demo", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=own
-        | {
-            "CRM_DATA_DIR": str(settings.data_dir),
-            "CRM_DATABASE_URL": urls.app,
-            "CRM_OWNER_DATABASE_URL": urls.owner,
-            "CRM_PROJECTOR_DATABASE_URL": urls.projector,
-        },
+        env=environment(settings.data_dir, urls),
     )
     try:
         yield [line.rstrip() for line in takewhile(lambda line: "Ctrl-C" not in line, process.stdout)]
@@ -47,6 +41,16 @@ def serving(settings, urls):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         process.stdout.close()
+
+
+def environment(data_dir, urls):
+    own = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}  # noqa: TID251  # the child's, not ours
+    return own | {
+        "CRM_DATA_DIR": str(data_dir),
+        "CRM_DATABASE_URL": urls.app,
+        "CRM_OWNER_DATABASE_URL": urls.owner,
+        "CRM_PROJECTOR_DATABASE_URL": urls.projector,
+    }
 
 
 def said(printed, name):
@@ -105,3 +109,23 @@ def test_a_browser_gets_the_page_for_trying(served):
     request = urllib.request.Request(said(served, "URL"), headers={"Accept": "text/html"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as page:  # noqa: S310
         assert "graphiql" in page.read().decode().lower()
+
+
+def test_a_port_in_use_ends_it_before_anything_is_seeded(database, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as neighbour:
+        port = neighbour.getsockname()[1]
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "crm_es", "demo", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env=environment(tmp_path, database),
+        )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip().endswith(
+        f"cannot listen on 127.0.0.1:{port} (Address already in use). Choose another with --port."
+    )
+    with psycopg.connect(database.owner) as connection:
+        assert connection.execute("SELECT count(*) FROM es.events").fetchone() == (0,)

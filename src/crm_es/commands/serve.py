@@ -8,6 +8,7 @@ import click
 
 from crm_es.config import Settings, environment_of_children
 from crm_es.database.doors import current, keeping
+from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.serving.projecting import check_read_models
 from crm_es.serving.supervisor import Child, Supervisor
@@ -25,18 +26,23 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     SIGTERM or Ctrl-C: no new requests, those begun are finished (CRM_SHUTDOWN_SECONDS), then the database it started stops.
     """
     settings = Settings.from_environment()
+    with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
+        serve_at(door, settings, urls, workers or settings.workers)
+
+
+def serve_at(door: socket.socket, settings: Settings, urls: DatabaseUrls, workers: int) -> None:
+    """Serve what comes to `door` until told to stop (SIGTERM, SIGINT)."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
-        check_read_models(urls.app)
-        children = [Child("the projector", ["crm_es.serving.projecting"], last=True)]
-        for number in range(1, (workers or settings.workers) + 1):
-            child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
-            children.append(child)
-        click.echo(f"http://{address(door)}/graphql", err=True)
-        keep = keeping(settings)
-        Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
+    check_read_models(urls.app)
+    children = [Child("the projector", ["crm_es.serving.projecting"], last=True)]
+    for number in range(1, workers + 1):
+        child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
+        children.append(child)
+    click.echo(f"http://{address(door)}/graphql", err=True)
+    keep = keeping(settings)
+    Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -46,8 +52,13 @@ def listening(host: str, port: int) -> socket.socket:
         return socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG)
     except OSError as exc:
         raise ConfigurationError(
-            f"CRM_HOST, CRM_PORT: cannot listen on {host}:{port} ({exc.strerror or exc}). Choose another with --port."
+            f"CRM_HOST, CRM_PORT: cannot listen on {host}:{port} ({reason(exc)}). Choose another with --port."
         ) from exc
+
+
+def reason(error: OSError) -> str:
+    """What the system says; `create_server` repeats the address in its own words."""
+    return (error.strerror or str(error)).partition(" (while")[0]
 
 
 def address(door: socket.socket) -> str:

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from crm_es.catalog import AGGREGATES
-from crm_es.commands.serve import serve
+from crm_es.commands.serve import address, listening, serve_at
 from crm_es.config import Settings, environment_of_children
 from crm_es.database.doors import current, owner_url
 from crm_es.database.urls import DatabaseUrls
@@ -31,8 +31,7 @@ READY_SECONDS = 60.0
 @click.option("--host", help="Address to listen on (CRM_HOST).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (CRM_PORT).")
 @click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
-@click.pass_context
-def demo(ctx: click.Context, host: str | None, port: int | None, workers: int | None) -> None:
+def demo(host: str | None, port: int | None, workers: int | None) -> None:
     """Seed a demo workspace (once) and serve it: 2,000 invented contacts over the 18 months behind us.
 
     Prints the address, a token and queries worth trying. The workspace is marked as a demo for ever: its recorded times are
@@ -40,12 +39,11 @@ def demo(ctx: click.Context, host: str | None, port: int | None, workers: int | 
     """
     settings = Settings.from_environment()
     issuer = DevelopmentIssuer(settings)
-    with current(settings) as urls:
+    with current(settings) as urls, listening(host or settings.host, port or settings.port) as door:
         made = prepared(settings, urls)
         token = issuer.issue(workspace=made.workspace, member=made.admin, now=datetime.now(UTC))
-        where = host or settings.host, port or settings.port
-        threading.Thread(target=_welcome, args=(*where, token, made), daemon=True).start()
-        ctx.invoke(serve, host=where[0], port=where[1], workers=workers)
+        threading.Thread(target=_welcome, args=(address(door), token, made), daemon=True).start()
+        serve_at(door, settings, urls, workers or settings.workers)
 
 
 def prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:
@@ -91,18 +89,18 @@ def _bar() -> Iterator[Any]:
         yield reach
 
 
-def _welcome(host: str, port: int, token: str, made: Seeded) -> None:
+def _welcome(at: str, token: str, made: Seeded) -> None:
     """Say what there is once it answers; if it never does, `serve` has said why."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if _ready(host, port):
-            click.echo(welcome(f"http://{host}:{port}", token, made))
+        if _ready(at):
+            click.echo(welcome(f"http://{at}", token, made))
             return
         time.sleep(0.1)
 
 
-def _ready(host: str, port: int) -> bool:
-    connection = HTTPConnection(host, port, timeout=1)
+def _ready(at: str) -> bool:
+    connection = HTTPConnection(at, timeout=1)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200  # noqa: PLR2004  # OK
