@@ -33,9 +33,10 @@ AT_PLACE: Final = SQL(
 ).format(shown=_SHOWN)
 # How far each read model has come; those being made anew are nobody's to read.
 BOOKMARKS: Final = SQL(r"""
-WITH place AS MATERIALIZED (SELECT DISTINCT b.log_id FROM es.bookmark b WHERE b.read_model NOT LIKE '%\_\_next'),
+WITH model AS MATERIALIZED (SELECT b.read_model, b.log_id FROM es.bookmark b WHERE b.read_model NOT LIKE '%\_\_next'),
+place AS MATERIALIZED (SELECT DISTINCT m.log_id FROM model m),
 shown AS MATERIALIZED ({shown})
-SELECT b.read_model, b.log_id, s.position
-FROM es.bookmark b
-JOIN shown s ON s.log_id = b.log_id
+SELECT m.read_model, m.log_id, s.position
+FROM model m
+JOIN shown s ON s.log_id = m.log_id
 """).format(shown=_SHOWN)
