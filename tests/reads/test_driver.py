@@ -14,6 +14,7 @@ from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.sql import Query
+from crm_es.reads.wire import PREPARED
 from tests.reads import small
 from tests.reads.world import World
 
@@ -28,6 +29,18 @@ async def pid(reading: ReadConnections) -> int:
 
 async def test_a_sound_connection_is_used_again(world: World) -> None:
     assert await pid(world.reading) == await pid(world.reading)
+
+
+async def test_more_statements_than_are_kept_prepared_are_answered(world: World) -> None:
+    async def answer(number: int) -> int:
+        async with world.reading.snapshot(uuid4()) as snapshot:
+            return int((await snapshot.rows(SQL("SELECT {}").format(number)))[0][0])
+
+    before = await pid(world.reading)
+    numbers = [*range(PREPARED * 2), *range(10)]
+
+    assert [await answer(number) for number in numbers] == numbers
+    assert await pid(world.reading) == before
 
 
 async def test_a_cancelled_request_cancels_its_query_and_loses_its_connection(world: World) -> None:

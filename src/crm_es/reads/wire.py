@@ -98,8 +98,12 @@ class Wire:
                 loop.remove_reader(socket)
 
     def _prepare(self, pgconn: PGconn, text: bytes) -> None:
-        """Prepare a statement new to the connection; the oldest goes when there are too many."""
+        """Prepare a statement new to the connection; the least used goes when there are too many.
+
+        So BEGIN never goes: what precedes it in the pipeline would open a transaction of its own.
+        """
         if text in self._names:
+            self._names[text] = self._names.pop(text)
             return
         if len(self._names) >= PREPARED:
             old = next(iter(self._names))
