@@ -182,10 +182,11 @@ def test_live_equals_rebuilt_and_a_rebuild_swaps(data_dir: Path) -> None:
     rebuilt = crm(data_dir, "rebuild", "members")
 
     assert checked.returncode == 0, checked.stdout
-    assert "equal" in checked.stdout
+    assert "members: 12 of 12 tables equal" in checked.stdout
     assert "DIFFERS" not in checked.stdout
     assert "reservations: 1 workspaces, equal" in checked.stdout
     assert rebuilt.returncode == 0, rebuilt.stderr
+    assert rebuilt.stdout.startswith("members: made anew and swapped in ")
 
 
 def test_a_lost_reservation_is_found(data_dir: Path) -> None:

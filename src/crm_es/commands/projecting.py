@@ -9,6 +9,7 @@ from tqdm import tqdm
 from crm_es.commands import reservations
 from crm_es.config import Settings
 from crm_es.database.doors import current
+from crm_es.projector.digest import Digest
 from crm_es.projector.rebuild import Outcome, Rebuild
 from crm_es.serving import projecting
 from projections import READ_MODELS
@@ -44,13 +45,18 @@ def rebuild(name: str | None, check: bool) -> None:
 
 
 def told(outcome: Outcome) -> str:
-    rate = outcome.events / outcome.seconds if outcome.seconds else 0
-    head = f"{outcome.read_model}: {outcome.events} events in {outcome.seconds:.1f} s ({rate:,.0f}/s)"
-    tables = [
-        f"  {table}: {'equal' if live == rebuilt else 'DIFFERS'}, live {live}, rebuilt {rebuilt}"
-        for table, (live, rebuilt) in outcome.digests.items()
-    ]
+    """One line, and one for each table that differs."""
+    if not outcome.digests:
+        return f"{outcome.read_model}: made anew and swapped in {outcome.seconds:.1f} s"
+    rows = sum(live.rows for live, _ in outcome.digests.values())
+    equal = len(outcome.digests) - len(outcome.differing)
+    head = f"{outcome.read_model}: {equal} of {len(outcome.digests)} tables equal, {rows:,} rows in {outcome.seconds:.1f} s"
+    tables = [f"  {name}: DIFFERS, live {live}, rebuilt {made}" for name, live, made in _apart(outcome)]
     return "\n".join([head, *tables])
+
+
+def _apart(outcome: Outcome) -> list[tuple[str, Digest, Digest]]:
+    return [(name, *outcome.digests[name]) for name in outcome.differing]
 
 
 class Bar:
