@@ -25,7 +25,7 @@ from crm_es.privacy.keystore import KeyStore
 from crm_es.projector.progress import Progress
 from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
-from crm_es.reads.errors import NotYetProjectedError, ReadTimeoutError
+from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError, ReadTimeoutError
 from crm_es.reads.session import Reads
 from crm_es.workspaces.actions import Action, EntityType
 from crm_es.workspaces.identity import Identity
@@ -129,7 +129,10 @@ class Context:
         """Until every read model shows `position`. Raises: NotYetProjectedError, AsOfOutOfRangeError past the log's end."""
         progress = self.engine.progress
         async with self.engine.connections.snapshot(self.workspace) as rows:
-            wanted = await asof.at_position(rows, position)
+            try:
+                wanted = await asof.at_position(rows, position)
+            except AsOfOutOfRangeError as exc:  # no argument of the document is wrong: it names no field
+                raise AsOfOutOfRangeError(f"CRM-Min-Position: {exc.message}") from exc
         if not await progress.wait(wanted.log_id, MODELS, self.engine.projection_wait):
             async with self.engine.connections.snapshot(self.workspace) as rows:
                 reached = await asof.shown(rows, min(progress.bookmarks.values(), default=0))
