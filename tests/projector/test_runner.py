@@ -215,3 +215,28 @@ def test_facts_that_do_not_open_stop_it_only_until_they_do(database, log, worksp
     with Projector(database.projector, decode, [boxes], poll=0.1).running():
         assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
     assert refused.is_set()
+
+
+def test_only_who_leads_listens(database, log):
+    with (
+        Leader(database.projector, log.decode, [boxes]) as first,
+        Leader(database.projector, log.decode, [boxes]) as second,
+    ):
+        assert first.try_lead()
+        assert not second.try_lead()
+
+        assert [listening(leader) for leader in (first, second)] == [[("crm_events",)], []]
+
+
+def test_notices_are_not_kept_while_there_is_always_a_next_page(database, log, workspace):
+    with Leader(database.projector, log.decode, [boxes], page_size=5) as leader:
+        assert leader.try_lead()
+        many(log, workspace, 60)
+        leader.drain()
+
+        leader._reader.read(log.end)
+        assert list(leader._reader._connection.notifies(timeout=0)) == []
+
+
+def listening(leader):
+    return leader._reader._connection.execute("SELECT pg_listening_channels()").fetchall()

@@ -53,6 +53,7 @@ class Leader:
         row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if not (row and row[0]):
             return False
+        self._reader.listen()
         self._prepare()
         return True
 

@@ -1,5 +1,6 @@
 """Reading the log page by page, never cutting an append in two, decoding the next page while this one is applied."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,9 +67,9 @@ class PageReader:
         self._size = size
         self._ahead: tuple[int, int, Future[Page]] | None = None
         self._thread = ThreadPoolExecutor(1, "crm-projector-read")
+        self._listening = False
 
     def __enter__(self) -> Self:
-        self._connection.execute("LISTEN crm_events")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,6 +82,11 @@ class PageReader:
         if page.full:
             self._ahead = page.last, upto, self._thread.submit(self._read, page.last, upto)
         return page
+
+    def listen(self) -> None:
+        """Be woken by appends. Whoever does not read must not: unread notices pile up until the server takes no more."""
+        self._connection.execute("LISTEN crm_events")
+        self._listening = True
 
     def wait(self, seconds: float) -> None:
         """Until something is appended, or the time is over."""
@@ -108,6 +114,10 @@ class PageReader:
             future.exception()
 
     def _read(self, after: int, upto: int) -> Page:
+        if (
+            self._listening
+        ):  # what was told before is read now; kept, it would grow for as long as there is always a next page
+            deque(self._connection.notifies(timeout=0), maxlen=0)
         rows = self._rows(after, upto, self._size)
         full = len(rows) == self._size
         if full:
