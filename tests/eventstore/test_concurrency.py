@@ -276,3 +276,16 @@ async def test_a_reply_that_was_lost_does_not_claim_what_another_process_recorde
     await other.close()
 
     assert (outcome.ids, outcome.replayed) == ((theirs,), True)
+
+
+async def test_a_server_that_was_restarted_is_read_from_at_once(store, owner, workspace):
+    id_ = uuid4()
+    await store.create(command(workspace), PERSON, id_, [PersonAdded(name="Ann")])
+    await asyncio.gather(*(store._run(store.recorder._query, "SELECT pg_sleep(0.2)", ()) for _ in range(6)))
+
+    owner.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'crm_es read' AND datname = current_database()"
+    )
+
+    assert (await store.load(PERSON, workspace, id_)).version == 1

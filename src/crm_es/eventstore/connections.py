@@ -49,15 +49,23 @@ class Connections:
     def take(self) -> Iterator[Connection]:
         """Raises: UnavailableError when no connection can be made; lost ones are thrown away."""
         with self._places:
-            connection = self._free.pop() if self._free else self._open()
+            connection = self._idle() or self._open()
             try:
                 yield connection
             except LOST:
+                if connection.broken:  # so are the idle ones: the server went away
+                    self.close()
                 connection.close()
                 raise
             finally:
                 if not connection.closed:
                     self._free.append(connection)
+
+    def _idle(self) -> Connection | None:
+        try:
+            return self._free.pop()
+        except IndexError:  # another thread may take the last one at any moment
+            return None
 
     def _open(self) -> Connection:
         try:
@@ -66,5 +74,5 @@ class Connections:
             raise UnavailableError(f"The log's database does not answer: {exc}") from exc
 
     def close(self) -> None:
-        while self._free:
-            self._free.pop().close()
+        while (connection := self._idle()) is not None:
+            connection.close()
