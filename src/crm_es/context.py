@@ -139,7 +139,11 @@ class Context:
             raise NotYetProjectedError(wanted=position, reached=reached)
 
     async def shown(self, log_id: int | None = None, read_models: Sequence[str] | None = None) -> bool:
-        """Wait, not for ever, until these read models (or all) show the log up to there, or to its end as it is now."""
+        """Wait, not for ever, until these read models (or all) show the log up to there, or to its end as it is now.
+
+        What was read before is given up: who held it and wanted another connection could wait for others that do the same.
+        """
+        await self.close()
         engine = self.engine
         if log_id is None:
             async with engine.connections.snapshot(self.workspace) as rows:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from psycopg.sql import SQL
 
 from crm_es.api.execution import CrmSchema
 from crm_es.api.http import GraphQLOverHTTP
@@ -155,3 +156,15 @@ async def test_an_answer_may_be_asked_for_at_a_position_or_later(app):
 
     assert read.json()["data"]["members"]["totalCount"] == 5
     assert int(read.json()["extensions"]["position"]) >= int(created["position"])
+
+
+async def test_waiting_to_be_shown_holds_no_connection(app):
+    context, connections = app.engine.resume(app.known["admin"], client=None, host=None), app.engine.connections
+    others = [await connections.take() for _ in range(connections._room._value - 1)]
+    await (await context.snapshot()).rows(SQL("SELECT 1"))
+
+    await asyncio.wait_for(context.shown(), 5)
+
+    for other in others:
+        await connections.give(other, sound=True)
+    await context.close()
