@@ -135,7 +135,9 @@ async def test_compiled_and_generic_answers_are_equal(api, seed):
         for door in doors.values():
             api.app.state.http = door
             answers.append((await api.post(document, who=actor)).json())
-        assert answers[0] == answers[1], (actor, document)
+        if "errors" in answers[0]:  # how far it came is no part of a failure
+            answers = [{**answer, "extensions": None} for answer in answers]
+        assert answers[0] == answers[1], (actor, document, answers)
         assert "INTERNAL" not in str(answers[0]), (actor, document)
         answered += "errors" not in answers[0]
 

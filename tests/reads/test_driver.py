@@ -60,6 +60,21 @@ async def test_a_cancelled_request_cancels_its_query_and_loses_its_connection(wo
     assert not running(world.urls, "pg_sleep")
 
 
+async def test_nobody_is_given_the_rows_of_a_statement_that_was_given_up(world: World) -> None:
+    snapshot = Snapshot(world.reading, world.workspace)
+    asked = asyncio.create_task(snapshot.rows(SQL("SELECT 'theirs' FROM pg_sleep(0.1)"), []))
+    await asyncio.sleep(0.05)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+    with pytest.raises(UnavailableError, match="Another part of this operation failed"):
+        await snapshot.rows(SQL("SELECT 'mine'"), [])
+
+    await snapshot.close()
+    async with Snapshot(world.reading, world.workspace) as fresh:
+        assert await fresh.rows(SQL("SELECT 'mine'"), []) == [("mine",)]
+
+
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
     reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=50)
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_MS = 5000
 AWAY = "The database does not answer now. Send the request again."
+GIVEN_UP = "Another part of this operation failed while this one was read. Send the request again."
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FENCE = b"SELECT set_config('app.workspace', $1, true)"
 _COMMIT = b"COMMIT"
@@ -161,6 +162,9 @@ class Snapshot:
         """Raises: the same again to whoever asks after a failure."""
         try:
             return await wire.run(batch)
+        except asyncio.CancelledError:  # its answer is still to come: whoever asked next would take it for his own
+            self._failure = UnavailableError(GIVEN_UP)
+            raise
         except errors.QueryCanceled as exc:
             self._failure = ReadTimeoutError()
             raise self._failure from exc
