@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import msgspec
 import psycopg
 
 from crm_es.app import engine
@@ -80,7 +81,7 @@ class Office:
             context = running.resume(identity(self.workspace, uuid4()), client=None, host=None)
             result = await schema.execute(query, variables, context_value=context)
         assert result.errors is None, result.errors
-        return json.loads(json.dumps(result.data, default=str))
+        return json.loads(msgspec.json.encode(result.data, enc_hook=str))
 
     def command(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         """`crm-es …` in a process of its own."""

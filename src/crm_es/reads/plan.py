@@ -315,8 +315,13 @@ def _field(type_: GraphQLObjectType, selection: Selection) -> GraphQLField:
 
 
 def _declared(made: GraphQLField) -> Any:
+    """A field with extensions (a guard, say) runs them in the generic executor alone: fail to the safe side."""
     definition = made.extensions.get("strawberry-definition")
-    return None if definition is None else definition.metadata.get("read")
+    if definition is None:
+        return None
+    if definition.extensions:
+        raise NotCompilableError(f"{definition.python_name} has extensions")
+    return definition.metadata.get("read")
 
 
 def _object_type(made: GraphQLField) -> Any:
