@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -17,6 +18,8 @@ import psycopg
 
 from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving, crm, token
+
+PATIENCE = 20  # times a request is sent again while the database is away
 
 
 class Installation:
@@ -54,7 +57,12 @@ class Installation:
         return httpx.AsyncClient(headers={"authorization": f"Bearer {self.token}"}, timeout=30)
 
     def ask(self, query: str) -> Any:
-        answer = self.serving.ask(query, self.token)
+        """The answer; asked again, as clients are told to, while the database comes back from a kill."""
+        for _ in range(PATIENCE):
+            answer = self.serving.ask(query, self.token)
+            if [error["extensions"]["code"] for error in answer.get("errors", ())] != ["TIMEOUT"]:
+                break
+            time.sleep(answer["errors"][0]["extensions"]["retryAfter"])
         assert "errors" not in answer, answer
         return answer["data"]
 
