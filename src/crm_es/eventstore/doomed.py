@@ -34,7 +34,8 @@ class DoomedKeys:
             self.destroy(pending)
 
     def keep_sweeping(self, run: Run) -> None:
-        """From now on until `stop`, in the running loop."""
+        """From now on until `stop`, in the running loop; begun anew where it was begun before."""
+        self.stop()
         self._sweeping = asyncio.create_task(self._sweep_again_and_again(run))
 
     def stop(self) -> None:
