@@ -37,7 +37,7 @@ WORDS = {
 }  # fmt: skip
 SCALARS = {
     "String": "words", "Int": 1, "Float": 1.5, "Boolean": False, "DateTime": "2026-01-01T00:00:00Z", "Date": "2026-01-01",
-    "Decimal": "1.00", "Position": "0", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
+    "Decimal": "1.00", "Position": "1", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
     "TimeZone": "UTC",
 }  # fmt: skip
 KINDS = {
