@@ -1,1 +1,1 @@
-"""Queues, tickets, SLA policies and articles. Their room is ready; their issue comes next."""
+"""Queues, tickets, SLA policies and articles."""
