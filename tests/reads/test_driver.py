@@ -16,7 +16,7 @@ from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.sql import Query
 from crm_es.reads.wire import PREPARED
 from tests.reads import small
-from tests.reads.world import World
+from tests.reads.world import World, build
 
 pytestmark = pytest.mark.anyio
 PID, SLEEP, ONE = SQL("SELECT pg_backend_pid()"), SQL("SELECT pg_sleep(30)"), SQL("SELECT 1")
@@ -196,6 +196,34 @@ async def test_bookmarks_are_told_as_positions_however_far_behind(world: World) 
     other.close()
 
     assert found == places
+
+
+async def test_how_far_read_models_are_is_found_by_index_though_the_log_was_small_when_it_was_planned(
+    database: DatabaseUrls,
+) -> None:
+    build(database)
+    reading = ReadConnections(database.app)
+    world = World(database, reading)
+    world.append(50)
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        owner.execute("ANALYZE es.events")
+    for _ in range(10):  # after a few runs PostgreSQL keeps one plan
+        async with reading.snapshot(world.workspace) as snapshot:
+            await snapshot.rows(ONE)
+    world.append(4000)
+    world.append(4000, projected=False)
+
+    async with reading.snapshot(world.workspace) as snapshot:
+        await snapshot.rows(ONE)
+        read = await snapshot.rows(
+            SQL("SELECT idx_tup_fetch, seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'events'")
+        )
+        position = (snapshot.bookmarks or {})["small"].position
+
+    assert position == 4050
+    assert sum(read[0]) < 100
+    world.close()
+    await reading.close()
 
 
 async def test_prepared_statements_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
