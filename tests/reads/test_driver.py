@@ -1,6 +1,10 @@
 """Connections that were cancelled, timed out or cut are never used again; a snapshot sees one moment of one workspace."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +24,7 @@ from tests.reads.world import World, build
 
 pytestmark = pytest.mark.anyio
 PID, SLEEP, ONE = SQL("SELECT pg_backend_pid()"), SQL("SELECT pg_sleep(30)"), SQL("SELECT 1")
+WAIT = SQL("SELECT pg_advisory_xact_lock($1::bigint)::text")
 
 
 async def pid(reading: ReadConnections) -> int:
@@ -51,28 +56,61 @@ async def test_a_cancelled_request_cancels_its_query_and_loses_its_connection(wo
             await snapshot.rows(SLEEP)
 
     task = asyncio.create_task(sleep())
-    await asyncio.sleep(0.2)
+    await until(lambda: bool(running(world.urls, "pg_sleep")))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
     assert await pid(world.reading) != before
-    assert not running(world.urls, "pg_sleep")
+    await until(lambda: not running(world.urls, "pg_sleep"))
 
 
 async def test_nobody_is_given_the_rows_of_a_statement_that_was_given_up(world: World) -> None:
-    snapshot = Snapshot(world.reading, world.workspace)
-    asked = asyncio.create_task(snapshot.rows(SQL("SELECT 'theirs' FROM pg_sleep(0.1)"), []))
-    await asyncio.sleep(0.05)
-    asked.cancel()
-    await asyncio.gather(asked, return_exceptions=True)
+    async with Snapshot(world.reading, world.workspace) as snapshot:
+        with held(world.urls) as lock:
+            asked = asyncio.create_task(snapshot.rows(WAIT, [lock.key]))
+            await lock.awaited()
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
 
-    with pytest.raises(UnavailableError, match="Another part of this operation failed"):
-        await snapshot.rows(SQL("SELECT 'mine'"), [])
+        assert await snapshot.rows(SQL("SELECT 'mine'")) == [("mine",)]
+        assert snapshot.bookmarks is not None
 
-    await snapshot.close()
-    async with Snapshot(world.reading, world.workspace) as fresh:
-        assert await fresh.rows(SQL("SELECT 'mine'"), []) == [("mine",)]
+    assert asked.cancelled()
+
+
+async def test_a_snapshot_closed_before_an_answer_came_gives_the_statement_up(world: World) -> None:
+    before = await pid(world.reading)
+    with held(world.urls) as lock:
+        async with Snapshot(world.reading, world.workspace) as snapshot:
+            asked = asyncio.create_task(snapshot.rows(WAIT, [lock.key]))
+            await lock.awaited()
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+        assert await pid(world.reading) != before
+        await until(lambda: not lock.waiting())
+
+
+async def test_an_answer_nobody_waits_for_does_not_wake_the_loop_again_and_again(world: World) -> None:
+    wire = await world.reading.take()
+    with held(world.urls) as lock:
+        asked = asyncio.create_task(wire.run([(WAIT.as_bytes(None), [lock.key])]))
+        await lock.awaited()
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+    await until(lambda: not wire.connection.pgconn.is_busy())  # read, though nobody asked for it yet
+
+    assert await wire.rest() == [[("",)]]
+    await world.reading.give(wire, sound=True)
+
+
+async def test_a_statement_larger_than_the_socket_takes_is_answered(world: World) -> None:
+    async with world.reading.snapshot(world.workspace) as snapshot:
+        for _ in range(2):
+            text = "x" * 5_000_000
+            assert await snapshot.rows(SQL("SELECT $1::text, length($1::text)"), [text]) == [(text, 5_000_000)]
 
 
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
@@ -96,20 +134,18 @@ async def test_a_cut_connection_is_replaced(world: World) -> None:
     assert await pid(world.reading) != lost
 
 
-async def test_an_idle_connection_that_is_cut_does_not_wake_the_loop_again_and_again(world: World) -> None:
+async def test_an_idle_connection_stays_watched_until_it_is_cut(world: World) -> None:
+    """Watched anew for each statement it costs more; never given up, it wakes the loop for ever."""
     lost = await pid(world.reading)
-    turns: list[None] = []
+    watched = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]  # nothing else tells
+    (socket,) = (wire.connection.pgconn.socket for wire in world.reading._free)
+    assert socket in watched
+
     with psycopg.connect(world.urls.owner, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(%s, 5000)", [lost])
-    loop = asyncio.get_running_loop()
-    select = loop._selector.select  # type: ignore[attr-defined]  # nothing else tells how often it woke
-    loop._selector.select = lambda timeout: (turns.append(None), select(timeout))[1]  # type: ignore[attr-defined]
-    try:
-        await asyncio.sleep(0.2)
-    finally:
-        loop._selector.select = select  # type: ignore[attr-defined]
+        await until(lambda: socket not in watched)
 
-    assert len(turns) < 2_000  # one that spins turns ten times as often; other tasks wake the loop too
+    assert await pid(world.reading) != lost
 
 
 async def test_what_was_read_before_the_connection_was_cut_still_answers(world: World) -> None:
@@ -160,15 +196,17 @@ async def test_a_closed_snapshot_takes_no_connection(world: World) -> None:
 async def test_who_is_cancelled_while_closing_keeps_no_connection(shared_database: DatabaseUrls) -> None:
     reading = ReadConnections(shared_database.app, size=1)
     snapshot = Snapshot(reading, uuid4())
-    resolver = asyncio.create_task(snapshot.rows(SQL("SELECT pg_sleep(0.5)")))
-    await asyncio.sleep(0.2)
+    with held(shared_database) as lock:
+        resolver = asyncio.create_task(snapshot.rows(WAIT, [lock.key]))
+        await lock.awaited()
 
-    closing = asyncio.create_task(snapshot.close(sound=False))
-    await asyncio.sleep(0)
-    closing.cancel()
-    await asyncio.gather(closing, resolver, return_exceptions=True)
+        closing = asyncio.create_task(snapshot.close(sound=False))
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
 
-    assert await asyncio.wait_for(pid(reading), 5)
+    await asyncio.gather(resolver, return_exceptions=True)
+    assert await asyncio.wait_for(pid(reading), 60)
     await reading.close()
 
 
@@ -261,6 +299,35 @@ async def test_row_level_security_stands_behind_our_own_predicate(
     assert await world.ask("{ contacts { totalCount } }") == {"contacts": {"totalCount": 1}}
     assert await other.ask("{ contacts { totalCount nodes { id } } }") == {"contacts": {"totalCount": 0, "nodes": []}}
     other.close()
+
+
+@dataclass
+class Lock:
+    """Held by us: a statement that wants it is under way for as long as we like."""
+
+    holder: psycopg.Connection
+    key: int = field(default_factory=lambda: getrandbits(31))
+
+    def waiting(self) -> bool:
+        asked = "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        return self.holder.execute(asked, [self.key]).fetchone() is not None
+
+    async def awaited(self) -> None:
+        await until(self.waiting)
+
+
+@contextmanager
+def held(urls: DatabaseUrls) -> Iterator[Lock]:
+    with psycopg.connect(urls.owner, autocommit=True) as connection:
+        lock = Lock(connection)
+        connection.execute("SELECT pg_advisory_lock(%s)", [lock.key])
+        yield lock
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110  # nobody tells us
+            await asyncio.sleep(0.01)
 
 
 def running(urls: DatabaseUrls, text: str) -> list[Any]:

@@ -6,7 +6,7 @@ failed or timed out is closed, never given to the next.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_MS = 5000
 AWAY = "The database does not answer now. Send the request again."
-GIVEN_UP = "Another part of this operation failed while this one was read. Send the request again."
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FENCE = b"SELECT set_config('app.workspace', $1, true)"
 _COMMIT = b"COMMIT"
@@ -67,6 +66,7 @@ class ReadConnections:
                 wire = self._free.pop()
                 if not wire.connection.closed:
                     return wire
+                await wire.close()
             return await self._connect()
         except BaseException:
             self._room.release()
@@ -103,7 +103,8 @@ class ReadConnections:
 class Snapshot:
     """One moment of the database, as one workspace sees it. Statements of concurrent resolvers queue on its one connection.
 
-    It begins with its first statement, in the same round trip.
+    It begins with its first statement, in the same round trip. What a cancelled resolver asked is answered before the next
+    statement is sent, or given up when the snapshot is closed.
     """
 
     def __init__(self, connections: ReadConnections, workspace: UUID) -> None:
@@ -113,7 +114,8 @@ class Snapshot:
         self._connections = connections
         self._wire: Wire | None = None
         self._began = False
-        self._sound = True
+        self._beginning = False
+        self._unread = False
         self._failure: Exception | None = None
         self._closed = False
         self._turn = asyncio.Lock()
@@ -143,28 +145,24 @@ class Snapshot:
             if self._failure is not None:  # a transaction that failed answers nothing more
                 raise self._failure
             self._wire = wire = self._wire or await self._connections.take()
+            if self._unread:  # its resolver was cancelled when another failed; the snapshot is still everybody's
+                await self._read(wire.rest())
             batch: list[tuple[bytes, Sequence[object]]] = [(statement, parameters)]
-            beginning = not self._began
-            if beginning:
+            self._beginning = not self._began
+            if self._beginning:
                 fence = (str(self.workspace),)
                 batch = [(_BEGIN, ()), (_FENCE, fence), (_BOOKMARKS, fence), *batch]
             if last:
                 batch.append((_COMMIT, ()))
-            self._sound, self._began = False, not last
-            found = await self._run(wire, batch)
-            if beginning:
-                self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
-            self._sound = True
+            self._unread, self._began = True, not last
+            found = await self._read(wire.run(batch))
             self.statements.append(statement)
             return found[-1]
 
-    async def _run(self, wire: Wire, batch: list[tuple[bytes, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
-        """Raises: the same again to whoever asks after a failure."""
+    async def _read(self, answer: Awaitable[list[list[tuple[Any, ...]]]]) -> list[list[tuple[Any, ...]]]:
+        """Raises: what went wrong; the same again to whoever asks after it."""
         try:
-            return await wire.run(batch)
-        except asyncio.CancelledError:  # its answer is still to come: whoever asked next would take it for his own
-            self._failure = UnavailableError(GIVEN_UP)
-            raise
+            found = await answer
         except errors.QueryCanceled as exc:
             self._failure = ReadTimeoutError()
             raise self._failure from exc
@@ -174,6 +172,10 @@ class Snapshot:
         except Exception as exc:
             self._failure = exc
             raise
+        self._unread = False
+        if self._beginning:
+            self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
+        return found
 
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
@@ -188,10 +190,11 @@ class Snapshot:
             wire, self._wire = self._wire, None
         if wire is None:
             return
-        if sound and self._sound and not self._began:  # ended with its last statement: nothing to wait for
+        sound = sound and not self._unread
+        if sound and not self._began:  # ended with its last statement: nothing to wait for
             await self._connections.give(wire, sound=True)
         else:
-            await asyncio.shield(self._finish(wire, sound=sound and self._sound))
+            await asyncio.shield(self._finish(wire, sound=sound))
 
     async def _finish(self, wire: Wire, *, sound: bool) -> None:
         finished = False

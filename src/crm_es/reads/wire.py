@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg import AsyncConnection, Error
-from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
-from psycopg.waiting import Ready, Wait
 
 PREPARED = 500
 _TWIN = (
@@ -32,16 +30,27 @@ class Wire:
         self._names: dict[bytes, bytes] = {}
         self._made = 0
         self._transformer = Transformer(connection)
-        self._arrived: asyncio.Future[None] | None = None
+        self._answers: list[PGresult] = []
+        self._awaited: asyncio.Future[None] | None = None
+        self._lost: Error | None = None
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
         connection.pgconn.enter_pipeline_mode()
 
     async def close(self) -> None:
+        """The server is spared what it still works at: nobody wants the answer."""
         self._ignore()
-        await self.connection.close()
+        try:
+            if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                with contextlib.suppress(Error):
+                    await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
+        finally:
+            await self.connection.close()
 
     async def run(self, statements: Sequence[tuple[bytes, Sequence[object]]]) -> list[list[tuple[Any, ...]]]:
-        """Run them in order; the rows of those that answer rows. Raises: psycopg.Error."""
+        """Run them in order; the rows of those that answer rows. Raises: psycopg.Error.
+
+        Who is cancelled leaves an answer on the wire: `rest` takes it off, before anything else is run.
+        """
         pgconn = self.connection.pgconn
         for text, parameters in statements:
             if _TWIN in text:
@@ -50,45 +59,68 @@ class Wire:
                 self._prepare(pgconn, text)
                 pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
         pgconn.pipeline_sync()
-        try:
-            await self.connection.wait(_flushed(pgconn))
-            return self._rows(await self._answers(pgconn))
-        except asyncio.CancelledError:
-            if pgconn.transaction_status == TransactionStatus.ACTIVE:  # nobody wants the answer: spare the server
-                with contextlib.suppress(Error):
-                    await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
-            raise
+        self._answers = []
+        return await self.rest()
 
-    async def _answers(self, pgconn: PGconn) -> list[PGresult]:
-        """What has come for each command, up to the sync that ends them."""
-        answers: list[PGresult] = []
+    async def rest(self) -> list[list[tuple[Any, ...]]]:
+        """What the statements sent last answer. Raises: psycopg.Error."""
+        pgconn = self.connection.pgconn
+        self._watch(pgconn.socket)
+        while pgconn.flush():
+            await self._room(pgconn.socket)
         while True:
             while pgconn.is_busy():
-                await self._arrival(pgconn.socket)
-                pgconn.consume_input()
+                await self._change()
             answer = pgconn.get_result()
             if answer is None:
                 continue  # the end of one command
             if answer.status == ExecStatus.PIPELINE_SYNC:
-                return answers
-            answers.append(answer)
+                return self._rows(self._answers)
+            self._answers.append(answer)
 
-    async def _arrival(self, socket: int) -> None:
-        """Wait until there is something to read. The socket stays watched: watching it anew for every operation costs as much
-        as sending it."""
+    async def _room(self, socket: int) -> None:
+        """Wait until more can be sent; what comes meanwhile is read."""
         loop = asyncio.get_running_loop()
+        loop.add_writer(socket, self._wake)
+        try:
+            await self._change()
+        finally:
+            loop.remove_writer(socket)
+
+    async def _change(self) -> None:
+        """Wait for what may let us go on. Raises: psycopg.Error where the server hung up."""
+        if self._lost is not None:
+            raise self._lost
+        self._awaited = asyncio.get_running_loop().create_future()
+        await self._awaited
+
+    def _wake(self, error: Error | None = None) -> None:
+        if self._awaited is None or self._awaited.done():  # nobody waits, or not any more
+            return
+        if error is None:
+            self._awaited.set_result(None)
+        else:
+            self._awaited.set_exception(error)
+
+    def _watch(self, socket: int) -> None:
+        """The socket stays watched: watching it anew for every operation costs as much as sending it."""
         if self._watched is None:
+            loop = asyncio.get_running_loop()
             loop.add_reader(socket, self._arrive)
             self._watched = loop, socket
-        self._arrived = loop.create_future()
-        await self._arrived
 
     def _arrive(self) -> None:
-        if self._arrived is None:
-            self._ignore()  # the server hung up, or says what nobody asked: it would be said again for ever
-        elif not self._arrived.done():
-            self._arrived.set_result(None)
-            self._arrived = None
+        """Read what came, whoever waits: what is left unread would be said again in every turn of the loop."""
+        pgconn = self.connection.pgconn
+        try:
+            pgconn.consume_input()
+        except Error as exc:
+            self._lost = exc
+            self._ignore()
+            self._wake(exc)
+        else:
+            if not pgconn.is_busy():
+                self._wake()
 
     def _ignore(self) -> None:
         if self._watched is not None:
@@ -126,11 +158,3 @@ class Wire:
             elif result.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(result)
         return found
-
-
-def _flushed(pgconn: PGconn) -> PQGen[None]:
-    """Send what is buffered, reading while sending."""
-    while pgconn.flush():
-        ready = yield Wait.RW
-        if ready & Ready.R:
-            pgconn.consume_input()
