@@ -48,7 +48,7 @@ class Loader(Generic[K, V]):
             if not self._waiting:
                 loop.call_soon(self._send)
             self._waiting.append(key)
-        return answer
+        return asyncio.shield(answer)  # a resolver that is cancelled takes it from nobody else
 
     def _send(self) -> None:
         keys, self._waiting = self._waiting, []
