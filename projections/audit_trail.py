@@ -8,7 +8,7 @@ from crm_es.eventstore.event import Fact, changed_fields
 from crm_es.projector.contract import Batch, Column, Index, Table
 
 NAME = "audit_trail"
-VERSION = 1
+VERSION = 2
 
 EVENT: Final = Table(
     name="event",

@@ -76,7 +76,7 @@ def _table(event_class: type[Any]) -> Iterator[str]:
     hints, named = typing.get_type_hints(event_class), getattr(event_class, "FIELDS", None)
     for field in fields:
         required = field.default is dataclasses.MISSING
-        api = "" if named is not None else field.metadata.get("api", camel(field.name)) or ""
+        api = field.metadata.get("api", camel(field.name) if named is None else None) or ""
         sealed = _sealed(field, hints[field.name])
         absent = "" if required or UnsetType not in typing.get_args(hints[field.name]) else "may be absent"
         yield f"| {field.name} | {_type(hints[field.name])} | {absent} | {sealed} | {api} |"

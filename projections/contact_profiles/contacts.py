@@ -85,10 +85,8 @@ def apply(batch: Batch, fact: Fact, names: Names) -> None:
             _merge(batch, fact, event, names)
         case e.ContactAbsorbed(survivor_id=survivor):
             _touch(batch, fact, merged_into=survivor, record_status="MERGED")
-        case e.ContactReleased(absorbed_ids=absorbed):
-            for statement in _RELEASE:
-                batch.execute(fact, statement, contact=fact.stream, absorbed=list(absorbed))
-            _touch_with_primary_email(batch, fact)
+        case e.ContactReleased():
+            _release(batch, fact, event)
         case e.ContactUnmerged():
             status = Sql("CASE WHEN archived_at IS NULL THEN 'ACTIVE' ELSE 'ARCHIVED' END")
             _touch(batch, fact, merged_into=None, record_status=status)
@@ -168,15 +166,21 @@ def _merge(batch: Batch, fact: Fact, event: e.ContactMerged, names: Names) -> No
         batch.save(IDENTITY, fact, **_identity(_taken(fact, item, place), identity))
     for place, (item, external_id) in enumerate(e.numbered(event.external_id_items, event.external_ids)):
         batch.save(EXTERNAL_ID, fact, **_external_id(_taken(fact, item, place), external_id))
-    if event.primary_email is not UNSET:
-        _promote(batch, fact, _PROMOTE_EMAIL, event.primary_email)
-    if event.primary_phone is not UNSET:
-        _promote(batch, fact, _PROMOTE_PHONE, event.primary_phone)
+    _promote(batch, fact, _PROMOTE_EMAIL, event.primary_email)
+    _promote(batch, fact, _PROMOTE_PHONE, event.primary_phone)
     values = values_set(event, (*_PLAIN, *_REFERRING)) | _named(fact, names)
     if event.tags is not UNSET:
         values["tags"] = _tag(batch, fact, event.tags)
     _touch(batch, fact, **values)
     _refresh_primary_email(batch, fact)
+
+
+def _release(batch: Batch, fact: Fact, event: e.ContactReleased) -> None:
+    for statement in _RELEASE:
+        batch.execute(fact, statement, contact=fact.stream, absorbed=list(event.absorbed_ids))
+    _promote(batch, fact, _PROMOTE_EMAIL, event.primary_email)
+    _promote(batch, fact, _PROMOTE_PHONE, event.primary_phone)
+    _touch_with_primary_email(batch, fact)
 
 
 def _tag(batch: Batch, fact: Fact, tags: tuple[str, ...]) -> Sql:
@@ -240,17 +244,17 @@ def _change_phone(
     _promote(batch, fact, _PROMOTE_PHONE, _promoted(event))
 
 
-def _promoted(event: Any) -> Item | UnsetType:
+def _promoted(event: Any) -> Item | UnsetType | None:
     """Which item has the primary mark from now on, if the event says."""
     if getattr(event, "primary", False) is True:
         item: Item = event.item
         return item
-    promoted: Item | UnsetType = getattr(event, "promoted", UNSET)
+    promoted: Item | UnsetType | None = getattr(event, "promoted", UNSET)
     return promoted
 
 
-def _promote(batch: Batch, fact: Fact, statement: LiteralString, item: Item | UnsetType) -> None:
-    if item is not UNSET:
+def _promote(batch: Batch, fact: Fact, statement: LiteralString, item: Item | UnsetType | None) -> None:
+    if item:
         key = _key(fact, item)
         batch.execute(fact, statement, contact=fact.stream, holder=key["holder_id"], number=item.number)
 

@@ -213,7 +213,7 @@ def test_removing_the_last_email_leaves_none_primary():
     after = (
         given(CONTACT, ANNA, gone)
         .when(update, ContactEdit(remove_emails=[EmailAddress("anna@work.example")]))
-        .then(ContactEmailRemoved(item=Item(number=2)))
+        .then(ContactEmailRemoved(item=Item(number=2), promoted=None))
     )
 
     assert after.primary_email is None
@@ -231,7 +231,7 @@ def test_an_email_can_be_exchanged_in_one_edit():
 
     given(CONTACT, ANNA).when(update, form).then(
         ContactEmailRemoved(item=Item(number=1), promoted=Item(number=2)),
-        ContactEmailRemoved(item=Item(number=2)),
+        ContactEmailRemoved(item=Item(number=2), promoted=None),
         ContactEmailAdded(item=Item(number=4), email=Email(address="new@example.com"), primary=True),
     )
 
@@ -255,7 +255,7 @@ def test_phones_follow_the_same_rules():
         ContactPhoneAdded(item=Item(number=4), phone=Phone(number="+4930222"), primary=True),
     )
     given(CONTACT, ANNA).when(update, ContactEdit(remove_phones=[PhoneNumber("+4930111")])).then(
-        ContactPhoneRemoved(item=Item(number=3))
+        ContactPhoneRemoved(item=Item(number=3), promoted=None)
     )
 
 
@@ -417,8 +417,17 @@ def test_two_new_primaries_meet():
 def test_events_name_the_fields_of_the_api():
     assert changed_fields(ContactUpdated(given_name="Anna", job_title=None)) == ("givenName", "jobTitle")
     assert set(changed_fields(ANNA)) == {
-        "displayName", "emails", "primaryEmail", "phones", "lifecycleStage", "tags",
+        "displayName", "emails", "primaryEmail", "phones", "primaryPhone", "lifecycleStage", "tags",
     }  # fmt: skip
+
+
+def test_an_event_of_an_item_names_the_primary_mark_only_where_it_moves():
+    item, mail = Item(number=2), Email(address="a@example.com")
+
+    assert changed_fields(ContactEmailAdded(item=item, email=mail, primary=False)) == ("emails",)
+    assert changed_fields(ContactEmailAdded(item=item, email=mail, primary=True)) == ("emails", "primaryEmail")
+    assert changed_fields(ContactPhoneRemoved(item=item)) == ("phones",)
+    assert changed_fields(ContactPhoneRemoved(item=item, promoted=None)) == ("phones", "primaryPhone")
 
 
 TEXT = st.text(min_size=1, max_size=20)

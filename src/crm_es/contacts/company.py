@@ -378,6 +378,7 @@ COMPANY: Aggregate[Company, CompanyEvent] = Aggregate(
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
+    moments={"archivedAt": lambda company: company.status is CompanyStatus.ARCHIVED},
     touches=_touches,
     subjects=no_subject,
 )

@@ -219,7 +219,7 @@ def _without(held: tuple[Held[V], ...], item: Item) -> tuple[Held[V], ...]:
     return tuple(one for one in held if one.item != item)
 
 
-def _primary_without(primary: Item | None, removed: Item, promoted: Item | UnsetType) -> Item | None:
+def _primary_without(primary: Item | None, removed: Item, promoted: Item | UnsetType | None) -> Item | None:
     if not isinstance(promoted, UnsetType):
         return promoted
     return None if primary == removed else primary
@@ -254,15 +254,18 @@ def _subjects(was: Contact, event: ContactUpdated | ContactMerged) -> frozenset[
 
 
 def _let_go(was: Contact, event: ContactReleased) -> Contact:
-    def stays(item: Item | None) -> bool:
-        return item is not None and item.holder not in event.absorbed_ids
+    def stays(item: Item) -> bool:
+        return item.holder not in event.absorbed_ids
+
+    def marked(item: Item | None, heir: Item | UnsetType | None) -> Item | None:
+        return item if item is None or stays(item) else heir or None
 
     return replace(
         was,
         emails=tuple(one for one in was.emails if stays(one.item)),
-        primary_email=was.primary_email if stays(was.primary_email) else None,
+        primary_email=marked(was.primary_email, event.primary_email),
         phones=tuple(one for one in was.phones if stays(one.item)),
-        primary_phone=was.primary_phone if stays(was.primary_phone) else None,
+        primary_phone=marked(was.primary_phone, event.primary_phone),
         identities=tuple(one for one in was.identities if stays(one.item)),
         external_ids=tuple(one for one in was.external_ids if stays(one.item)),
         absorbed=tuple(merge for merge in was.absorbed if merge[0] != event.absorbed_id),

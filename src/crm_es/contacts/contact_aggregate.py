@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from crm_es.contacts.contact import PERSONAL, Contact, ContactStatus, Held, evolve
@@ -40,6 +40,9 @@ _ItemEvent = (
     | ContactExternalIdAdded
     | ContactExternalIdRemoved
 )
+
+
+_MARKS: Final = ("primaryEmail", "primaryPhone")
 
 
 def reservations(stream: UUID, contact: Contact) -> frozenset[Reservation]:
@@ -92,10 +95,8 @@ def touches(event: ContactEvent) -> Iterable[tuple[str, str | None]]:
         return [("tags", tag) for tag in event.tags]
     if not isinstance(event, _ItemEvent):
         return [(name, None) for name in changed_fields(event)]
-    touched: list[tuple[str, str | None]] = [(name, _name(event.item)) for name in changed_fields(event)]
-    if getattr(event, "primary", False) is True or isinstance(getattr(event, "promoted", None), Item):
-        touched.append(("primaryEmail" if "emails" in changed_fields(event) else "primaryPhone", None))
-    return touched
+    item = _name(event.item)
+    return [(name, None if name in _MARKS else item) for name in changed_fields(event)]
 
 
 def addressed(contact: Contact, events: Sequence[ContactEvent], via: UUID) -> list[ContactEvent]:
@@ -147,6 +148,8 @@ CONTACT: Aggregate[Contact, ContactEvent] = Aggregate(
     evolve=evolve,
     reservations=reservations,
     fields=fields,
+    moments={"archivedAt": lambda contact: contact.archived},
+    within={"primaryPhone": "phones"},
     touches=touches,
     merged_into=lambda contact: contact.merged_into,
     addressed=addressed,

@@ -51,7 +51,7 @@ class ContactRegistered:
     primary_email: Item | UnsetType = UNSET
     phones: Phones = pii(default=UNSET)
     phone_items: Items = changes("phones", default=UNSET)
-    primary_phone: Item | UnsetType = changes("phones", default=UNSET)
+    primary_phone: Item | UnsetType = UNSET
     identities: Identities = pii(default=UNSET)
     identity_items: Items = changes("identities", default=UNSET)
     external_ids: ExternalIds = pii(default=UNSET)
@@ -89,7 +89,7 @@ class ContactEmailAdded:
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
     email: Email | Erased = pii(subject="item")
-    primary: bool
+    primary: bool = changes("primaryEmail")
     original: MaybeOriginal = UNSET
 
 
@@ -101,18 +101,18 @@ class ContactEmailChanged:
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
     email: Email | Erased | UnsetType = pii(subject="item", default=UNSET)
-    primary: bool | UnsetType = UNSET
+    primary: bool | UnsetType = changes("primaryEmail", default=UNSET)
     original: MaybeOriginal = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactEmailRemoved:
-    """`promoted` is the email that is primary from now on, when the removed one was."""
+    """`promoted` is the email that is primary from now on, when the removed one was; None: none is left."""
 
     TOPIC: ClassVar[str] = "contact.email_removed"
     FIELDS: ClassVar[tuple[str, ...]] = ("emails",)
     item: Item
-    promoted: Item | UnsetType = UNSET
+    promoted: Item | UnsetType | None = changes("primaryEmail", default=UNSET)
     original: MaybeOriginal = UNSET
 
 
@@ -122,7 +122,7 @@ class ContactPhoneAdded:
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
     phone: Phone | Erased = pii(subject="item")
-    primary: bool
+    primary: bool = changes("primaryPhone")
     original: MaybeOriginal = UNSET
 
 
@@ -132,7 +132,7 @@ class ContactPhoneChanged:
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
     phone: Phone | Erased | UnsetType = pii(subject="item", default=UNSET)
-    primary: bool | UnsetType = UNSET
+    primary: bool | UnsetType = changes("primaryPhone", default=UNSET)
     original: MaybeOriginal = UNSET
 
 
@@ -141,7 +141,7 @@ class ContactPhoneRemoved:
     TOPIC: ClassVar[str] = "contact.phone_removed"
     FIELDS: ClassVar[tuple[str, ...]] = ("phones",)
     item: Item
-    promoted: Item | UnsetType = UNSET
+    promoted: Item | UnsetType | None = changes("primaryPhone", default=UNSET)
     original: MaybeOriginal = UNSET
 
 
@@ -266,7 +266,7 @@ class ContactMerged:
     primary_email: Item | UnsetType = UNSET
     phones: AdoptedPhones = pii(subject="phone_items", default=UNSET)
     phone_items: Items = changes("phones", default=UNSET)
-    primary_phone: Item | UnsetType = changes("phones", default=UNSET)
+    primary_phone: Item | UnsetType = UNSET
     identities: AdoptedIdentities = pii(subject="identity_items", default=UNSET)
     identity_items: Items = changes("identities", default=UNSET)
     external_ids: AdoptedExternalIds = pii(subject="external_id_items", default=UNSET)
@@ -295,12 +295,15 @@ class ContactAbsorbed:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactReleased:
     """The survivor's half of an unmerge: every item held by `absorbed_ids` leaves. What else changes back follows as
-    ordinary events of the same append."""
+    ordinary events of the same append. `primary_email` and `primary_phone` are set when the mark leaves with an item: who has
+    it from now on; None: none is left."""
 
     TOPIC: ClassVar[str] = "contact.released"
     FIELDS: ClassVar[tuple[str, ...]] = ("absorbed", "emails", "phones", "identities", "externalIds")
     absorbed_id: UUID
     absorbed_ids: tuple[UUID, ...]
+    primary_email: Item | UnsetType | None = changes("primaryEmail", default=UNSET)
+    primary_phone: Item | UnsetType | None = changes("primaryPhone", default=UNSET)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

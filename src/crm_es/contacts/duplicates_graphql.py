@@ -204,7 +204,7 @@ def _field(one: merging.MergeField, *, hidden: bool) -> MergeField:
 
 def _whole(field: str) -> str:
     """The field of Contact that a choice is about; the primary phone is no field of its own."""
-    return {"primaryPhone": "phones"}.get(field, field)
+    return CONTACT.within.get(field, field)
 
 
 @strawberry.type

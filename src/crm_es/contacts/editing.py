@@ -264,11 +264,11 @@ def _next_item(contact: Contact, held: Sequence[Held[Any]], field: str) -> Item:
     return Item(number=contact.last_number + 1)
 
 
-def successor(held: Sequence[Held[Any]], primary: Item | None, removed: Item) -> Item | UnsetType:
-    """Who is primary when the primary one goes: the one that has been there longest."""
+def successor(held: Sequence[Held[Any]], primary: Item | None, removed: Item) -> Item | UnsetType | None:
+    """Who is primary when the primary one goes: the one that has been there longest; None where none is left."""
     if primary != removed:
         return UNSET
-    return next((one.item for one in held if one.item != removed), UNSET)
+    return next((one.item for one in held if one.item != removed), None)
 
 
 def too_many(field: str, most: int) -> RuleViolatedError:

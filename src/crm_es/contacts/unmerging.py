@@ -5,7 +5,7 @@ A change, addressed to the survivor, of a value that came from the absorbed cont
 survivor and is listed. Both streams get new events, so that each folds alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
@@ -62,6 +62,7 @@ _LISTS: Final[Mapping[str, type[Any]]] = {
     "identities": ContactIdentityRemoved,
     "external_ids": ContactExternalIdRemoved,
 }
+_MARKS: Final = {"emails": "primary_email", "phones": "primary_phone"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,8 +168,8 @@ def unmerge(
     before, after = _around(parts, merge)
     shared = frozenset(fold(None, (p.event for p in before)).tags) & frozenset(absorbed.state.tags)
     allocation = _allocate(merge.event, after, shared)
-    released = ContactReleased(absorbed_id=absorbed.id, absorbed_ids=merge.event.absorbed_ids)
     target = _settled(fold(None, (p.event for p in (*before, *allocation.survivor))))
+    released = _released(survivor.state, merge.event, target)
     returned = _returned(survivor.id, absorbed, allocation.absorbed)
     ours = {survivor.id, *survivor.state.absorbed_ids}
     lost = {key for key, holder in (holders or {}).items() if holder not in ours}
@@ -248,6 +249,14 @@ def _allocate(merge: ContactMerged, parts: Iterable[_Part], shared: frozenset[st
 
 
 # What each side gets
+
+
+def _released(was: Contact, merge: ContactMerged, target: Contact) -> ContactReleased:
+    """With whoever has a primary mark from now on, where it leaves with an item."""
+    leaving = ContactReleased(absorbed_id=merge.absorbed_id, absorbed_ids=merge.absorbed_ids)
+    now = evolve(was, leaving)
+    left = [mark for mark in _MARKS.values() if getattr(now, mark) != getattr(was, mark)]
+    return replace(leaving, **{mark: getattr(target, mark) for mark in left})
 
 
 def _returned(survivor_id: UUID, absorbed: Loaded[Contact], parts: Iterable[_Part]) -> list[ContactEvent]:
@@ -336,9 +345,7 @@ def _between(now: Contact, then: Contact) -> list[ContactEvent]:
         events.append(ContactCompanyChanged(company_id=then.company_id))
     if then.lifecycle_stage is not now.lifecycle_stage:
         events.append(ContactLifecycleStageChanged(lifecycle_stage=then.lifecycle_stage))
-    for name, removed in _LISTS.items():
-        kept = {held.item for held in getattr(then, name)}
-        events += [removed(item=held.item) for held in getattr(now, name) if held.item not in kept]
+    events += _removals(now, then)
     if then.primary_email and then.primary_email != now.primary_email:
         events.append(ContactEmailChanged(item=then.primary_email, primary=True))
     if then.primary_phone and then.primary_phone != now.primary_phone:
@@ -350,6 +357,16 @@ def _between(now: Contact, then: Contact) -> list[ContactEvent]:
     if then.archived is not now.archived:
         events.append(ContactArchived() if then.archived else ContactRestored())
     return events
+
+
+def _removals(now: Contact, then: Contact) -> Iterator[ContactEvent]:
+    """How items go; one that leaves nobody with its primary mark says so."""
+    for name, removed in _LISTS.items():
+        kept, mark = {held.item for held in getattr(then, name)}, _MARKS.get(name)
+        for held in getattr(now, name):
+            last = mark and getattr(now, mark) == held.item and getattr(then, mark) is None
+            if held.item not in kept:
+                yield removed(item=held.item, **({"promoted": None} if last else {}))
 
 
 def _attributes(now: Contact, then: Contact) -> list[ContactEvent]:

@@ -43,6 +43,9 @@ class Aggregate(Generic[S, E]):
     - `addressed(state, events, via)`: the events decided for an absorbed id, with whose they are noted in them.
     - `fields(state)`: the state by API field name, each value as the API would answer it but ids as `Ref`; conflicts and
       history compare these.
+    - `moments`: the API fields that hold when something came to be so, each with whether it is: the state has no times, so
+      history takes them from the fact that names the field.
+    - `within`: names in `fields` that the API has only as a part of another field, which: they are masked with it.
     - `touches(event)`: what the event changes, as (API field, item or None); two edits conflict where these meet.
     """
 
@@ -51,6 +54,8 @@ class Aggregate(Generic[S, E]):
     evolve: Callable[[S | None, E], S]
     fields: Callable[[S], Mapping[str, object]]
     reservations: Callable[[UUID, S], frozenset[Reservation]] = field(default=no_reservations)
+    moments: Mapping[str, Callable[[S], bool]] = field(default_factory=dict)
+    within: Mapping[str, str] = field(default_factory=dict)
     touches: Callable[[E], Iterable[tuple[str, str | None]]] = field(default=whole_fields)
     subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)
     merged_into: Callable[[S], UUID | None] = field(default=lambda _state: None)

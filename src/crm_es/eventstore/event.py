@@ -38,8 +38,8 @@ class Event(Protocol):
 
     Fields hold new values only: `UNSET` = unchanged, `None` = cleared. Optional class variables:
     `SCHEMA` (int, default 1) counts its stored shape; `NEW_KEY` (redactions) seals it with a fresh key of the stream and
-    has the old one destroyed; `FIELDS` names the API fields it changes, when they are not simply
-    its own set fields in camelCase.
+    has the old one destroyed; `FIELDS` names the API fields it always changes, when they are not simply its own set fields in
+    camelCase; of its own fields then only those count that `changes` names.
     """
 
     TOPIC: ClassVar[str]
@@ -66,7 +66,10 @@ def person(named: Any) -> UUID | None:
 
 
 def changes(api_field: str | None, **field: Any) -> Any:
-    """Name the API field that an event field changes, where it is not its own name in camelCase; `None`: it changes none."""
+    """Name the API field that an event field changes, where it is not its own name in camelCase; `None`: it changes none.
+
+    Beside `FIELDS` it counts where it is set and not False.
+    """
     return dataclasses.field(**field, metadata={"api": api_field})
 
 
@@ -90,17 +93,28 @@ def camel(name: str) -> str:
 
 def changed_fields(event: Event) -> tuple[str, ...]:
     """Names, as in the API, of the fields this event changes. Needs no state, so the projector can use it."""
-    named: tuple[str, ...] | None = getattr(event, "FIELDS", None)
-    if named is not None:
-        return named
-    held = [api for name, api in _api_names(type(event)) if api and getattr(event, name) is not UNSET]
-    return tuple(dict.fromkeys(held))
+    always, own = _api_names(type(event))
+    if not own:
+        return always
+    said = ((api, getattr(event, name)) for name, api in own)
+    held = [api for api, value in said if value is not UNSET and not (always and value is False)]
+    return tuple(dict.fromkeys((*always, *held)))
 
 
 @cache
-def _api_names(event_class: type[Event]) -> tuple[tuple[str, str | None], ...]:
-    """(field, API field it changes) of an event class."""
-    return tuple((f.name, f.metadata.get("api", camel(f.name))) for f in dataclasses.fields(event_class))
+def changeable_fields(event_class: type[Event]) -> tuple[str, ...]:
+    """Names, as in the API, of all the fields that events of this class may change."""
+    always, own = _api_names(event_class)
+    return tuple(dict.fromkeys((*always, *(api for _, api in own))))
+
+
+@cache
+def _api_names(event_class: type[Event]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The API fields an event class always changes, and (field, API field it changes) of its own."""
+    always: tuple[str, ...] | None = getattr(event_class, "FIELDS", None)
+    fields = dataclasses.fields(event_class)
+    named = [(f.name, f.metadata.get("api", camel(f.name) if always is None else None)) for f in fields]
+    return always or (), tuple((name, api) for name, api in named if api)
 
 
 class ActorKind(StrEnum):
@@ -228,8 +242,8 @@ class Reservation:
 
 __all__ = [
     "ERASED", "NO_KEYS", "UNSET", "Actor", "ActorKind", "Change", "Command", "Dated", "Erased", "Event", "Fact", "ImportOrigin",
-    "Origin", "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changed_fields", "changes", "person",
-    "personal_fields", "pii", "values_set",
+    "Origin", "Reservation", "StreamId", "UnsetType", "WorkspaceId", "camel", "changeable_fields", "changed_fields", "changes",
+    "person", "personal_fields", "pii", "values_set",
 ]  # fmt: skip
 
 Evolve = Callable[[Any, Any], Any]

@@ -147,7 +147,7 @@ class InteractionRedacted:
 
     TOPIC: ClassVar[str] = "interaction.redacted"
     NEW_KEY: ClassVar[bool] = True
-    FIELDS: ClassVar[tuple[str, ...]] = ("subject", "body", "preview", "redactedAt")
+    FIELDS: ClassVar[tuple[str, ...]] = ("subject", "body", "redactedAt")
     external_id: PersonalText = pii(default=UNSET)
     subject: PersonalText = pii(default=UNSET)
     body: PersonalText = pii(default=UNSET)
@@ -298,6 +298,7 @@ INTERACTION: Aggregate[Interaction, InteractionEvent] = Aggregate(
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
+    moments={"redactedAt": lambda interaction: interaction.redacted},
     touches=_touches,
     subjects=_subjects,
 )

@@ -100,5 +100,6 @@ API_KEY: Aggregate[ApiKey, ApiKeyEvent] = Aggregate(
     events=get_args(ApiKeyEvent),
     evolve=evolve,
     fields=_fields,
+    moments={"revokedAt": lambda api_key: api_key.revoked},
     subjects=no_subject,
 )

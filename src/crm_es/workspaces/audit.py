@@ -44,10 +44,18 @@ _AGGREGATES: Final[Mapping[str, Aggregate[Any, Any]]] = {each.name: each for eac
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A stream as folded: `states[n]` is what its first n events make."""
+    """A stream as folded: `states[n]` is what its first n events make, `moments[n]` since when."""
 
     facts: Sequence[Fact]
     states: Sequence[Any]
+    moments: Sequence[Mapping[str, object]]
+
+    def shown(self, version: int) -> Mapping[str, object]:
+        """The record at that version, by API field; nothing before the first."""
+        if not version:
+            return {}
+        fields = _aggregate(self.facts[0]).fields
+        return {**fields(self.states[version]), **self.moments[version]}
 
 
 async def told(context: Context, stream: UUID) -> Told:
@@ -62,13 +70,23 @@ async def told(context: Context, stream: UUID) -> Told:
 
 
 def _folded(facts: Sequence[Fact]) -> Told:
-    if not facts:
-        return Told((), (None,))
-    evolve = _AGGREGATES[facts[0].topic.partition(".")[0]].evolve
     states: list[Any] = [None]
+    moments: list[Mapping[str, object]] = [{}]
     for fact in facts:
-        states.append(evolve(states[-1], fact.event))
-    return Told(facts, states)
+        states.append(_aggregate(fact).evolve(states[-1], fact.event))
+        moments.append({**moments[-1], **_moments(fact, states[-1])})
+    return Told(facts, states, moments)
+
+
+def _moments(fact: Fact, state: Any) -> dict[str, object]:
+    """Those that the fact sets or ends."""
+    known = _aggregate(fact).moments
+    named = known.keys() & changed_fields(fact.event) if known else ()
+    return {name: fact.recorded_at if known[name](state) else None for name in named}
+
+
+def _aggregate(fact: Fact) -> Aggregate[Any, Any]:
+    return _AGGREGATES[fact.topic.partition(".")[0]]
 
 
 async def _fact(self: Any, info: Info) -> Fact:
@@ -103,7 +121,9 @@ async def _named(value: object, info: Info) -> Node | None:
 @ruled(PARENT)
 @strawberry.type(description="One field that an event changed, as the API would answer it before and after.")
 class FieldChange:
-    field: str = strawberry.field(description="Its name in the API.")
+    field: str = strawberry.field(
+        description="Its name in the API; `primaryPhone` is the number marked among `phones`."
+    )
     from_: JSON | None = strawberry.field(name="from", description="Before.")
     to: JSON | None = strawberry.field(description="After.")
     from_node: Node | None = strawberry.field(resolver=_from_node, description="Before, when the value is an id.")
@@ -116,11 +136,11 @@ class FieldChange:
 
 async def _changes(self: Any, info: Info) -> list[FieldChange]:
     known, version = await told(info.context, records.raw(self, "stream_id")), records.raw(self, "version")
-    fields = _AGGREGATES[records.raw(self, "entity_type")].fields
-    before, after = ({} if state is None else fields(state) for state in known.states[version - 1 : version + 1])
-    fact, hidden = known.facts[version - 1], _hidden(info.context, records.raw(self, "entity_type"))
+    before, after = known.shown(version - 1), known.shown(version)
+    fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
+    hidden, within = _hidden(info.context, entity_type), _AGGREGATES[entity_type].within
     return [
-        _change(name, before.get(name), after.get(name), fact, masked=name in hidden)
+        _change(name, before.get(name), after.get(name), fact, masked=within.get(name, name) in hidden)
         for name in changed_fields(fact.event)
     ]
 

@@ -191,4 +191,5 @@ MEMBER: Aggregate[Member, MemberEvent] = Aggregate(
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
+    moments={"deactivatedAt": lambda member: member.deactivated},
 )

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from crm_es.currencies import DIGITS
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import values_set
+from crm_es.eventstore.event import changes, values_set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +22,7 @@ class WorkspaceCreated:
     time_zone: str = "UTC"
     currency: str = "USD"
     week_starts_on: int = 1
-    demo: bool = False
+    demo: bool = changes(None, default=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
