@@ -25,6 +25,7 @@ SUBJECTS: Final = {
     "member": "the member",
     "saved_view": "the view itself (filters hold names)",
     "interaction": "every linked contact; the content key dies with the last of them, or with a redaction",
+    "ticket": "the requester; a ticket without one is about nobody",
 }
 PLAIN: Final = {
     "str": "text",

@@ -6,6 +6,8 @@ from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.interactions.interaction import INTERACTION
+from crm_es.service.queue import QUEUE
+from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.api_key import API_KEY
 from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.role import ROLE
@@ -23,5 +25,7 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     CONTACT,
     COMPANY,
     INTERACTION,
+    QUEUE,
+    TICKET,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
