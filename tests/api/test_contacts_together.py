@@ -21,6 +21,7 @@ mutation ArchiveMany($input: ArchiveContactsInput!) {{
 }}"""
 CONFLICTS = """userErrors { code ... on VersionConflict { currentVersion
   conflicts { field base mine theirs event { type actor { name } } } } }"""
+EXISTING = "... on AlreadyExists { existing { id } }"
 
 
 async def update_many(api, *rows, **given):
@@ -193,3 +194,49 @@ async def test_a_repeated_command_is_done_once_and_answered_as_it_is_now(api):
     assert (again["contact"]["id"], again["position"]) == (first["contact"]["id"], first["position"])
     assert [error["code"] for error in other["userErrors"]] == ["COMMAND_ID_REUSED"]
     assert (await api.ask("{ contacts { totalCount } }"))["contacts"]["totalCount"] == 1
+
+
+async def test_a_repeated_batch_answers_refused_rows_as_it_did_first(api):
+    holder, other, archived, changed = await register_some(api, 4)
+    await api.ask(UPDATE, input={"id": holder["id"], "addEmails": [{"address": "a@example.com"}]})
+    await api.ask(ARCHIVE_MANY, input={"contacts": [{"id": archived["id"]}]})
+    await api.ask(UPDATE, input={"id": changed["id"], "jobTitle": "Theirs"})
+    batch = {
+        "commandId": str(uuid4()), "allOrNone": False, "contacts": [
+            {"id": other["id"], "addEmails": [{"address": "a@example.com"}]},
+            {"id": archived["id"], "jobTitle": "Mine"},
+            {"id": changed["id"], "jobTitle": "Mine", "expectedVersion": changed["version"]},
+            {"id": api.id("Contact", uuid4()), "jobTitle": "Mine"},
+        ],
+    }  # fmt: skip
+    document = UPDATE_MANY.replace("userErrors { code rule field }", f"{CONFLICTS[:-1]} rule field {EXISTING} }}", 1)
+
+    first = (await api.ask(document, input=batch))["updateContacts"]
+    await api.ask(UPDATE, input={"id": holder["id"], "removeEmails": ["a@example.com"]})
+    await api.ask(
+        "mutation($i: RestoreContactInput!) { restoreContact(input: $i) { position } }", i={"id": archived["id"]}
+    )
+    await api.ask(UPDATE, input={"id": changed["id"], "jobTitle": "Before"})
+    again = (await api.ask(document, input=batch))["updateContacts"]
+
+    assert [row["userErrors"][0]["rule"] for row in first["rows"]] == [
+        "email.taken", "contact.archived", "record.version_conflict", "record.not_found"
+    ]  # fmt: skip
+    assert first["rows"][0]["userErrors"][0]["existing"]["id"] == holder["id"]
+    assert first["rows"][2]["userErrors"][0]["conflicts"][0]["theirs"] == "Theirs"
+    assert (first["replayed"], again["replayed"]) == (False, True)
+    assert again["rows"] == first["rows"]
+
+
+async def test_a_repeated_batch_that_was_done_is_answered_though_its_contacts_were_merged_since(api):
+    one, two = await register_some(api, 2)
+    batch = {"commandId": str(uuid4()), "contacts": [{"id": c["id"], "jobTitle": "Clerk"} for c in (one, two)]}
+
+    first = (await api.ask(UPDATE_MANY, input=batch))["updateContacts"]
+    merged = {"survivorId": one["id"], "absorbedId": two["id"], "reason": "Same person."}
+    await api.ask("mutation($i: MergeContactsInput!) { mergeContacts(input: $i) { position } }", i=merged)
+    again = (await api.ask(UPDATE_MANY, input=batch))["updateContacts"]
+
+    assert again["userErrors"] == []
+    assert (again["replayed"], again["position"]) == (True, first["position"])
+    assert [row["contact"]["id"] for row in again["rows"]] == [one["id"], two["id"]]

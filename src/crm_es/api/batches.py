@@ -10,10 +10,12 @@ from uuid import UUID, uuid5
 from crm_es.api.payloads import Deed
 from crm_es.api.references import absent, located, pointing
 from crm_es.api.refusals import REFUSALS
-from crm_es.errors import ConflictError, CrmError, FieldPath, InvalidInputError
+from crm_es.api.remembered import noted, told
+from crm_es.errors import ConflictError, CrmError, FieldPath, InvalidInputError, VersionConflictError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import Dated, Event, Fact
 from crm_es.eventstore.merging import check_edits, unknown_version
+from crm_es.eventstore.states import fold
 from crm_es.eventstore.store import Decided, Outcome
 
 MOST: Final = 1_000
@@ -63,11 +65,17 @@ async def change(
         return await _row_by_row(deed, aggregate, rows)
     refused = [Done(None, row) for row in rows if isinstance(row, CrmError)]
     if refused:
-        return Outcome(position=None, log_id=None), refused
+        return await _refused(deed, refused)
     return await _all(deed, aggregate, [row for row in rows if isinstance(row, Change)])
 
 
 # All or none
+
+
+async def _refused(deed: Deed, refused: list[Done]) -> tuple[Outcome, list[Done]]:
+    """Unless it was done before: what is in the way now was not then."""
+    seen = await deed.store.seen(deed.command)
+    return (seen, [Done(id_) for id_ in seen.ids]) if seen else (Outcome(position=None, log_id=None), refused)
 
 
 class _StaleError(Exception):
@@ -81,7 +89,7 @@ class _StaleError(Exception):
 async def _all(deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Change]) -> tuple[Outcome, list[Done]]:
     targets, refused = await _targets(deed, aggregate, rows)
     if refused:
-        return Outcome(position=None, log_id=None), refused
+        return await _refused(deed, refused)
     decision = _Decision(aggregate, rows, targets)
     places = {key: (*row.place, *place) for row in rows for key, place in row.taken.items()}
     for _ in range(TRIES):
@@ -177,30 +185,60 @@ class _Decision:
 
 
 async def _row_by_row(deed: Deed, aggregate: Aggregate[Any, Any], rows: Sequence[Row]) -> tuple[Outcome, list[Done]]:
-    """The batch's command is claimed first; a repeated batch finds each row's own command again."""
+    """The batch's command is claimed first; a repeated batch finds each row's own command again, done or refused."""
     claim = await deed.store.create_many(deed.command, [])
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, row: Row) -> tuple[Outcome | None, Done]:
-        if isinstance(row, CrmError):
-            return None, Done(None, row)
+    async def one(number: int, row: Row) -> tuple[Outcome, Done]:
+        command = replace(deed.command, command_id=uuid5(deed.command.command_id, str(number)))
         async with room:
-            return await _one(deed, aggregate, number, row)
+            return await _one(replace(deed, command=command), aggregate, row)
 
     found = await asyncio.gather(*(one(number, row) for number, row in enumerate(rows)))
-    newest = max((outcome for outcome, _ in found if outcome), key=lambda each: each.log_id or 0, default=claim)
-    return replace(newest, replayed=claim.replayed, ids=()), [done for _, done in found]
+    newest = max((outcome for outcome, _ in found), key=lambda each: each.log_id or 0, default=claim)
+    newest = newest if newest.log_id else claim
+    return replace(newest, replayed=claim.replayed, ids=(), refusals=()), [done for _, done in found]
 
 
-async def _one(deed: Deed, aggregate: Aggregate[Any, Any], number: int, row: Change) -> tuple[Outcome | None, Done]:
-    command = replace(deed.command, command_id=uuid5(deed.command.command_id, str(number)))
+async def _one(deed: Deed, aggregate: Aggregate[Any, Any], row: Row) -> tuple[Outcome, Done]:
+    """A refusal is kept under the row's command: a repeat is told of it, though the row could be done by then."""
+    refused = None
+    try:
+        outcome = await _done(deed, aggregate, row)
+    except REFUSALS as error:
+        refused = error
+        outcome = await deed.store.create_many(deed.command, [], refusals=[noted(error)])
+    if not outcome.refusals:
+        return outcome, Done(outcome.ids[0])
+    if outcome.replayed or refused is None:
+        refused = await _again(deed, aggregate, row, outcome.refusals[0])
+    return outcome, Done(None, refused)
+
+
+async def _done(deed: Deed, aggregate: Aggregate[Any, Any], row: Row) -> Outcome:
+    """Raises: what the row is refused for, its field as the input has it."""
+    if isinstance(row, CrmError):
+        raise row
     try:
         async with pointing(deed, row.taken):
-            outcome = await deed.store.decide(
-                command, aggregate, row.id, row.events, expected_version=row.expected_version
+            return await deed.store.decide(
+                deed.command, aggregate, row.id, row.events, expected_version=row.expected_version
             )
     except REFUSALS as error:
         if not error.field and error.rule == "record.not_found":
             error = absent(aggregate.name, ("id",))
-        return None, Done(None, located(error, lists=row.lists, place=row.place))
-    return outcome, Done(outcome.ids[0])
+        raise located(error, lists=row.lists, place=row.place) from None
+
+
+async def _again(deed: Deed, aggregate: Aggregate[Any, Any], row: Row, note: Mapping[str, Any]) -> CrmError:
+    """The refusal a command remembers; the values that met in a conflict are read from the log again."""
+    error = told(note)
+    if isinstance(error, VersionConflictError) and isinstance(row, Change) and row.expected_version:
+        stream, _ = error.conflicts[0].event
+        facts = await deed.store.facts(deed.command.workspace, stream, upto=error.current_version)
+        try:
+            state = fold(aggregate, None, facts)
+            check_edits(aggregate, facts, row.expected_version, row.decide(state and state.state))
+        except REFUSALS as found:  # of somebody erased since, nothing can be read again
+            return found.at(*error.field) if isinstance(found, VersionConflictError) else error
+    return error

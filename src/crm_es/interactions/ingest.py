@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from crm_es import errors
+from crm_es.api import remembered
 from crm_es.api.payloads import Deed
 from crm_es.api.references import Reference, absent, located, missing
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.errors import AlreadyExistsError, CrmError, FieldPath
+from crm_es.errors import AlreadyExistsError, ConflictError, CrmError, FieldPath
 from crm_es.eventstore.event import Command, Dated
 from crm_es.eventstore.store import Outcome
 from crm_es.interactions import recording
@@ -26,7 +26,6 @@ CHUNK: Final = 200
 TRIES: Final = 5
 NOBODY: Final = UUID(int=0)
 SEEN_BEFORE: Final = "interaction.seen_before"
-BEFORE: Final = "Refused when this command was first sent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ async def _record(
                 raise
             continue
         return outcome, _remembered(outcome) if outcome.replayed else answers
-    raise errors.ConflictError("Others record the same interactions just now. Try again.", rule="record.busy")
+    raise ConflictError("Others record the same interactions just now. Try again.", rule="record.busy")
 
 
 async def _decided(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[list[Answered], list[Any]]:
@@ -162,7 +161,7 @@ def _memory(answers: Sequence[Answered]) -> Iterator[dict[str, Any]]:
     """What a replay must know of rows that were not recorded."""
     for index, answer in enumerate(answers):
         if answer.error is not None:
-            yield {"row": index, "kind": type(answer.error).__name__, **errors.refusals_of(answer.error)}
+            yield {"row": index, **remembered.noted(answer.error)}
         elif not answer.created:
             yield {"row": index, "rule": SEEN_BEFORE}
 
@@ -175,5 +174,4 @@ def _remembered(outcome: Outcome) -> list[Answered]:
 def _again(id_: UUID, note: Mapping[str, Any] | None) -> Answered:
     if note is None or note["rule"] == SEEN_BEFORE:
         return Answered(id_, created=note is None)
-    kind = getattr(errors, note["kind"])
-    return Answered(None, created=False, error=kind(BEFORE, rule=note["rule"], field=tuple(note["field"])))
+    return Answered(None, created=False, error=remembered.told(note))
