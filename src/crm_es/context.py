@@ -3,6 +3,7 @@
 The engine behind it lives as long as the process; `app.py` makes it.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from crm_es.privacy.keystore import KeyStore
 from crm_es.projector.progress import Progress
 from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
-from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError, ReadTimeoutError
+from crm_es.reads.errors import NotYetProjectedError, ReadTimeoutError
 from crm_es.reads.session import Reads
 from crm_es.workspaces.actions import Action, EntityType
 from crm_es.workspaces.identity import Identity
@@ -126,17 +127,18 @@ class Context:
             return None
 
     async def wait_for(self, position: int) -> None:
-        """Until every read model shows `position`. Raises: NotYetProjectedError, AsOfOutOfRangeError past the log's end."""
-        progress = self.engine.progress
-        async with self.engine.connections.snapshot(self.workspace) as rows:
-            try:
-                wanted = await asof.at_position(rows, position)
-            except AsOfOutOfRangeError as exc:  # no argument of the document is wrong: it names no field
-                raise AsOfOutOfRangeError(f"CRM-Min-Position: {exc.message}") from exc
-        if not await progress.wait(wanted.log_id, MODELS, self.engine.projection_wait):
-            async with self.engine.connections.snapshot(self.workspace) as rows:
-                reached = await asof.shown(rows, min(progress.bookmarks.values(), default=0))
-            raise NotYetProjectedError(wanted=position, reached=reached)
+        """Until every read model shows `position`, recorded yet or not, but not for ever. Raises: NotYetProjectedError."""
+        engine, ends = self.engine, time.monotonic() + self.engine.projection_wait
+        place: int | None = None
+        while place is None:
+            shown = min(engine.progress.bookmarks.values(), default=0)
+            async with engine.connections.snapshot(self.workspace) as rows:
+                place = await asof.place(rows, position)
+            wanted = shown + 1 if place is None else place
+            if not await engine.progress.wait(wanted, MODELS, max(0.0, ends - time.monotonic())):
+                async with engine.connections.snapshot(self.workspace) as rows:
+                    reached = await asof.shown(rows, min(engine.progress.bookmarks.values(), default=0))
+                raise NotYetProjectedError(wanted=position, reached=reached)
 
     async def shown(self, log_id: int | None = None, read_models: Sequence[str] | None = None) -> bool:
         """Wait, not for ever, until these read models (or all) show the log up to there, or to its end as it is now.

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
+import psycopg
 import pytest
 
 from crm_es.values import EmailAddress
-from crm_es.workspaces import member
+from crm_es.workspaces import member, team
 from tests.api.conftest import identity
 from tests.api.served import served
 
@@ -96,6 +97,34 @@ async def test_a_screen_hears_of_its_records_and_of_nobody_elses(api):
 
     assert told["data"]["changes"] == {"position": "7", "kind": "CHANGED", "nodeId": id_, "node": {"version": 2}}
     assert told["extensions"]["position"] == "7"
+
+
+def refusal(body):
+    (error,) = body["errors"]
+    return error["extensions"]["code"], error["extensions"]["field"], error["message"]
+
+
+async def test_changes_since_a_position_that_is_none_yet_are_out_of_range(api):
+    told = (await api.post(SINCE, variables={"since": "6"})).json()
+
+    assert refusal(told) == ("AS_OF_OUT_OF_RANGE", ["since"], "The log ends at position 5.")
+
+
+@pytest.mark.parametrize("field", ["changes", "events"])
+async def test_nobody_follows_from_behind_a_position_that_is_none_yet(api, field):
+    async with listening(api, f'subscription {{ {field}(after: "6") {{ id }} }}', who="auditor") as lines:
+        told = await following(lines)
+
+    assert refusal(told) == ("AS_OF_OUT_OF_RANGE", ["after"], "The log ends at position 5.")
+
+
+async def test_a_position_that_is_recorded_but_not_shown_yet_is_in_range(api, place):
+    with psycopg.connect(place.urls.projector) as held:
+        held.execute("SELECT FROM es.bookmark FOR UPDATE")  # the projector cannot go on
+        await api.begin(team.TEAM, team.create("Sales"))
+        changes = (await api.ask(SINCE, since="6"))["changes"]
+
+    assert changes["edges"] == []
 
 
 async def test_a_stream_ends_when_its_token_does(api):

@@ -1,5 +1,6 @@
 """What every answer says beside its data, and what a client is told that should wait."""
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -9,7 +10,11 @@ import pytest
 
 from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.rate import RateLimit
+from crm_es.contacts import editing
+from crm_es.contacts.contact_aggregate import CONTACT
+from crm_es.contacts.editing import ContactEdit, EmailEntry
 from crm_es.schema import schema
+from crm_es.values import EmailAddress, Tag
 from crm_es.workspaces import team
 from tests.api.served import served
 from tests.api.test_streams import socket, subscribe
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 TEAMS = "{ teams { name } }"
 REGISTER = 'mutation { registerContact(input: {displayName: "Ada"}) { position } }'
+ADDRESS = EmailAddress("ada@example.com")
 FOLLOW = 'subscription { events(after: "0") { id } }'
 
 
@@ -82,3 +88,45 @@ async def test_a_position_that_is_not_shown_yet_is_waited_for_within_bounds(api,
     assert without.json()["data"] == {"teams": []}
     assert later.json()["data"] == {"teams": [{"name": "Sales"}]}
     assert later.json()["extensions"]["position"] == "6"
+
+
+def waiting(api, milliseconds):
+    settings = replace(api.engine.settings, projection_wait_ms=milliseconds)
+    api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=settings))
+
+
+async def test_a_position_past_the_log_is_not_shown_yet(api):
+    waiting(api, 100)
+
+    response = await api.post(TEAMS, headers={"crm-min-position": "7"})
+
+    (refused,) = response.json()["errors"]
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert refused["extensions"]["code"] == "NOT_YET_PROJECTED"
+    assert refused["message"] == "Position 7 is not shown yet, only those up to 5. Try again in a moment."
+
+
+async def test_a_position_past_the_log_is_waited_for(api):
+    waiting(api, 60_000)
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(api.post(TEAMS, headers={"crm-min-position": "7"}))
+        await api.begin(team.TEAM, team.create("Sales"))
+        await api.projected()
+        assert not asked.done()
+        await api.begin(team.TEAM, team.create("Service"))
+
+    assert [each["name"] for each in asked.result().json()["data"]["teams"]] == ["Sales", "Service"]
+
+
+async def test_a_position_amid_an_append_is_shown_with_all_of_it(api, place):
+    waiting(api, 200)
+    ada = await api.begin(CONTACT, editing.register(ContactEdit(display_name="Ada")))
+    await api.projected()
+    edit = ContactEdit(given_name="Ada", add_tags=[Tag("new")], add_emails=[EmailEntry(address=ADDRESS)])
+    with psycopg.connect(place.urls.projector) as held:
+        held.execute("SELECT FROM es.bookmark FOR UPDATE")  # the projector cannot go on
+        ends = await api.change(CONTACT, ada, lambda one: editing.update(one, edit))
+        early = await api.post(TEAMS, headers={"crm-min-position": str(ends - 1)})
+
+    assert early.json()["errors"][0]["extensions"]["code"] == "NOT_YET_PROJECTED"

@@ -195,15 +195,6 @@ async def test_a_position_that_is_none_is_bad_input(api):
     assert (response.status_code, code(response)) == (400, "BAD_USER_INPUT")
 
 
-async def test_a_position_past_the_log_is_out_of_range(api):
-    response = await api.post(NAME, headers={"crm-min-position": "7"})
-
-    assert code(response) == "AS_OF_OUT_OF_RANGE"
-    refused = response.json()["errors"][0]
-    assert refused["message"] == "CRM-Min-Position: The log ends at position 5."
-    assert "field" not in refused["extensions"]  # no argument of the document is wrong
-
-
 async def test_the_answer_names_its_cost(api):
     response = await api.post("{ viewer { workspace { name } } }")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.sql import SQL, Composable
 from strawberry import UNSET
 
-from crm_es.errors import InvalidInputError
+from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.reads.driver import Bookmark
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 from crm_es.reads.places import AT_PLACE
@@ -50,6 +50,12 @@ LEFT JOIN es.events n ON n.workspace_id = e.workspace_id AND n.sequence = e.sequ
 WHERE e.workspace_id = $1::uuid
   AND e.sequence = $2::bigint
 """)
+_PLACE = SQL("""
+SELECT e.notification_id
+FROM es.events e
+WHERE e.workspace_id = $1::uuid
+  AND e.sequence = $2::bigint
+""")
 _BEFORE = SQL(_END).format(comparison=SQL("<"), moment=SQL("$2::timestamptz"))
 _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.workspace_id = $1::uuid")
 
@@ -79,13 +85,31 @@ async def at_position(rows: Rows, position: int) -> Past:
         return EMPTY
     found = await rows.rows(_BY_POSITION, [rows.workspace, position])
     if not found:
-        head = (await rows.rows(_HEAD, [rows.workspace]))[0][0]
-        raise AsOfOutOfRangeError(f"The log ends at position {head}.", field=("asOf", "position"))
+        raise await _past_the_end(rows, ("asOf", "position"))
     sequence, recorded_at, log_id, amid = found[0]
     if not amid:
         return Past(sequence, recorded_at, log_id)
     before = await rows.rows(_BEFORE, [rows.workspace, recorded_at])
     return Past(*before[0]) if before else EMPTY
+
+
+async def _past_the_end(rows: Rows, field: FieldPath) -> AsOfOutOfRangeError:
+    head = (await rows.rows(_HEAD, [rows.workspace]))[0][0]
+    return AsOfOutOfRangeError(f"The log ends at position {head}.", field=field)
+
+
+async def place(rows: Rows, position: int) -> int | None:
+    """Where in the house's log a position stands; None while it is not recorded."""
+    if position == 0:
+        return 0
+    found = await rows.rows(_PLACE, [rows.workspace, position])
+    return int(found[0][0]) if found else None
+
+
+async def check_recorded(rows: Rows, position: int, field: FieldPath) -> None:
+    """Raises: AsOfOutOfRangeError at the argument."""
+    if await place(rows, position) is None:
+        raise await _past_the_end(rows, field)
 
 
 async def shown(rows: Rows, log_id: int) -> int:

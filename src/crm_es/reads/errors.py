@@ -15,7 +15,7 @@ class BadCursorError(CrmError):
 
 
 class AsOfOutOfRangeError(CrmError):
-    """`asOf` names a moment or position that has not been. Code AS_OF_OUT_OF_RANGE."""
+    """An argument names a moment or position that has not been. Code AS_OF_OUT_OF_RANGE."""
 
     rule = "as_of.out_of_range"
 
@@ -26,7 +26,7 @@ class NotYetProjectedError(UnavailableError):
     rule = "as_of.not_yet_projected"
 
     def __init__(self, *, wanted: int, reached: int) -> None:
-        super().__init__(f"Position {wanted} is recorded but shown only up to {reached} yet. Try again in a moment.")
+        super().__init__(f"Position {wanted} is not shown yet, only those up to {reached}. Try again in a moment.")
         self.wanted = wanted
         self.reached = reached
 

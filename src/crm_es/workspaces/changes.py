@@ -20,7 +20,7 @@ from crm_es.api.nodes import Node, PageInfo
 from crm_es.api.rules import SIGNED_IN, permit, ruled
 from crm_es.api.scalars import Position
 from crm_es.context import Context, Info
-from crm_es.reads import filters, listing
+from crm_es.reads import asof, filters, listing
 from crm_es.reads.connections import connection_type
 from crm_es.reads.cursor import bound_to
 from crm_es.reads.declare import Source
@@ -236,7 +236,9 @@ async def changes_since(  # noqa: PLR0917  # GraphQL arguments come by name
 ) -> ChangeConnection:
     paging = {"first": first, "after": after, "last": last, "before": before}
     given = {name: value for name, value in paging.items() if value is not strawberry.UNSET}
-    return Page(info.context, _asked(info.context, types, None, within), int(since), given)
+    asked = _asked(info.context, types, None, within)
+    await _check_recorded(info.context, "changes", int(since), "since")
+    return Page(info.context, asked, int(since), given)
 
 
 async def find(context: Context, named: NodeId) -> Any:
@@ -287,7 +289,7 @@ async def follow_events(
     async def load(reached: int) -> Sequence[Any]:
         return await audit.select(context.reads.present, audit.behind(reached), *narrowed, most=BATCH)
 
-    async for event in follow(context, "audit_trail", _position(after), load):
+    async for event in follow(context, "audit_trail", await _behind(context, "audit_trail", after), load):
         yield event
 
 
@@ -306,9 +308,20 @@ async def follow_changes(
     async def load(reached: int) -> Sequence[Any]:
         return await _load(context, asked, reached)
 
-    async for change in follow(context, "changes", _position(after), load):
+    async for change in follow(context, "changes", await _behind(context, "changes", after), load):
         yield change
 
 
-def _position(after: Any) -> int | None:
-    return None if after is None or after is strawberry.UNSET else int(after)
+async def _behind(context: Context, model: str, after: Any) -> int | None:
+    """Raises: AsOfOutOfRangeError."""
+    if after is None or after is strawberry.UNSET:
+        return None
+    await _check_recorded(context, model, int(after), "after")
+    return int(after)
+
+
+async def _check_recorded(context: Context, model: str, position: int, field: str) -> None:
+    """Whoever names a position that has not been would hear of nothing for long. Raises: AsOfOutOfRangeError."""
+    bookmark = (await context.reads.bookmarks()).get(model)
+    if bookmark is None or position > bookmark.position:
+        await asof.check_recorded(await context.reads.snapshot(), position, (field,))
