@@ -26,6 +26,7 @@ SUBJECTS: Final = {
     "saved_view": "the view itself (filters hold names)",
     "interaction": "every linked contact; the content key dies with the last of them, or with a redaction",
     "ticket": "the requester; a ticket without one is about nobody",
+    "deal": "its contacts, for its free texts (names, descriptions and reasons can name them); stages, amounts and dates stay",
 }
 PLAIN: Final = {
     "str": "text",
@@ -33,6 +34,7 @@ PLAIN: Final = {
     "bool": "boolean",
     "Decimal": "decimal",
     "UUID": "id",
+    "date": "date",
     "datetime": "moment",
 }
 HEAD: Final = """# Every event

@@ -6,6 +6,9 @@ from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.interactions.interaction import INTERACTION
+from crm_es.sales.deal import DEAL
+from crm_es.sales.pipeline import PIPELINE
+from crm_es.sales.product import PRODUCT
 from crm_es.service.queue import QUEUE
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.api_key import API_KEY
@@ -25,6 +28,9 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     CONTACT,
     COMPANY,
     INTERACTION,
+    PRODUCT,
+    PIPELINE,
+    DEAL,
     QUEUE,
     TICKET,
 )

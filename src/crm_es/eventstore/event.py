@@ -46,15 +46,17 @@ class Event(Protocol):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
-def pii(*, subject: str | None = None, **field: Any) -> Any:
+def pii(*, subject: str | None = None, api: str | None = None, **field: Any) -> Any:
     """Mark an event field as personal: it is sealed with the key of the person it is about before it is stored.
 
     That is the person of the id that a command was addressed to (`via`), else of the stream. `subject` names an attribute of
     the event that says better: a stream's id, something that has a `person`, a tuple of such (then the field is a tuple too, and
     each of its values is sealed on its own), or a method that is given the field's name. None there is the stream's own.
-    The field's type must admit `Erased`; a tuple's items must, where each is sealed.
+    Its type must admit `Erased`; a tuple's items must, where each is sealed. `api` is the API field it changes, where that
+    is not its own name.
     """
-    return dataclasses.field(**field, metadata={"pii": True, "subject": subject})
+    named = {} if api is None else {"api": api}
+    return dataclasses.field(**field, metadata={"pii": True, "subject": subject, **named})
 
 
 def person(named: Any) -> UUID | None:

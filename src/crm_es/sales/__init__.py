@@ -1,1 +1,1 @@
-"""Products, pipelines and deals. Their room is ready; their issue comes next."""
+"""Products, pipelines and deals."""
