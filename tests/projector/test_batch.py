@@ -11,6 +11,7 @@ from crm_es.projector.contract import Sql
 from tests.projector import boxes
 from tests.projector.boxes import BOX, LATEST, BoxMade
 
+LABELS = ["ü", "", "NULL", 'quo"ted', "back\\slash", "{a,b}"]
 MADE = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
 
 
@@ -36,7 +37,7 @@ def insert(batch, fact, **values):
 def test_values_of_every_kind_arrive(connection, facts, count):
     batch = PageBatch(connection, "boxes")
     owner = uuid4()
-    values = {"owner_id": owner, "labels": ["ü", "b"], "detail": {"a": [1, None]}, "place": "it's {a} \\ 北京"}
+    values = {"owner_id": owner, "labels": LABELS, "detail": {"a": [1, None]}, "place": "it's {a} \\ 北京"}
     for fact in facts[:count]:
         insert(batch, fact, **values)
 
@@ -45,8 +46,20 @@ def test_values_of_every_kind_arrive(connection, facts, count):
     found = connection.execute(
         "SELECT DISTINCT place, moves, owner_id, labels, detail, made_at FROM boxes.box"
     ).fetchall()
-    assert found == [("it's {a} \\ 北京", 0, owner, ["ü", "b"], {"a": [1, None]}, MADE)]
+    assert found == [("it's {a} \\ 北京", 0, owner, LABELS, {"a": [1, None]}, MADE)]
     assert connection.execute("SELECT count(*) FROM boxes.box").fetchone() == (count,)
+
+
+def test_nothing_is_null_in_some_rows_or_all(connection, facts):
+    batch = PageBatch(connection, "boxes")
+    owner = uuid4()
+    insert(batch, facts[0], owner_id=owner)
+    insert(batch, facts[1], place=None)
+
+    batch.flush()
+
+    found = connection.execute("SELECT place, owner_id, labels, detail FROM boxes.box ORDER BY position")
+    assert found.fetchall() == [("x", owner, [], None), (None, None, [], None)]
 
 
 def test_an_erased_value_is_null(connection, facts):

@@ -1,13 +1,15 @@
-"""The statements a batch sends, as bytes and made once; rows travel as one JSON array."""
+"""The statements a batch sends, as bytes and made once, and how rows become their parameters: a binary array a column."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, LiteralString
 
-from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+import msgspec
+from psycopg.sql import SQL, Composable, Composed, Identifier
 
-from crm_es.eventstore.event import Fact
+from crm_es.eventstore.event import Erased, Fact
+from crm_es.eventstore.packing import Packed, pack
 from crm_es.projector.contract import Table
 from crm_es.projector.tables import POSITION, WORKSPACE
 
@@ -61,12 +63,11 @@ def insert_statement(schema: str, table: Table) -> bytes:
 
 def _insert(schema: str, table: Table) -> Composed:
     shape = layout(table)
-    return SQL("INSERT INTO {}.{} ({}) SELECT {} FROM {}").format(
+    return SQL("INSERT INTO {}.{} ({}) SELECT {}").format(
         Identifier(schema),
         Identifier(table.name),
         _list(shape.names),
-        SQL(", ").join(_cell(i, t) for i, t in enumerate(shape.types)),
-        _ROWS,
+        SQL(", ").join(map(_unnested, shape.types)),
     )
 
 
@@ -87,39 +88,73 @@ def put_statement(schema: str, table: Table, names: tuple[str, ...]) -> bytes:
 def update_statement(schema: str, table: Table, values: Shape) -> bytes:
     """`UPDATE .. FROM` the rows sent; their cells are the key, the values, the position."""
     shape = layout(table)
-    kind = dict(zip(shape.names, shape.types, strict=True))
-    first = len(shape.key)
+    cells = [SQL("r.{}").format(Identifier(f"c{i}")) for i in range(len(shape.key) + len(values) + 1)]
+    behind = cells[len(shape.key) :]
     sets = [
-        SQL("{} = {}").format(Identifier(name), _value(expression, _cell(first + i, kind[name])))
-        for i, (name, expression) in enumerate(values)
+        SQL("{} = {}").format(Identifier(name), _value(expression, cell))
+        for (name, expression), cell in zip((*values, ("position", None)), behind, strict=True)
     ]
-    statement = SQL("UPDATE {}.{} t SET {} FROM {} WHERE {}").format(
+    statement = SQL("UPDATE {}.{} t SET {} FROM (SELECT {}) r WHERE {}").format(
         Identifier(schema),
         Identifier(table.name),
-        SQL(", ").join([*sets, SQL("position = {}").format(_cell(first + len(values), "bigint"))]),
-        _ROWS,
-        SQL(" AND ").join(SQL("t.{} = {}").format(Identifier(n), _cell(i, kind[n])) for i, n in enumerate(shape.key)),
+        SQL(", ").join(sets),
+        SQL(", ").join(
+            SQL("{} AS {}").format(_unnested(t), Identifier(f"c{i}")) for i, t in enumerate(update_types(table, values))
+        ),
+        SQL(" AND ").join(
+            SQL("t.{} = {}").format(Identifier(n), cell) for n, cell in zip(shape.key, cells, strict=False)
+        ),
     )
     return statement.as_bytes()
 
 
-_ROWS: Final = SQL("jsonb_array_elements(%s::jsonb) AS r (c)")
+@cache
+def update_types(table: Table, values: Shape) -> tuple[str, ...]:
+    """Of the cells of a row to update."""
+    shape = layout(table)
+    kind = dict(zip(shape.names, shape.types, strict=True))
+    return (*(kind[n] for n in shape.key), *(kind[n] for n, _ in values), "bigint")
 
 
 def _value(expression: str | None, cell: Composable) -> Composable:
     return cell if expression is None else SQL("({})").format(SQL(expression).format(value=cell))
 
 
-def _cell(index: int, kind: str) -> Composable:
-    """The row's cell, as its column's type. JSON arrays are not PostgreSQL's, so arrays are spelled out."""
-    if kind == "jsonb":
-        return SQL("nullif(r.c -> {}, 'null'::jsonb)").format(Literal(index))
-    if kind.endswith("[]"):
-        return SQL(
-            "CASE jsonb_typeof(r.c -> {0}) WHEN 'array'"
-            " THEN ARRAY(SELECT jsonb_array_elements_text(r.c -> {0}))::{1} END"
-        ).format(Literal(index), SQL(kind))
-    return SQL("(r.c ->> {})::{}").format(Literal(index), SQL(kind))
+_BINARY: Final = {t: t for t in ("uuid", "text", "bool", "timestamptz")} | {"integer": "int4", "bigint": "int8"}
+"""What travels in binary; all other types as text."""
+
+
+def _unnested(kind: str) -> Composed:
+    """A column's cells one by one. Several in one list advance together."""
+    cells = SQL("unnest(%s::{}[])").format(SQL(_BINARY.get(kind, "text")))
+    return cells if kind in _BINARY else SQL("{}::{}").format(cells, SQL(kind))
+
+
+def columns(types: Iterable[str], rows: Sequence[Row]) -> list[Packed]:
+    """The rows as parameters."""
+    return [_column(kind, cells) for kind, cells in zip(types, zip(*rows, strict=True), strict=True)]
+
+
+def _column(kind: str, cells: Sequence[Any]) -> Packed:
+    binary = _BINARY.get(kind)
+    if binary is not None:
+        return pack(binary, cells)
+    spell = _json if kind == "jsonb" else _array if kind.endswith("[]") else str
+    return pack("text", [None if cell is None or type(cell) is Erased else spell(cell) for cell in cells])
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _array(values: Iterable[object]) -> str:
+    """As PostgreSQL writes arrays."""
+    quoted = ",".join(f'"{text}"' for text in map(_escaped, values))
+    return f"{{{quoted}}}"
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _list(names: Iterable[str]) -> Composed:
