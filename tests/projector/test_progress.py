@@ -61,7 +61,10 @@ async def test_following_survives_a_lost_connection(database, log, workspace, pr
     async with Progress.following(database.app, poll=0.1) as progress:
         await progress.wait(0, ["boxes"], 0.3)
         with psycopg.connect(database.owner, autocommit=True) as owner:
-            owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+            owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+            )
         log.append(workspace, (uuid4(), BoxMade()))
         await asyncio.to_thread(projector.drain)
 

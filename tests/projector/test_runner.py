@@ -158,6 +158,15 @@ def test_a_leader_whose_bookmark_moved_abdicates_and_writes_nothing(database, lo
     assert rows("SELECT count(*) FROM boxes.box") == [(0,)]
 
 
+# of this database alone: other tests have leaders of their own beside
+CUT_LEADER = """
+SELECT pg_terminate_backend(l.pid)
+FROM pg_locks l
+JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
+
+
 def test_a_standby_takes_over_when_the_leader_dies(database, log, workspace, rows):
     first, second = (Projector(database.projector, log.decode, [boxes], poll=0.05) for _ in range(2))
     with first.running():
@@ -165,7 +174,7 @@ def test_a_standby_takes_over_when_the_leader_dies(database, log, workspace, row
         with second.running():
             time.sleep(0.2)
             assert not second.leading
-            rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            rows(CUT_LEADER)
             many(log, workspace, 20)
 
             assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
