@@ -2,13 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from projections import audit_trail, changes, contact_profiles, duplicates, interactions, members, search
+from projections import (
+    audit_trail,
+    changes,
+    contact_profiles,
+    duplicates,
+    interactions,
+    members,
+    search,
+    service_queues,
+)
 
 if TYPE_CHECKING:
     from crm_es.projector.contract import ReadModel
 
 READ_MODELS: "tuple[ReadModel, ...]" = (
     interactions,  # first, since it reads before it writes: behind others, it would wait for all they write
+    service_queues,  # so does it
     contact_profiles,
     members,
     audit_trail,
