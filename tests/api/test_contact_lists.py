@@ -52,6 +52,8 @@ async def people(api):
         ({"tag": {"eq": "vip"}}, []),
         ({"source": {"in": ["fair", "web"]}}, ["Ada Lovelace"]),
         ({"externalId": {"eq": {"system": "cdnow", "value": "7"}}}, ["bob"]),
+        ({"externalId": {}}, ["Ada Lovelace", "bob", "Zoë Ångström"]),
+        ({"email": {}, "phone": {}, "tag": {}, "source": {}}, ["Ada Lovelace", "bob", "Zoë Ångström"]),
         ({"lifecycleStage": {"eq": "CUSTOMER"}}, ["Zoë Ångström"]),
         ({"company": {"name": {"eq": "Acme"}}}, ["Ada Lovelace", "Zoë Ångström"]),
         ({"not": {"company": {"name": {"eq": "Acme"}}}}, ["bob"]),

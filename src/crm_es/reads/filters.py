@@ -212,6 +212,9 @@ def child(source: Source, via: str, inner: FilterField, *, own: str = "id", **op
     """Some row of a child table, whose `via` is the record's `own`, meets `inner`. `isNull: true` means there is none."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        if not any(operands.given(operand)):
+            return TRUE
+
         def joined(row: LiteralString) -> Composable:
             return SQL("{} = {}").format(Identifier(row, via), Identifier(alias, own))
 
@@ -247,6 +250,8 @@ def external_id(
     """A child table of (system, value) pairs."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        if not any(operands.given(operand)):
+            return TRUE
         return query.exists(
             source,
             lambda row: [
