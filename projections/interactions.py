@@ -16,7 +16,7 @@ from crm_es.interactions import interaction as i
 from crm_es.projector.contract import Batch, Column, Index, Sql, Table
 
 NAME = "interactions"
-VERSION = 1
+VERSION = 2
 
 INTERACTION: Final = Table(
     name="interaction",
@@ -84,7 +84,7 @@ ACTIVITY: Final = Table(
     columns=(
         Column(name="id", type="uuid"),
         Column(name="interaction_count", type="integer", default=0),
-        Column(name="private_count", type="integer", default=0),
+        Column(name="unshared_count", type="integer", default=0),
         Column(name="last_interaction_at", type="timestamptz", null=True),
     ),
     indexes=(
@@ -190,12 +190,12 @@ def _record(batch: Batch, fact: Fact, event: i.InteractionRecorded, meanings: Ma
             created_at=at, visibility=event.visibility,
         )  # fmt: skip
         stands.add(means)
-    private = event.visibility is i.Visibility.PRIVATE
+    unshared = event.visibility is not i.Visibility.SHARED
     for contact in stands:
         batch.update(
             ACTIVITY, fact, {"id": contact},
             interaction_count=Sql("interaction_count + 1"),
-            private_count=Sql("private_count + {value}", int(private)),
+            unshared_count=Sql("unshared_count + {value}", int(unshared)),
             last_interaction_at=Sql("greatest(last_interaction_at, {value})", event.occurred_at),
         )  # fmt: skip
 
@@ -336,9 +336,9 @@ WHERE l.workspace_id = %(workspace_id)s AND l.interaction_id = s.interaction_id 
 """
 _COUNTED: LiteralString = """
 UPDATE {schema}.contact_activity a
-SET interaction_count = n.count, private_count = n.private, last_interaction_at = n.last, position = %(position)s
+SET interaction_count = n.count, unshared_count = n.unshared, last_interaction_at = n.last, position = %(position)s
 FROM (
-  SELECT c.id, count(l.interaction_id) AS count, count(*) FILTER (WHERE l.visibility = 'PRIVATE') AS private,
+  SELECT c.id, count(l.interaction_id) AS count, count(*) FILTER (WHERE l.visibility <> 'SHARED') AS unshared,
          max(l.occurred_at) AS last
   FROM ({contacts}) AS c (id)
   LEFT JOIN {schema}.interaction_contact l
@@ -346,7 +346,7 @@ FROM (
   GROUP BY c.id
 ) n
 WHERE a.workspace_id = %(workspace_id)s AND a.id = n.id
-  AND (a.interaction_count, a.private_count, a.last_interaction_at) IS DISTINCT FROM (n.count, n.private, n.last)
+  AND (a.interaction_count, a.unshared_count, a.last_interaction_at) IS DISTINCT FROM (n.count, n.unshared, n.last)
 """
 _RECOUNT: Final[LiteralString] = _COUNTED.replace("{contacts}", "SELECT unnest(%(contacts)s)")
 _RECOUNT_OF_INTERACTION: Final[LiteralString] = _COUNTED.replace(

@@ -101,8 +101,9 @@ async def test_pages_hold_everybody_once(api):
     assert seen == ["Ada Lovelace", "bob", "Zoë Ångström"]
 
 
-async def test_what_only_auditors_may_know_of_filters_nobody_else(api, people):
-    await record(api, who="sales", contactIds=[people["ada"]["id"]], visibility="PRIVATE")
+@pytest.mark.parametrize("visibility", ["PRIVATE", "TEAM"])
+async def test_what_only_auditors_may_know_of_filters_nobody_else(api, people, visibility):
+    await record(api, who="sales", contactIds=[people["ada"]["id"]], visibility=visibility)
     busy = {"lastInteractionAt": {"isNull": False}}
 
     assert await names(api, who="auditor", filter=busy) == ["Ada Lovelace"]

@@ -200,9 +200,10 @@ async def test_what_is_redacted_is_in_no_past(api):
     assert nowhere["redactInteraction"]["userErrors"][0]["field"] == ["passages", "0"]
 
 
-async def test_private_interactions_are_for_those_who_took_part_and_for_auditors(api):
+@pytest.mark.parametrize("visibility", ["PRIVATE", "TEAM"])
+async def test_interactions_that_are_not_shared_are_for_those_who_took_part_and_for_auditors(api, visibility):
     contact = await register(api)
-    mine = await record(api, who="sales", visibility="PRIVATE", contactIds=[contact["id"]])
+    mine = await record(api, who="sales", visibility=visibility, contactIds=[contact["id"]])
     ask = "query($c: ID!, $i: ID!) { interaction(id: $i) { id } contact(id: $c) { interactionCount timeline { totalCount } } }"
     api.known["other"] = type(api.known["sales"])(**_as(api.known["sales"], member_id=uuid4()))
 
@@ -213,6 +214,8 @@ async def test_private_interactions_are_for_those_who_took_part_and_for_auditors
     assert seen["other"] == {"interaction": None, "contact": {"interactionCount": None, "timeline": {"totalCount": 0}}}
     hidden = await api.ask(CORRECT, who="other", input={"id": mine["id"], "set": {"subject": "No"}})
     assert [e["code"] for e in hidden["correctInteraction"]["userErrors"]] == ["NOT_FOUND"]
+    await api.ask(CORRECT, input={"id": mine["id"], "set": {"visibility": "SHARED"}}, who="sales")
+    assert (await api.ask(ask, who="other", c=contact["id"], i=mine["id"]))["contact"]["interactionCount"] == 1
 
 
 def _as(identity, **changes):

@@ -88,14 +88,14 @@ def timeline_by_fold(log, workspace, contact, position):
     """(occurred_at, interaction) of the contact's timeline, newest first, and its counts."""
     means = meanings(log, workspace, position)
     streams = {f.stream for f in log.facts if f.workspace == workspace and f.topic == "interaction.recorded"}
-    found, private = [], 0
+    found, unshared = [], 0
     for stream in streams:
         state, _ = folded(log, workspace, stream, position, i.evolve)
         if state and not state.retracted and contact in {means.get(c, c) for c in state.contact_ids}:
             found.append((state.occurred_at, stream))
-            private += state.visibility is i.Visibility.PRIVATE
+            unshared += state.visibility is not i.Visibility.SHARED
     found.sort(reverse=True)
-    return found, (len(found), private, found[0][0] if found else None)
+    return found, (len(found), unshared, found[0][0] if found else None)
 
 
 def timeline_by_rows(rows, workspace, contact, position):
@@ -110,7 +110,7 @@ def timeline_by_rows(rows, workspace, contact, position):
         position=position,
     )
     counts = as_of(
-        rows, "interactions.contact_activity", "interaction_count, private_count, last_interaction_at",
+        rows, "interactions.contact_activity", "interaction_count, unshared_count, last_interaction_at",
         "workspace_id = %s AND id = %s", workspace, contact, position=position,
     )  # fmt: skip
     return sorted(links, reverse=True), counts[0] if counts else None

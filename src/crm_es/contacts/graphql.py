@@ -109,11 +109,11 @@ class Contact(Entity):
         lambda: Contact, via="merged_into", order=("created_at",), description="The contacts merged into this one."
     )
     interaction_count: int | None = computed(
-        _seen, ("private_count", "interaction_count"), "How many interactions; null where you may not see all of them.",
+        _seen, ("unshared_count", "interaction_count"), "How many interactions; null where you may not see all of them.",
         beside=ACTIVITY, contextual=True,
     )  # fmt: skip
     last_interaction_at: datetime | None = computed(
-        _seen, ("private_count", "last_interaction_at"), "When the last one was; null as their count.",
+        _seen, ("unshared_count", "last_interaction_at"), "When the last one was; null as their count.",
         beside=ACTIVITY, contextual=True,
     )  # fmt: skip
     open_deal_count: int | None = computed(_not_yet, ("id",), _LATER.format("deals"))

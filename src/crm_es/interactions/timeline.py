@@ -52,7 +52,7 @@ def _of_types(types: Sequence[InteractionType]) -> Condition:
 
 
 def all_seen(moment: Moment, hidden: int) -> bool:
-    """Whether the viewer may see all interactions of a contact that has so many private ones."""
+    """Whether the viewer may see all interactions of a contact that has so many that are not SHARED."""
     viewer = moment.viewer
     return viewer.scope("INTERACTION") == "WORKSPACE" and (not hidden or viewer.audits("INTERACTION"))
 
@@ -64,6 +64,6 @@ def seen_activity(asked: FilterField) -> FilterField:
         found = asked.compile(query, alias, operand)
         if query.viewer.audits("INTERACTION"):
             return found
-        return SQL("({} AND {} = 0)").format(found, Identifier(alias, "private_count"))
+        return SQL("({} AND {} = 0)").format(found, Identifier(alias, "unshared_count"))
 
-    return FilterField(asked.type, compile_, columns=(*asked.columns, "private_count"))
+    return FilterField(asked.type, compile_, columns=(*asked.columns, "unshared_count"))
