@@ -4,7 +4,7 @@ One process of it serves; `crm-es serve` runs several, and the projector beside 
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.resources import files
 from time import monotonic
@@ -89,31 +89,33 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
 @asynccontextmanager
 async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine]:
     """Everything that serves requests, as the application role."""
-    keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file, settings.root_key))
-    store = await Store.open(urls.app, AGGREGATES, keys)
-    connections = ReadConnections(urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms)
-    try:
-        async with Progress.following(urls.app, watched=members) as progress, KeyUses.recording(urls.app) as uses:
-            authenticator = Authenticator(
-                connections=connections,
-                verifier=Verifier.of(settings),
-                pepper=keys.pepper(),
-                bookmark=lambda: progress.touched,
-                used=uses.note,
-            )
-            yield Engine(
-                settings=settings,
-                store=store,
-                keys=keys,
-                connections=connections,
-                progress=progress,
-                authenticate=authenticator.authenticate,
-                rate=RateLimit(monotonic) if settings.minute_limit_on else None,
-            )
-    finally:
-        await connections.close()
-        await store.close()
-        keys.close()
+    async with AsyncExitStack() as opened:
+        keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file, settings.root_key))
+        opened.callback(keys.close)
+        store = await Store.open(urls.app, AGGREGATES, keys)
+        opened.push_async_callback(store.close)
+        connections = ReadConnections(
+            urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
+        )
+        opened.push_async_callback(connections.close)
+        progress = await opened.enter_async_context(Progress.following(urls.app, watched=members))
+        uses = await opened.enter_async_context(KeyUses.recording(urls.app))
+        authenticator = Authenticator(
+            connections=connections,
+            verifier=Verifier.of(settings),
+            pepper=keys.pepper(),
+            bookmark=lambda: progress.touched,
+            used=uses.note,
+        )
+        yield Engine(
+            settings=settings,
+            store=store,
+            keys=keys,
+            connections=connections,
+            progress=progress,
+            authenticate=authenticator.authenticate,
+            rate=RateLimit(monotonic) if settings.minute_limit_on else None,
+        )
 
 
 class _Http:

@@ -152,17 +152,19 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
         Progress.following(place.urls.app, poll=0.05, watched=members),
         KeyUses.recording(place.urls.app, gather=0),
     )
-    async with following as progress, recording as uses:
-        authenticator = Authenticator(
-            connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
-            bookmark=lambda: progress.touched, used=uses.note,
-        )  # fmt: skip
-        yield Engine(
-            settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,
-            authenticate=authenticate,
-        )  # fmt: skip
-    await connections.close()
-    await store.close()
+    try:
+        async with following as progress, recording as uses:
+            authenticator = Authenticator(
+                connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
+                bookmark=lambda: progress.touched, used=uses.note,
+            )  # fmt: skip
+            yield Engine(
+                settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,
+                authenticate=authenticate,
+            )  # fmt: skip
+    finally:
+        await connections.close()
+        await store.close()
 
 
 @pytest.fixture

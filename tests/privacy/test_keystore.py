@@ -11,6 +11,7 @@ import pytest
 from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED
 from crm_es.privacy.keystore import BLOCK, FIRST_BLOCK, KeyStore, root_key
+from tests.open_connections import none_left_open
 
 ROOT = secrets.token_bytes(32)
 PLACE = b"workspace|stream|1|data.name"
@@ -48,6 +49,11 @@ def eventually(condition, seconds=10):
 
 def reopened(location, root=ROOT):
     return KeyStore.open(location, root)
+
+
+def test_a_key_store_that_refuses_us_is_left_alone(shared_database):
+    with none_left_open(), pytest.raises(KeyUnavailableError, match="permission denied"):
+        KeyStore.open(shared_database.app, ROOT)
 
 
 def test_what_one_process_sealed_another_opens(keys, location, workspace):

@@ -10,6 +10,7 @@ from crm_es.projector import bookmarks
 from crm_es.projector.leader import Leader
 from crm_es.projector.pages import PageReader
 from crm_es.projector.runner import Projector
+from tests.open_connections import none_left_open
 from tests.projector import boxes
 from tests.projector.boxes import AllMoved, BoxBroken, BoxMade, BoxMoved
 from tests.projector.conftest import model
@@ -43,6 +44,18 @@ def test_a_page_never_cuts_an_append(database, log, workspace):
             after = page.last
 
     assert sizes == [3, 4, 9, 2]
+
+
+def test_a_leader_that_gets_one_connection_of_two_leaves_none_open(database, log, rows):
+    rows_of_one = database.owner.replace("postgres@", "crm_single@")
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        owner.execute("CREATE ROLE crm_single LOGIN CONNECTION LIMIT 1")
+
+        with none_left_open(), pytest.raises(psycopg.OperationalError, match="too many connections"):
+            Leader(rows_of_one, log.decode, [boxes])
+
+        eventually(lambda: rows("SELECT 1 FROM pg_stat_activity WHERE usename = 'crm_single'") == [])
+        owner.execute("DROP ROLE crm_single")
 
 
 def test_running_projects_what_is_appended(log, projector, workspace, rows):

@@ -19,6 +19,7 @@ from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import ReadTimeoutError
 from crm_es.reads.sql import Query
 from crm_es.reads.wire import PREPARED
+from tests.open_connections import none_left_open
 from tests.reads import small
 from tests.reads.world import World, build
 
@@ -111,6 +112,20 @@ async def test_a_statement_larger_than_the_socket_takes_is_answered(world: World
         for _ in range(2):
             text = "x" * 5_000_000
             assert await snapshot.rows(SQL("SELECT $1::text, length($1::text)"), [text]) == [(text, 5_000_000)]
+
+
+async def test_who_is_cancelled_while_a_connection_opens_leaves_none_open(shared_database: DatabaseUrls) -> None:
+    reading = ReadConnections(shared_database.app, size=3)
+    with none_left_open():
+        for number in range(30):
+            asked = asyncio.create_task(pid(reading))
+            await asyncio.sleep(number / 3_000)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+        del asked
+
+        assert len(set(await asyncio.gather(*(pid(reading) for _ in range(10))))) <= 3  # nobody kept its room
+        await reading.close()
 
 
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:

@@ -186,9 +186,11 @@ async def _finished(
                 await context.close()
             yield result
     finally:
-        await results.aclose()
-        if context is not None:
-            await context.close(sound=False)
+        try:
+            await results.aclose()
+        finally:
+            if context is not None:
+                await context.close(sound=False)
 
 
 async def _next(results: AsyncGenerator[Any, None], seconds: float | None) -> Any | None:

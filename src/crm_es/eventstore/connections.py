@@ -44,6 +44,7 @@ class Connections:
         self._name = name
         self._places = threading.BoundedSemaphore(size)
         self._free: list[Connection] = []
+        self._closed = False
 
     @contextmanager
     def take(self) -> Iterator[Connection]:
@@ -54,12 +55,17 @@ class Connections:
                 yield connection
             except LOST:
                 if connection.broken:  # so are the idle ones: the server went away
-                    self.close()
+                    self._close_idle()
                 connection.close()
                 raise
             finally:
-                if not connection.closed:
-                    self._free.append(connection)
+                self._give(connection)
+
+    def _give(self, connection: Connection) -> None:
+        if not connection.closed:
+            self._free.append(connection)
+        if self._closed:  # asked after it was given back, so that one of the two sees the other
+            self._close_idle()
 
     def _idle(self) -> Connection | None:
         try:
@@ -74,5 +80,10 @@ class Connections:
             raise UnavailableError(f"The log's database does not answer: {exc}") from exc
 
     def close(self) -> None:
+        """Close the idle ones; those in use are closed as they come back."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while (connection := self._idle()) is not None:
             connection.close()

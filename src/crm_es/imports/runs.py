@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
+from crm_es.database.sessions import session
 from crm_es.errors import ConflictError, UnavailableError
 from crm_es.imports.tally import Tally
 
@@ -40,16 +41,11 @@ class Job:
 async def connected(app_url: str, workspace: UUID) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """A session of the application role in this workspace. Raises: UnavailableError."""
     try:
-        connection = await psycopg.AsyncConnection.connect(app_url, autocommit=True)
+        async with session(app_url) as connection:
+            await connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])
+            yield connection
     except psycopg.OperationalError as exc:
-        raise UnavailableError(f"The database does not answer: {exc}") from exc
-    try:
-        await connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])
-        yield connection
-    except psycopg.OperationalError as exc:
-        raise UnavailableError(f"The database stopped answering: {exc}. Run the import again to go on.") from exc
-    finally:
-        await connection.close()
+        raise UnavailableError(f"The database does not answer: {exc}. Run the import again to go on.") from exc
 
 
 class ImportRun:

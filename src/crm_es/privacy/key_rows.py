@@ -167,7 +167,11 @@ class PostgresKeyRows:
         self._url = url
         self._lock = threading.Lock()
         self._db: psycopg.Connection[tuple[object, ...]] | None = None
-        self._do(lambda db: db.execute(_POSTGRES))
+        try:
+            self._do(lambda db: db.execute(_POSTGRES))
+        except KeyUnavailableError:
+            self.close()
+            raise
 
     def _do(self, work: Callable[[psycopg.Connection[tuple[object, ...]]], T]) -> T:
         with self._lock:
@@ -175,7 +179,7 @@ class PostgresKeyRows:
                 try:
                     return self._attempt(work)
                 except (psycopg.OperationalError, psycopg.InterfaceError):
-                    self._db = None
+                    self._drop()
                     return self._attempt(work)
             except psycopg.Error as exc:
                 raise KeyUnavailableError(f"The key store does not answer: {exc}") from exc
@@ -223,9 +227,12 @@ class PostgresKeyRows:
 
     def close(self) -> None:
         with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
 
 def open_rows(location: str | Path) -> KeyRows:

@@ -8,12 +8,13 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any, Final, Self
 
 import psycopg
 from psycopg import Connection
-from psycopg.sql import SQL, Identifier
 
+from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
 from crm_es.projector import bookmarks, swap, tables
 from crm_es.projector.bookmarks import NEXT, AbdicatedError
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 LOCK: Final = 4711002  # session advisory lock; es.append_events takes 4711001
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError, AbdicatedError)
+_OFF: Final = ("synchronous_commit", "enable_hashjoin", "enable_mergejoin", "enable_seqscan")
 LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and leave behind
 
 
@@ -37,17 +39,17 @@ class Leader:
         self._targets: dict[str, Target] = {}
         self._swaps: dict[str, swap.Watch] = {}
         self._looked = 0.0
-        self._connection = connect(url)
-        self._reader = PageReader(url, decode, size=page_size)
+        with ExitStack() as opened:
+            self._connection = opened.enter_context(closing(connect(url)))
+            self._reader = opened.enter_context(PageReader(url, decode, size=page_size))
+            self._opened = opened.pop_all()
         self.applied = 0
 
     def __enter__(self) -> Self:
-        self._reader.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.__exit__()
-        self._connection.close()
+        self._opened.close()
 
     def try_lead(self) -> bool:
         row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
@@ -214,10 +216,8 @@ def connect(url: str) -> Connection[Any]:
     Commits need not wait for the disk: rows and bookmark are lost together in a crash, and projected again. Kept plans look
     rows up by index: those made while a table is small would else read all of it on every page, however large it grows.
     """
-    connection = psycopg.connect(url, autocommit=True)
-    connection.execute("SET synchronous_commit = off")
-    for setting in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
-        connection.execute(SQL("SET {} = off").format(Identifier(setting)))
+    off = " ".join(f"-c {name}=off" for name in _OFF)
+    connection = psycopg.connect(with_options(url, off), autocommit=True)
     connection.prepared_max = 2000
     return connection
 

@@ -12,6 +12,7 @@ import psycopg
 from prometheus_client import Gauge
 from psycopg import AsyncConnection
 
+from crm_es.database.sessions import session
 from crm_es.projector.bookmarks import NEXT
 from crm_es.projector.contract import ReadModel
 
@@ -96,7 +97,7 @@ class Progress:
         """Run until cancelled; connects again when the connection is lost."""
         while True:
             try:
-                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                async with session(self._url) as connection:
                     await connection.execute("LISTEN crm_projected")
                     await self._listen(connection)
             except psycopg.OperationalError as error:

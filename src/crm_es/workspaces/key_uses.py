@@ -11,7 +11,8 @@ from typing import Final, Self
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
+
+from crm_es.database.sessions import session
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class KeyUses:
         """Write what waits, all or nothing; it keeps waiting where that fails."""
         writing = dict(self._waiting)
         if writing:
-            async with await AsyncConnection.connect(self._url) as connection:
+            async with session(self._url) as connection, connection.transaction():
                 for (workspace, key), used_at in writing.items():
                     await connection.execute(_FENCE, (str(workspace),))
                     await connection.execute(_NOTE, (workspace, key, used_at))
