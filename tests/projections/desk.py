@@ -1,4 +1,4 @@
-"""Random but lawful histories of a service desk: queues, tickets and their requesters, who are merged and unmerged."""
+"""Random but lawful histories of a service desk: queues, tickets, what is written on them, requesters merged and unmerged."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from crm_es.contacts import contact_events as c
 from crm_es.errors import CrmError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import Dated
+from crm_es.interactions import interaction as i
 from crm_es.service import queue as q
 from crm_es.service import ticket as t
 from crm_es.service import ticket_editing as editing
@@ -35,6 +36,7 @@ class Desk:
     states: dict[UUID, tuple[Aggregate[Any, Any], Any]] = field(default_factory=dict)
     absorbed: list[tuple[UUID, UUID]] = field(default_factory=list)
     persons: list[UUID] = field(default_factory=list)
+    texts: list[UUID] = field(default_factory=list)
     now: datetime = START
 
     def steps(self, count: int) -> None:
@@ -182,8 +184,24 @@ class Desk:
         assert all(isinstance(one, Dated) for one in changes[absorbed][1:])
         self.append(TICKET, changes)
 
+    # What is written on them
+
+    def write(self) -> None:
+        self.texts.append(id_ := self.new_id())
+        event = i.InteractionRecorded(
+            type=i.InteractionType.NOTE, occurred_at=self.now, visibility=i.Visibility.SHARED, internal=True,
+            ticket_id=self.random.choice(self.tickets),
+        )  # fmt: skip
+        self.log.append(self.workspace, (id_, event))
+
+    def put_elsewhere(self) -> None:
+        if self.texts:
+            ticket = self.random.choice([None, *self.tickets])
+            self.log.append(self.workspace, (self.random.choice(self.texts), i.InteractionCorrected(ticket_id=ticket)))
+
     DEEDS = (
         person, merge_persons, merge_persons, unmerge_persons, queue, change_queue, open_ticket, open_ticket, open_ticket,
         edit, edit, assign, assign, prioritize, move, reply, receive, hold, hold, resume, resolve, resolve, close, reopen,
-        reopen, rate, breach, merge, merge, unmerge, unmerge,
+        reopen, rate, breach, merge, merge, unmerge, unmerge, write, write,
+        put_elsewhere,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_es.eventstore.event import ERASED
+from crm_es.interactions import interaction as i
 from crm_es.projector.rebuild import Rebuild
 from crm_es.projector.runner import Projector
 from crm_es.projector.scrub import scrub
@@ -19,20 +20,22 @@ from crm_es.service.ticket import evolve
 from crm_es.service.ticket_events import (
     TicketAbsorbed,
     TicketAssigned,
+    TicketMerged,
     TicketOpened,
     TicketPrioritized,
     TicketRated,
+    TicketReleased,
     TicketResolved,
     TicketStarted,
     TicketUnmerged,
 )
-from projections import service_queues
+from projections import interactions, service_queues
 from tests.projections.desk import Desk
 from tests.projections.past import as_of, folded, meanings
 from tests.projector.log import START, Log
 
 QUEUE, ANNA = UUID(int=1), UUID(int=2)
-MODELS = (service_queues,)
+MODELS = (service_queues, interactions)
 
 
 def opened(at=START, **more):
@@ -120,6 +123,38 @@ def test_intervals_as_of_any_position_equal_their_fold_and_leave_no_gap(desk, pr
         assert [row[0] for row in found] == list(range(1, len(found) + 1))
         assert all(one[6] == after[5] for one, after in pairwise(found))
         assert [row[6] for row in found[-1:]] == [None] * len(found[-1:])
+
+
+def means_of_tickets(log, workspace, position):
+    means = {}
+    for fact in log.facts:
+        if fact.workspace == workspace and fact.position <= position:
+            match fact.event:
+                case TicketMerged(absorbed_ids=ids):
+                    means |= dict.fromkeys(ids, fact.stream)
+                case TicketReleased(absorbed_ids=ids, absorbed_id=target):
+                    means |= dict.fromkeys(ids, target)
+                case _:
+                    pass
+    return means
+
+
+def test_what_is_written_follows_its_ticket_and_comes_back(desk, project, rows):
+    project()
+    random, moved = Random(3), 0
+
+    for _ in range(300):
+        text, position = random.choice(desk.texts), random.randint(1, desk.log.positions[desk.workspace])
+        state, _ = folded(desk.log, desk.workspace, text, position, i.evolve)
+        found = as_of(
+            rows, "interactions.interaction", "ticket_id, ticket_means_id, internal", "workspace_id = %s AND id = %s",
+            desk.workspace, text, position=position,
+        )  # fmt: skip
+        means = means_of_tickets(desk.log, desk.workspace, position)
+        assert found == ([(state.ticket_id, means.get(state.ticket_id, state.ticket_id), True)] if state else [])
+        moved += bool(state and means.get(state.ticket_id, state.ticket_id) != state.ticket_id)
+
+    assert moved
 
 
 def test_what_waits_sorts_by_due_time_then_priority_then_age(log, workspace, project, rows):
