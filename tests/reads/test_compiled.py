@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import strawberry
+from graphql import parse
 from strawberry.schema.config import StrawberryConfig
 
 from crm_es.api.scalars import SCALARS
@@ -149,3 +150,14 @@ async def test_what_it_leaves_to_the_generic_executor(world: World) -> None:
     async with world.operation() as reads:
         for query, variables in left.items():
             assert await compiled.answer(query, reads, variables) is None, query
+
+
+async def test_the_inputs_of_a_mutation_are_not_looked_at(world: World) -> None:
+    reading = CompiledReads(small.schema._schema)
+    mutation = parse("mutation ($names: [String!]!) { __typename }")
+
+    async with world.operation() as reads:
+        answer = await reading.data("…", reads, {"names": 5}, document=mutation)
+
+    assert answer is None
+    assert reading.outcomes == {"not a query": 1}

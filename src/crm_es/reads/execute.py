@@ -16,6 +16,7 @@ from graphql import (
     GraphQLInputType,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     get_variable_values,
     parse,
     type_from_ast,
@@ -158,6 +159,8 @@ class CompiledReads:
         if len(operations) != 1:
             return Refused("no such operation")
         (operation,) = operations
+        if operation.operation is not OperationType.QUERY:  # the inputs of a mutation may be long: look at none of them
+            return Refused("not a query")
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         types: dict[str, Any] = {
             node.variable.name.value: type_from_ast(self.schema, node.type)
