@@ -1,5 +1,6 @@
 """One web process: `python -m crm_es.serving.web FD` serves on the listening socket it inherits."""
 
+import gc
 import socket
 import sys
 
@@ -35,9 +36,15 @@ def main(descriptor: int) -> int:
 
 
 class Server(uvicorn.Server):
-    """Ends event streams first: they would go on until the grace is over. uvicorn closes WebSockets itself, with 1012."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """What was made until now lives as long as the process: the cycle collector need not walk it again and again, which
+        took a quarter of the time of a large batch."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Event streams end first: they would go on until the grace is over. uvicorn closes WebSockets itself, with 1012."""
         app: Starlette = self.config.app  # type: ignore[assignment]  # we give it no other
         app.state.http.closing.set()
         await super().shutdown(sockets)
