@@ -9,6 +9,7 @@ from projections import (
     duplicates,
     interactions,
     members,
+    pipelines,
     search,
     service_queues,
 )
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 READ_MODELS: "tuple[ReadModel, ...]" = (
     interactions,  # first, since it reads before it writes: behind others, it would wait for all they write
     service_queues,  # so does it
+    pipelines,  # and it
     contact_profiles,
     members,
     audit_trail,

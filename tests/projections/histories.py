@@ -1,4 +1,4 @@
-"""Random but lawful histories: contacts edited, merged, unmerged; interactions recorded, corrected, linked, redacted."""
+"""Random but lawful histories: contacts edited, merged, unmerged; interactions recorded, corrected, linked, redacted; deals."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,14 +13,17 @@ from crm_es.contacts.contact import evolve as evolve_contact
 from crm_es.contacts.contact_events import Email, Item, LifecycleStage, Phone
 from crm_es.interactions import interaction as i
 from crm_es.interactions.interaction import Interaction
+from crm_es.sales.deal import Deal
+from crm_es.sales.pipeline import Pipeline
 from crm_es.values import Money, PostalAddress
+from tests.projections.sales_histories import Sales
 from tests.projector.log import START, Log
 
 NAMES = ("Ánna", "Bob", "李小龍", "de la Cruz", "anna", None)
 
 
 @dataclass
-class World:
+class World(Sales):
     """One workspace. `step` appends one more lawful thing to the log."""
 
     log: Log
@@ -28,6 +31,9 @@ class World:
     random: Random
     contacts: dict[UUID, Contact] = field(default_factory=dict)
     interactions: dict[UUID, Interaction] = field(default_factory=dict)
+    products: list[UUID] = field(default_factory=list)
+    pipelines: dict[UUID, Pipeline] = field(default_factory=dict)
+    deals: dict[UUID, Deal] = field(default_factory=dict)
 
     def steps(self, count: int) -> None:
         for _ in range(3):
@@ -41,6 +47,8 @@ class World:
     def append(self, *events):
         self.log.append(self.workspace, *events)
         for stream, event in events:
+            if self.folded(stream, event):
+                continue
             if isinstance(event, e.ContactEvent):
                 self.contacts[stream] = evolve_contact(self.contacts.get(stream), event)
             else:
@@ -220,4 +228,5 @@ class World:
     DEEDS = (
         register, rename, rename, refer, add_email, add_email, change_email, remove_email, add_phone, tag, tag, archive,
         restore, merge, merge, unmerge, record, record, record, record, correct, link, unlink, redact, retract,
+        *Sales.SALES,
     )  # fmt: skip

@@ -198,5 +198,6 @@ DEAL: Aggregate[Deal, DealEvent] = Aggregate(
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
+    moments={"archivedAt": lambda deal: deal.archived},
     subjects=_subjects,
 )

@@ -267,5 +267,6 @@ PIPELINE: Aggregate[Pipeline, PipelineEvent] = Aggregate(
     events=get_args(PipelineEvent),
     evolve=evolve,
     fields=_fields,
+    moments={"archivedAt": lambda pipeline: pipeline.archived},
     subjects=no_subject,
 )

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import Reservation, values_set
+from crm_es.eventstore.event import Reservation, changes, values_set
 from crm_es.values import ExternalId, Money, joint_key, money_answer
 
 MOST_EXTERNAL_IDS: Final = 100
@@ -35,7 +35,7 @@ class ProductUpdated:
     sku: Text = UNSET
     family: Text = UNSET
     price: Money | UnsetType | None = UNSET
-    retired: bool | UnsetType = UNSET
+    retired: bool | UnsetType = changes("retiredAt", default=UNSET)
 
 
 ProductEvent = ProductRegistered | ProductUpdated
@@ -110,7 +110,6 @@ def _fields(product: Product) -> Mapping[str, object]:
         "sku": product.sku,
         "family": product.family,
         "price": money_answer(product.price),
-        "retired": product.retired,
         "externalIds": [{"system": one.system, "value": one.value} for one in product.external_ids],
     }
 
@@ -121,5 +120,6 @@ PRODUCT: Aggregate[Product, ProductEvent] = Aggregate(
     evolve=evolve,
     reservations=_reservations,
     fields=_fields,
+    moments={"retiredAt": lambda product: product.retired},
     subjects=no_subject,
 )
