@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crm_es.config import Settings
-from crm_es.database.urls import DatabaseUrls
+from crm_es.database.urls import DatabaseUrls, patient
 from crm_es.errors import ConfigurationError
 
 PRODUCTION = {
@@ -62,20 +62,21 @@ def test_a_fault_names_the_setting_and_what_was_expected(name: str, text: str, s
 def test_one_url_alone_lets_each_process_take_on_its_role() -> None:
     urls = Settings.from_environment({"CRM_DATABASE_URL": "postgresql://me:pw@db:5433/crm?sslmode=require"}).urls
 
+    alone = patient("postgresql://me:pw@db:5433/crm?sslmode=require")
     assert urls == DatabaseUrls(
-        owner="postgresql://me:pw@db:5433/crm?sslmode=require",
-        app="postgresql://me:pw@db:5433/crm?sslmode=require&options=-c%20role%3Dcrm_app",
-        projector="postgresql://me:pw@db:5433/crm?sslmode=require&options=-c%20role%3Dcrm_projector",
+        owner=alone,
+        app=f"{alone}&options=-c%20role%3Dcrm_app",
+        projector=f"{alone}&options=-c%20role%3Dcrm_projector",
     )
 
 
-def test_three_urls_are_taken_as_they_are() -> None:
+def test_three_urls_are_taken_for_three_doors() -> None:
     settings = Settings.from_environment({**PRODUCTION, "CRM_OWNER_DATABASE_URL": "postgresql://boss@db/crm"})
 
     assert settings.urls == DatabaseUrls(
-        owner="postgresql://boss@db/crm",
-        app=PRODUCTION["CRM_DATABASE_URL"],
-        projector=PRODUCTION["CRM_PROJECTOR_DATABASE_URL"],
+        owner=patient("postgresql://boss@db/crm"),
+        app=patient(PRODUCTION["CRM_DATABASE_URL"]),
+        projector=patient(PRODUCTION["CRM_PROJECTOR_DATABASE_URL"]),
     )
 
 

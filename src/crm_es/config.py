@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
-from crm_es.database.urls import DatabaseUrls, with_options
+from crm_es.database.urls import DatabaseUrls, patient, with_options
 from crm_es.errors import ConfigurationError
 
 ROOT_KEY_BYTES: Final = 32
@@ -47,7 +47,15 @@ def _switch(text: str) -> bool:
 
 
 def _postgres(text: str) -> str:
-    return text if urlsplit(text).scheme in {"postgresql", "postgres"} else _refuse()
+    return patient(text) if _is_postgres(text) else _refuse()
+
+
+def _key_store(text: str) -> str:
+    return patient(text) if _is_postgres(text) else text
+
+
+def _is_postgres(text: str) -> bool:
+    return urlsplit(text).scheme in {"postgresql", "postgres"}
 
 
 def _root_key(text: str) -> str:
@@ -76,7 +84,7 @@ class Settings:
     database_url: str | None = setting("DATABASE_URL", _postgres, POSTGRES, None)
     owner_database_url: str | None = setting("OWNER_DATABASE_URL", _postgres, POSTGRES, None)
     projector_database_url: str | None = setting("PROJECTOR_DATABASE_URL", _postgres, POSTGRES, None)
-    key_store: str | None = setting("KEY_STORE", str, "a path, or a URL postgresql://…", None)
+    key_store: str | None = setting("KEY_STORE", _key_store, "a path, or a URL postgresql://…", None)
     root_key: str | None = setting("ROOT_KEY", _root_key, f"{2 * ROOT_KEY_BYTES} hexadecimal digits", None)
 
     host: str = setting("HOST", str, "an address to listen on", "127.0.0.1")
@@ -134,7 +142,7 @@ class Settings:
     @property
     def key_store_location(self) -> str | Path:
         location = self.key_store or str(self.data_dir / "keys.sqlite")
-        return location if location.startswith(("postgresql://", "postgres://")) else Path(location)
+        return location if _is_postgres(location) else Path(location)
 
     @property
     def root_key_file(self) -> Path:

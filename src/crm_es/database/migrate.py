@@ -137,7 +137,7 @@ def _agreed(applied: Sequence[tuple[int, str, str]], known: Sequence[Migration])
 
 def _connect(url: str) -> psycopg.Connection[Any]:
     try:
-        return psycopg.connect(url, autocommit=True, connect_timeout=10)
+        return psycopg.connect(url, autocommit=True)
     except psycopg.OperationalError as exc:
         raise ConfigurationError(
             f"No connection to {without_password(url)}: {str(exc).strip()}\n"

@@ -21,7 +21,6 @@ def connect(url: str, name: str) -> Connection:
     return psycopg.connect(
         with_options(url, f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"),
         autocommit=True,
-        connect_timeout=5,
         row_factory=dict_row,
         application_name=name,
     )

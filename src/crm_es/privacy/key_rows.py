@@ -186,7 +186,7 @@ class PostgresKeyRows:
 
     def _attempt(self, work: Callable[[psycopg.Connection[tuple[object, ...]]], T]) -> T:
         if self._db is None:
-            self._db = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+            self._db = psycopg.connect(self._url, autocommit=True)
         with self._db.transaction():
             return work(self._db)
 
