@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from projections import (
+    articles,
     audit_trail,
     changes,
     contact_profiles,
@@ -27,4 +28,5 @@ READ_MODELS: "tuple[ReadModel, ...]" = (
     search,
     duplicates,
     changes,
+    articles,
 )

@@ -13,6 +13,7 @@ from crm_es.contacts import company, contact_events
 from crm_es.eventstore.event import Fact
 from crm_es.interactions import interaction
 from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.service import article
 from crm_es.workspaces import member
 
 NAME = "changes"
@@ -43,11 +44,19 @@ CONTAINED: Final = Table(
     indexes=(Index(name="container", columns=("container_id",)),),
 )
 TABLES: tuple[Table, ...] = (RECORD, CONTAINED)
-_Event = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
+_Event = (
+    contact_events.ContactEvent
+    | company.CompanyEvent
+    | interaction.InteractionEvent
+    | member.MemberEvent
+    | article.ArticleEvent
+)
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
-_GONE: Final = frozenset({"contact.archived", "contact.absorbed", "company.archived", "interaction.retracted"})
-_BACK: Final = frozenset({"contact.restored", "contact.unmerged", "company.restored"})
+_GONE: Final = frozenset(
+    {"contact.archived", "contact.absorbed", "company.archived", "interaction.retracted", "article.archived"}
+)
+_BACK: Final = frozenset({"contact.restored", "contact.unmerged", "company.restored", "article.restored"})
 
 
 def apply(batch: Batch, facts: Sequence[Fact], /) -> None:

@@ -9,6 +9,7 @@ from crm_es.interactions.interaction import INTERACTION
 from crm_es.sales.deal import DEAL
 from crm_es.sales.pipeline import PIPELINE
 from crm_es.sales.product import PRODUCT
+from crm_es.service.article import ARTICLE
 from crm_es.service.queue import QUEUE
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.api_key import API_KEY
@@ -33,5 +34,6 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     DEAL,
     QUEUE,
     TICKET,
+    ARTICLE,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)

@@ -24,6 +24,8 @@ from crm_es.context import Info
 from crm_es.interactions.graphql import Interaction, InteractionQueries
 from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
+from crm_es.service.article_graphql import Article, ArticleQueries
+from crm_es.service.article_mutations import ArticleMutations
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
@@ -41,6 +43,7 @@ finding.KINDS.add(
     Contact,
     Company,
     Interaction,
+    Article,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
@@ -81,7 +84,7 @@ def _followed(resolver: Any, rule: Rule, description: str) -> Any:
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
-class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries):
+class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries, ArticleQueries):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
     node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
@@ -132,7 +135,13 @@ class Subscription:
 
 @strawberry.type(description="Every way to record something.")
 class Mutation(
-    ContactMutations, BulkContactMutations, MergingMutations, CompanyMutations, InteractionMutations, WorkspaceMutations
+    ContactMutations,
+    BulkContactMutations,
+    MergingMutations,
+    CompanyMutations,
+    InteractionMutations,
+    ArticleMutations,
+    WorkspaceMutations,
 ): ...
 
 

@@ -14,6 +14,11 @@ _WORD: Final = re.compile(r"\w+")
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Without case, accents and width: `Ünal` → `unal`. Letters that only look accented (ø, ł) stay."""
+    return fold_whole(text)
+
+
+def fold_whole(text: str) -> str:
+    """The same of a long text, which nobody folds twice."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     if apart.isascii():
         return apart

@@ -21,6 +21,7 @@ from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.interactions import recording
 from crm_es.interactions.interaction import INTERACTION, InteractionType
+from crm_es.service import article
 from crm_es.values import DomainName, EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
@@ -138,6 +139,16 @@ async def _records(side: Side, by: UUID) -> None:
         company_id=firm_id, member_id=by,
     )  # fmt: skip
     side.uuids["Interaction"] = await api.begin(INTERACTION, called)
+    await _service(side)
+
+
+async def _service(side: Side) -> None:
+    api, word = side.api, side.word
+    text: dict[str, Any] = {"language": "en", "audience": article.Audience.CUSTOMER, "tags": [word]}
+    written = article.save(None, title=f"{word} for beginners", body=f"Ask {word}.", **text)
+    side.uuids["Article"] = id_ = await api.begin(article.ARTICLE, written)
+    await api.change(article.ARTICLE, id_, article.publish)
+    await api.change(article.ARTICLE, id_, lambda was: article.save(was, title=word, body=f"Ask {word} again.", **text))
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ UNSOUGHT = {"removeContactIds", "keep"}
 SILENT = {"not", "subsidiaries"}
 """Where an id of ours shows nothing of ours either: all but it, and what is below it."""
 OPERATORS = {"eq", "in", "[]", "and"}
-SOME = ["Contact", "Company", "Member", "Interaction"]
+SOME = ["Contact", "Company", "Member", "Interaction", "Article"]
 known: dict[tuple[str, ...], list[str]] = {}
 
 

@@ -73,10 +73,10 @@ def condition(given: Any) -> Condition:
 
 
 def names_status(given: Any) -> bool:
-    """Whether a filter decides on `recordStatus` itself."""
+    """Whether a filter decides itself which records are listed: by `recordStatus`, or the `state` of those that have one."""
     if given is None or given is UNSET:
         return False
-    if getattr(given, "record_status", UNSET) is not UNSET:
+    if any(getattr(given, name, UNSET) is not UNSET for name in ("record_status", "state")):
         return True
     inner = [*_listed(given.and_), *_listed(given.or_), *_listed([given.not_])]
     return any(names_status(item) for item in inner)

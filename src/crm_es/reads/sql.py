@@ -104,10 +104,10 @@ class Query:
     def __init__(self, viewer: Viewer, at: object | None) -> None:
         self.viewer = viewer
         self.parameters: list[object] = []
+        self.at = at
         self.models: set[str] = set()
         self.past = at is not None
         self._seen: dict[tuple[int, LiteralString], Numbered] = {}
-        self._at = at
         self._aliases = 0
 
     def bind(self, value: object, type_: LiteralString, convert: Callable[[Any], object] | None = None) -> Composable:
@@ -141,7 +141,7 @@ class Query:
         if source.ends:
             where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
         if self.past:
-            at = self.bind(self._at, "bigint")
+            at = self.bind(self.at, "bigint")
             where.append(SQL("{} <= {}").format(Identifier(alias, "position"), at))
             if twin:
                 where.append(SQL("{} > {}").format(Identifier(alias, "valid_to_position"), at))
