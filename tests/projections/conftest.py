@@ -14,6 +14,13 @@ def log(database):
 
 
 @pytest.fixture
+def shared_log():
+    """One log for all examples of a test: they share its database."""
+    made = {}
+    return lambda url: made.setdefault(url, Log(url))
+
+
+@pytest.fixture
 def workspace():
     return uuid4()
 

@@ -4,7 +4,6 @@ from random import Random
 from uuid import uuid4
 
 import psycopg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,6 @@ from crm_es.projector.rebuild import Rebuild
 from crm_es.projector.runner import Projector
 from projections import READ_MODELS
 from tests.projections.histories import World
-from tests.projector.log import Log
 
 
 def all_digests(database):
@@ -33,13 +31,6 @@ def test_a_rebuild_equals_the_live_read_model_for_any_cuts(database, shared_log,
     outcomes = Rebuild(database.projector, log.decode, READ_MODELS).run(check=True)
 
     assert {o.read_model: o.differing for o in outcomes if o.differing} == {}
-
-
-@pytest.fixture
-def shared_log():
-    """One log for all examples of a test: they share its database."""
-    made = {}
-    return lambda url: made.setdefault(url, Log(url))
 
 
 def test_the_same_events_again_change_nothing(database, log, workspace, project):

@@ -32,7 +32,7 @@ from crm_es.service.ticket_events import (
 from projections import interactions, service_queues
 from tests.projections.desk import Desk
 from tests.projections.past import as_of, folded, meanings
-from tests.projector.log import START, Log
+from tests.projector.log import START
 
 QUEUE, ANNA = UUID(int=1), UUID(int=2)
 MODELS = (service_queues, interactions)
@@ -184,13 +184,6 @@ def test_a_rebuild_equals_the_live_read_model_for_any_cuts(database, shared_log,
     outcomes = Rebuild(database.projector, log.decode, MODELS).run(check=True)
 
     assert {o.read_model: o.differing for o in outcomes if o.differing} == {}
-
-
-@pytest.fixture
-def shared_log():
-    """One log for all examples of a test: they share its database."""
-    made = {}
-    return lambda url: made.setdefault(url, Log(url))
 
 
 def test_numbers_follow_the_log_of_each_workspace(database, log, workspace):
