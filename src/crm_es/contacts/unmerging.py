@@ -255,8 +255,7 @@ def _released(was: Contact, merge: ContactMerged, target: Contact) -> ContactRel
     """With whoever has a primary mark from now on, where it leaves with an item."""
     leaving = ContactReleased(absorbed_id=merge.absorbed_id, absorbed_ids=merge.absorbed_ids)
     now = evolve(was, leaving)
-    left = [mark for mark in _MARKS.values() if getattr(now, mark) != getattr(was, mark)]
-    return replace(leaving, **{mark: getattr(target, mark) for mark in left})
+    return replace(leaving, **{m: getattr(target, m) for m in _MARKS.values() if getattr(now, m) != getattr(was, m)})
 
 
 def _returned(survivor_id: UUID, absorbed: Loaded[Contact], parts: Iterable[_Part]) -> list[ContactEvent]:
