@@ -174,9 +174,8 @@ def unmerge(
     ours = {survivor.id, *survivor.state.absorbed_ids}
     lost = {key for key, holder in (holders or {}).items() if holder not in ours}
     stayed = [released, *_between(evolve(survivor.state, released), target)]
-    short = _losses(
-        survivor.id, fold(survivor.state, stayed), lost
-    )  # archived meanwhile, in the name of the absorbed one
+    # The survivor's, too: archived meanwhile, its values were free for others.
+    short = _losses(survivor.id, fold(survivor.state, stayed), lost)
     gone = _losses(absorbed.id, fold(absorbed.state, returned), lost)
     return Unmerge(
         survivor=[*stayed, *(event for event, _ in short)],
