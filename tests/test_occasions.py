@@ -7,7 +7,7 @@ import pytest
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import Dated
 from crm_es.interactions.interaction import InteractionCorrected, InteractionLinked
-from crm_es.occasions import Occasion, dated
+from crm_es.occasions import Occasion, check_happened, dated
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -30,6 +30,16 @@ def test_what_nobody_dated_comes_after_the_last_move_whatever_the_clock_says():
     assert Occasion.of(None, NOON).following(LATER) == LATER
     assert Occasion.of(None, LATER).following(NOON) == LATER
     assert Occasion.of(NOON, LATER).following(None) == NOON
+
+
+def test_what_has_not_happened_is_refused_but_for_what_clocks_differ():
+    check_happened(None, NOON)
+    check_happened(NOON + timedelta(minutes=5), NOON)
+    with pytest.raises(InvalidInputError) as refusal:
+        check_happened(NOON + timedelta(minutes=5, microseconds=1), NOON)
+
+    assert (refusal.value.rule, refusal.value.field) == ("occurred_at.in_future", ("occurredAt",))
+    assert "2026-03-01T12:00:00Z" in refusal.value.message
 
 
 def test_the_envelope_says_what_the_event_does():

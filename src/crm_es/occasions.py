@@ -1,16 +1,26 @@
 """When a deed happened in the world, as one rule for every record whose history is kept by business time. Pure.
 
 A record's moves follow one another by `occurredAt`: what lay between two of them is never rewritten. That nothing happens in
-the future is asked of every mutation, where its input is read.
+the future (`check_happened`) is asked of every mutation, where its input is read.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Final, Self
 
-from crm_es.errors import InvalidInputError
+from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.event import Dated, Event
+
+AHEAD: Final = timedelta(minutes=5)
+"""By how much the clocks of clients may be fast."""
+
+
+def check_happened(at: datetime | None, now: datetime, field: FieldPath = ("occurredAt",)) -> None:
+    """Raises: InvalidInputError `occurred_at.in_future`."""
+    if at is not None and at > now + AHEAD:
+        message = f"This is still to come: it is {_written(now.replace(microsecond=0))} here. Record what has happened."
+        raise InvalidInputError(message, rule="occurred_at.in_future", field=field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ async def _contact(api: Api, random: Random, name: str, companies: list[str], ow
 async def _interaction(api: Api, random: Random, number: int, contacts: list[str], companies: list[str]) -> str:
     return await _made(
         api, "recordInteraction", "interaction", type=random.choice(["NOTE", "CALL", "EMAIL"]),
-        occurredAt=f"2026-0{random.randint(1, 9)}-0{random.randint(1, 9)}T10:00:00Z", subject=f"About {number}",
+        occurredAt=f"2025-0{random.randint(1, 9)}-0{random.randint(1, 9)}T10:00:00Z", subject=f"About {number}",
         body=f"<p>Text {number}</p>", bodyFormat=random.choice(["HTML", "PLAIN"]),
         contactIds=random.sample(contacts, random.randint(1, 2)), companyId=random.choice([None, *companies]),
         visibility=random.choice(["SHARED", "TEAM", "PRIVATE"]),

@@ -26,7 +26,7 @@ async def zoe(api):
     id_ = await api.begin(member.MEMBER, invited, reason="new here")
     await api.change(
         member.MEMBER, id_, lambda m: member.assign_roles(m, ("manager",), other_admins=1), reason="promoted",
-        occurred_at=datetime(2026, 1, 2, tzinfo=UTC),
+        occurred_at=datetime(2025, 1, 2, tzinfo=UTC),
     )  # fmt: skip
     await api.projected()
     return id_

@@ -37,10 +37,10 @@ FILTERS = {
         '{displayName: {startsWith: "e"}}', "{recordStatus: {in: [ACTIVE, ARCHIVED, MERGED]}}", "{ownerId: {isMe: true}}",
         '{tag: {eq: "vip"}}', '{company: {name: {contains: "acm"}}}', "{not: {companyId: {isNull: true}}}",
         '{or: [{email: {contains: "example"}}, {lifecycleStage: {eq: LEAD}}]}',
-        '{lastInteractionAt: {gt: "2026-05-01T00:00:00Z"}}',
+        '{lastInteractionAt: {gt: "2025-05-01T00:00:00Z"}}',
     ),
     "companies": ('{name: {contains: "x"}}', "{employeeCount: {gte: 10}}"),
-    "interactions": ("{type: {in: [CALL, EMAIL]}}", '{occurredAt: {lt: "2026-06-01T00:00:00Z"}}'),
+    "interactions": ("{type: {in: [CALL, EMAIL]}}", '{occurredAt: {lt: "2025-06-01T00:00:00Z"}}'),
 }  # fmt: skip
 
 

@@ -76,14 +76,14 @@ async def test_a_shared_view_is_true_for_whoever_opens_it(api):
 
 
 async def test_contacts_are_ordered_by_their_last_interaction_now_and_then(api, people):
-    await record(api, contactIds=[people["bob"]["id"]], occurredAt="2026-03-01T00:00:00Z")
+    await record(api, contactIds=[people["bob"]["id"]], occurredAt="2025-03-01T00:00:00Z")
     then = (await api.ask("{ viewer { position } }"))["viewer"]["position"]
-    await record(api, contactIds=[people["ada"]["id"]], occurredAt="2026-04-01T00:00:00Z")
+    await record(api, contactIds=[people["ada"]["id"]], occurredAt="2025-04-01T00:00:00Z")
     newest = [{"field": "LAST_INTERACTION_AT", "direction": "DESC"}]
 
     assert await names(api, orderBy=newest) == ["Ada Lovelace", "bob", "Zoë Ångström"]
     assert (await names(api, orderBy=newest, asOf={"position": then}))[0] == "bob"
-    since = {"lastInteractionAt": {"gte": "2026-03-15T00:00:00Z"}}
+    since = {"lastInteractionAt": {"gte": "2025-03-15T00:00:00Z"}}
     assert await names(api, filter=since) == ["Ada Lovelace"]
     assert await names(api, filter=since, asOf={"position": then}) == []
 
@@ -204,7 +204,7 @@ async def test_what_is_masked_is_null_and_cannot_be_written(api, people):
 
 async def test_sums_of_a_list_hold_whatever_the_page(api, people):
     rows = [
-        {"type": "PURCHASE", "occurredAt": "2026-01-01T00:00:00Z", "contactIds": [people["bob"]["id"]], "quantity": "1.5",
+        {"type": "PURCHASE", "occurredAt": "2025-01-01T00:00:00Z", "contactIds": [people["bob"]["id"]], "quantity": "1.5",
          "amount": {"amount": f"{n}.10", "currency": "USD" if n % 2 else "EUR"}}
         for n in range(6)
     ]  # fmt: skip

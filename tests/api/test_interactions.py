@@ -29,7 +29,7 @@ REDACT = f"""
 mutation Redact($input: RedactInteractionInput!) {{
   redactInteraction(input: $input) {{ interaction {{ {FIELDS} }} {PROBLEMS} }}
 }}"""
-WHEN = "2026-01-02T03:04:05Z"
+WHEN = "2025-01-02T03:04:05Z"
 
 
 def note(**given):

@@ -19,7 +19,7 @@ UPDATE = """mutation($input: UpdateContactInput!) { updateContact(input: $input)
   contact { id version } position userErrors { message } } }"""
 FOUND = """mutation($input: RegisterCompanyInput!) { registerCompany(input: $input) {
   company { id } position userErrors { message } } }"""
-WHEN = "2026-01-01T00:00:00Z"
+WHEN = "2025-01-01T00:00:00Z"
 
 
 async def record(installation, batches, size):

@@ -134,7 +134,7 @@ async def _records(side: Side, by: UUID) -> None:
         ),
     )
     called = recording.record(
-        type=InteractionType.CALL, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), channel="phone",
+        type=InteractionType.CALL, occurred_at=datetime(2025, 1, 1, tzinfo=UTC), channel="phone",
         external_id=word, subject=f"About {word}", body=f"{word} said hello.", contact_ids=(contact,),
         company_id=firm_id, member_id=by,
     )  # fmt: skip

@@ -36,7 +36,7 @@ WORDS = {
     "roles": "admin", "key": "role_of_ours", "roleKeys": "admin", "field": "displayName", "language": "en",
 }  # fmt: skip
 SCALARS = {
-    "String": "words", "Int": 1, "Float": 1.5, "Boolean": False, "DateTime": "2026-01-01T00:00:00Z", "Date": "2026-01-01",
+    "String": "words", "Int": 1, "Float": 1.5, "Boolean": False, "DateTime": "2025-01-01T00:00:00Z", "Date": "2025-01-01",
     "Decimal": "1.00", "Position": "1", "UUID": "01966c4e-7b0f-7000-8000-000000000001", "JSON": {}, "Duration": "P1D",
     "TimeZone": "UTC",
 }  # fmt: skip

@@ -28,6 +28,7 @@ from crm_es.context import Context, Info
 from crm_es.errors import ConflictError
 from crm_es.eventstore.event import Command
 from crm_es.eventstore.store import Outcome, Store
+from crm_es.occasions import check_happened
 from crm_es.reads import records
 from crm_es.reads.model import read_of
 
@@ -169,7 +170,11 @@ async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows:
 
 
 def deed(context: Context, mutation_name: str, input: Any) -> Deed:
-    """The command behind an input; its request hash is what tells a repeated commandId from a reused one."""
+    """The command behind an input; its request hash is what tells a repeated commandId from a reused one.
+
+    Raises: InvalidInputError `occurred_at.in_future`.
+    """
+    check_happened(getattr(input, "occurred_at", None), context.now)
     actor = context.identity.actor
     words = msgspec.json.encode(plain(input), order="sorted")
     command = context.command(

@@ -1,6 +1,7 @@
 """Changing or archiving up to 1,000 contacts at once."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from crm_es.contacts.inputs import UpdateContactInput
 from crm_es.contacts.mutations import SHOWS, ArchiveContactInput, checked_edit
 from crm_es.context import Info
 from crm_es.errors import CrmError, FieldPath, InvalidInputError
+from crm_es.occasions import check_happened
 from crm_es.reads import records
 from crm_es.reads.model import read_of
 
@@ -109,7 +111,7 @@ async def _rows(deed: Deed, given: Sequence[Any], action: Action, parse: Parse) 
     for index, each in enumerate(given):
         place = ("contacts", str(index))
         try:
-            _check_envelope(each)
+            _check_envelope(each, deed.context.now)
             change, named = parse(deed, each, place)
             references += [Reference(one.aggregate, one.id, (*place, *one.field)) for one in named]
             rows.append(change)
@@ -128,7 +130,8 @@ async def _out_of_reach(deed: Deed, action: Action, rows: Sequence[Row]) -> dict
     return {}
 
 
-def _check_envelope(row: Any) -> None:
+def _check_envelope(row: Any, now: datetime) -> None:
+    check_happened(row.occurred_at, now)
     for name in ("command_id", "reason"):
         if getattr(row, name):
             named = "commandId" if name == "command_id" else name

@@ -18,6 +18,7 @@ from crm_es.eventstore.event import camel
 from crm_es.interactions.enums import Direction, InteractionType, ParticipantPart, TextFormat, Visibility
 from crm_es.interactions.interaction import Participant
 from crm_es.interactions.recording import Correction
+from crm_es.occasions import check_happened
 from crm_es.reads.operands import ExternalIdInput
 from crm_es.values import Money, joint_key, parse_body, parse_text
 
@@ -110,9 +111,10 @@ class Row:
     callers: list[tuple[FieldPath, str]]
 
 
-def row(input: RecordInteractionInput, place: FieldPath) -> Row:
+def row(input: RecordInteractionInput, place: FieldPath, now: datetime) -> Row:
     """Raises: InvalidInputError at its place."""
     try:
+        check_happened(input.occurred_at, now)
         return _row(input, place)
     except InvalidInputError as error:
         error.at(*place)
@@ -138,12 +140,14 @@ def _row(input: RecordInteractionInput, place: FieldPath) -> Row:
     return Row(place, given, key, callers)
 
 
-def correction(input: InteractionCorrection) -> Correction:
+def correction(input: InteractionCorrection, now: datetime) -> Correction:
     """Raises: InvalidInputError."""
     for name in ("type", "occurred_at", "visibility", "body_format"):
         if getattr(input, name) is None:
             message = "This cannot be cleared: leave the field out."
             raise InvalidInputError(message, rule="field.required", field=(camel(name),))
+    if input.occurred_at:
+        check_happened(input.occurred_at, now)
     given = {name: said(getattr(input, name)) for name in _SAID}
     given |= {name: said(getattr(input, name)) if not getattr(input, name) else linked(input, name) for name in _LINKS}
     if isinstance(input.subject, str):

@@ -1,6 +1,7 @@
 """Recording, correcting and redacting interactions."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -94,7 +95,7 @@ class InteractionMutations:
         description="Record something that happened. A (channel, externalId) seen before answers the first one.",
     )  # fmt: skip
     async def record_interaction(deed: Deed, input: RecordInteractionInput) -> Answer:
-        outcome, (answer,) = await ingest.record_all(deed, [inputs.row(input, ())])
+        outcome, (answer,) = await ingest.record_all(deed, [inputs.row(input, (), deed.context.now)])
         if answer.error is not None:
             raise answer.error
         return Answer(outcome, {"created": answer.created})
@@ -105,7 +106,7 @@ class InteractionMutations:
         "the first one, created: false.",
     )  # fmt: skip
     async def record_interactions(deed: Deed, input: RecordInteractionsInput) -> Answer:
-        rows = list(_parsed(input))
+        rows = list(_parsed(input, deed.context.now))
         if not input.all_or_none:
             outcome, answers = await ingest.record_each(deed, rows)
             return Answer(outcome, {"answered": answers})
@@ -121,7 +122,7 @@ class InteractionMutations:
         id_ = await _seen(deed, input.id, Action.UPDATE)
         async with addressed("interaction", inside="set", lists=_LISTS):
             check_shown(deed, EntityType.INTERACTION, input.set)
-            correction = inputs.correction(input.set)
+            correction = inputs.correction(input.set, deed.context.now)
             await check(deed, _references(correction))
             return await deed.store.decide(
                 deed.command, INTERACTION, id_, lambda was: recording.correct(was, correction),
@@ -148,13 +149,13 @@ class InteractionMutations:
 _LISTS: Final = {"contactIds": "addContactIds"}
 
 
-def _parsed(input: RecordInteractionsInput) -> Iterator[inputs.Row | CrmError]:
+def _parsed(input: RecordInteractionsInput, now: datetime) -> Iterator[inputs.Row | CrmError]:
     """Raises: InvalidInputError for more rows than one request may have."""
     if len(input.interactions) > MOST:
         raise InvalidInputError(f"At most {MOST:,} at once.", rule="batch.too_long", field=("interactions",))
     for index, each in enumerate(input.interactions):
         try:
-            yield inputs.row(each, ("interactions", str(index)))
+            yield inputs.row(each, ("interactions", str(index)), now)
         except InvalidInputError as error:
             yield error
 
