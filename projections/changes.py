@@ -1,4 +1,5 @@
-"""What changed since a position: every record once, at its newest; and the containers (contacts, companies) it is or was in.
+"""What changed since a position: every record once, at its newest; and the containers (contacts, companies, queues) it is or
+was in.
 
 For caches that sync and screens that subscribe. A record in a container it left is GONE from there at the position it left.
 """
@@ -13,11 +14,11 @@ from crm_es.contacts import company, contact_events
 from crm_es.eventstore.event import Fact
 from crm_es.interactions import interaction
 from crm_es.projector.contract import Batch, Column, Index, Table
-from crm_es.service import article
+from crm_es.service import article, queue, ticket_events
 from crm_es.workspaces import member
 
 NAME = "changes"
-VERSION = 1
+VERSION = 2
 
 RECORD: Final = Table(
     name="record",
@@ -44,19 +45,22 @@ CONTAINED: Final = Table(
     indexes=(Index(name="container", columns=("container_id",)),),
 )
 TABLES: tuple[Table, ...] = (RECORD, CONTAINED)
-_Event = (
-    contact_events.ContactEvent
-    | company.CompanyEvent
-    | interaction.InteractionEvent
-    | member.MemberEvent
-    | article.ArticleEvent
-)
+_Party = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
+_Event = _Party | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
 _GONE: Final = frozenset(
-    {"contact.archived", "contact.absorbed", "company.archived", "interaction.retracted", "article.archived"}
-)
-_BACK: Final = frozenset({"contact.restored", "contact.unmerged", "company.restored", "article.restored"})
+    {
+        "contact.archived", "contact.absorbed", "company.archived", "interaction.retracted", "queue.archived",
+        "ticket.absorbed", "article.archived",
+    }
+)  # fmt: skip
+_BACK: Final = frozenset(
+    {
+        "contact.restored", "contact.unmerged", "company.restored", "queue.restored", "ticket.unmerged",
+        "article.restored",
+    }
+)  # fmt: skip
 
 
 def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
@@ -86,7 +90,16 @@ def _contain(batch: Batch, fact: Fact) -> None:
             | interaction.InteractionCorrected(company_id=into)
             | company.CompanyParentChanged(parent_id=into)
         ):
-            _move(batch, fact, into)
+            _move(batch, fact, "COMPANY", into)
+        case ticket_events.TicketOpened(queue_id=waits, company_id=into, requester_id=requester):
+            _enter(batch, fact, [waits], "QUEUE")
+            _enter(batch, fact, _known(into), "COMPANY")
+            _enter(batch, fact, _known(requester), "CONTACT")
+        case ticket_events.TicketUpdated(company_id=into, requester_id=requester):
+            _move(batch, fact, "COMPANY", into)
+            _move(batch, fact, "CONTACT", requester)
+        case ticket_events.TicketMoved(queue_id=into):
+            _move(batch, fact, "QUEUE", into)
         case _:
             pass
 
@@ -100,18 +113,18 @@ def _enter(batch: Batch, fact: Fact, containers: Iterable[UUID], kind: str) -> N
         batch.put(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
 
 
-def _move(batch: Batch, fact: Fact, into: UUID | UnsetType | None) -> None:
-    """Out of the company it was in, into another or none."""
+def _move(batch: Batch, fact: Fact, kind: str, into: UUID | UnsetType | None) -> None:
+    """Out of the one of this kind that it was in, into another or none."""
     if into is UNSET:
         return
-    batch.execute(fact, _LEAVE_COMPANY, id=fact.stream, into=into)
+    batch.execute(fact, _LEAVE, id=fact.stream, kind=kind, into=into)
     for container in _known(into):
-        batch.save(CONTAINED, fact, id=fact.stream, container_id=container, type="COMPANY", left_it=False)
+        batch.save(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
 
 
-_LEAVE_COMPANY: Final = """
+_LEAVE: Final = """
 UPDATE {schema}.contained
 SET left_it = true, position = %(position)s
-WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND type = 'COMPANY' AND NOT left_it
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND type = %(kind)s AND NOT left_it
   AND container_id IS DISTINCT FROM %(into)s::uuid
 """

@@ -1,4 +1,4 @@
-"""Finding records by what people type: names, emails, digits of a phone number, companies; typos and CJK included.
+"""Finding records by what people type: names, titles, emails, digits of a phone number, companies; typos and CJK included.
 
 Read through `search.find`, which looks in the workspace of the setting `app.workspace`: under row-level security the text
 indexes would not be used.
@@ -6,6 +6,7 @@ indexes would not be used.
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 from msgspec import UNSET
 
@@ -13,11 +14,12 @@ from crm_es.contacts import company, contact_events
 from crm_es.contacts.contact_events import Item
 from crm_es.eventstore.event import Erased, Fact
 from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.service import ticket_events
 from crm_es.text import bigrams, digits, fold
 from crm_es.workspaces import member
 
 NAME = "search"
-VERSION = 1
+VERSION = 2
 
 RECORD: Final = Table(
     name="record",
@@ -36,6 +38,7 @@ TERM: Final = Table(
     columns=(
         Column(name="id", type="uuid"),
         Column(name="slot", type="text"),
+        Column(name="subject_id", type="uuid", null=True),
         Column(name="field", type="text"),
         Column(name="text", type="text", personal=True),
         Column(name="folded", type="text", personal=True, collate="C"),
@@ -43,7 +46,7 @@ TERM: Final = Table(
     ),
     key=("id", "slot"),
     versioned=False,
-    subject="id",
+    subject="subject_id",
     indexes=(
         Index(name="folded", columns=("folded",), where="folded IS NOT NULL"),
         Index(name="trigrams", columns=("folded gin_trgm_ops",), method="gin"),
@@ -51,10 +54,18 @@ TERM: Final = Table(
     ),
 )
 TABLES: tuple[Table, ...] = (RECORD, TERM)
-_Event = contact_events.ContactEvent | company.CompanyEvent | member.MemberInvited | member.MemberRegistered
+_Ticket = (
+    ticket_events.TicketOpened
+    | ticket_events.TicketUpdated
+    | ticket_events.TicketAbsorbed
+    | ticket_events.TicketUnmerged
+)
+_Event = contact_events.ContactEvent | company.CompanyEvent | member.MemberInvited | member.MemberRegistered | _Ticket
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
-_NAMES: Final = {"display_name": "displayName", "given_name": "givenName", "family_name": "familyName", "name": "name"}
+_NAMES: Final = {
+    "display_name": "displayName", "given_name": "givenName", "family_name": "familyName", "name": "name", "title": "title",
+}  # fmt: skip
 
 
 def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
@@ -73,9 +84,9 @@ def _record(batch: Batch, fact: Fact) -> None:
             values["archived"] = True
         case contact_events.ContactRestored() | company.CompanyRestored():
             values["archived"] = False
-        case contact_events.ContactAbsorbed():
+        case contact_events.ContactAbsorbed() | ticket_events.TicketAbsorbed():
             values["absorbed"] = True
-        case contact_events.ContactUnmerged():
+        case contact_events.ContactUnmerged() | ticket_events.TicketUnmerged():
             values["absorbed"] = False
         case (
             contact_events.ContactRegistered(company_id=into)
@@ -120,6 +131,11 @@ def _terms(batch: Batch, fact: Fact) -> None:
             _domains(batch, fact, [domain])
         case company.CompanyDomainRemoved(domain=domain):
             _put(batch, fact, f"domain {domain}", "domains", None)
+        case ticket_events.TicketUpdated(requester_id=requester) if requester is not UNSET:
+            batch.execute(fact, _ABOUT, id=fact.stream, requester=requester)
+        case ticket_events.TicketOpened(external_ids=others) if others is not UNSET:
+            for one in others:
+                _put(batch, fact, f"external {one.system} {one.value}", "externalIds", one.value)
         case _:
             pass
 
@@ -143,9 +159,25 @@ def _put(batch: Batch, fact: Fact, slot: str, field: str, text: str | Erased | N
     plain = text if isinstance(text, str) else None
     folded = None if plain is None else digits(plain) if field == "phones" else fold(plain)
     grams = None if plain is None else bigrams(plain)
-    batch.save(TERM, fact, id=fact.stream, slot=slot, field=field, text=plain, folded=folded, grams=grams or None)
+    words = {"text": plain, "folded": folded, "grams": grams or None}
+    if isinstance(fact.event, ticket_events.TicketUpdated):  # it stays about whom it was
+        batch.update(TERM, fact, {"id": fact.stream, "slot": slot}, **words)
+    else:
+        batch.save(TERM, fact, id=fact.stream, slot=slot, subject_id=_subject(fact), field=field, **words)
 
 
+def _subject(fact: Fact) -> UUID | None:
+    """Whom the words of a record are about."""
+    if isinstance(fact.event, ticket_events.TicketOpened):
+        return fact.event.requester_id or None
+    return fact.stream if fact.topic.startswith(("contact.", "member.")) else None
+
+
+_ABOUT: Final = """
+UPDATE {schema}.term
+SET subject_id = %(requester)s, position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND position <= %(position)s
+"""
 _RELEASE: Final = """
 UPDATE {schema}.term
 SET text = NULL, folded = NULL, grams = NULL, position = %(position)s

@@ -16,11 +16,13 @@ from crm_es.projector.rebuild import Rebuild
 from crm_es.projector.runner import Projector
 from crm_es.projector.scrub import scrub
 from crm_es.service.enums import Priority, TicketStatus, TicketType
+from crm_es.service.queue import QueueArchived, QueueCreated
 from crm_es.service.ticket import evolve
 from crm_es.service.ticket_events import (
     TicketAbsorbed,
     TicketAssigned,
     TicketMerged,
+    TicketMoved,
     TicketOpened,
     TicketPrioritized,
     TicketRated,
@@ -28,14 +30,16 @@ from crm_es.service.ticket_events import (
     TicketResolved,
     TicketStarted,
     TicketUnmerged,
+    TicketUpdated,
 )
-from projections import interactions, service_queues
+from crm_es.values import ExternalId
+from projections import changes, interactions, search, service_queues
 from tests.projections.desk import Desk
 from tests.projections.past import as_of, folded, meanings
 from tests.projector.log import START
 
 QUEUE, ANNA = UUID(int=1), UUID(int=2)
-MODELS = (service_queues, interactions)
+MODELS = (service_queues, interactions, search, changes)
 
 
 def opened(at=START, **more):
@@ -268,3 +272,40 @@ def test_what_was_erased_before_it_is_projected_is_null(log, workspace, project,
     project()
 
     assert rows("SELECT title, number FROM service_queues.ticket") == [(None, 1)]
+
+
+# Search and changes
+
+
+def test_a_ticket_is_found_by_its_title_until_it_is_absorbed(log, workspace, project, rows):
+    ticket, other, ada = uuid4(), uuid4(), uuid4()
+    log.append(
+        workspace,
+        (ticket, opened(title="Büro brennt", requester_id=ada, external_ids=(ExternalId(system="d", value="1-7"),))),
+    )
+    log.append(workspace, (ticket, TicketUpdated(title="Das Büro brennt", requester_id=other)))
+    project()
+
+    asked = "SELECT slot, folded, subject_id FROM search.term WHERE id = %s ORDER BY slot"
+    assert rows(asked, ticket) == [("external d 1-7", "1-7", other), ("title", "das buro brennt", other)]
+    log.append(workspace, (ticket, TicketAbsorbed(survivor_id=other, survivor_version=1, occurred_at=hour(1))))
+    project()
+    assert rows("SELECT absorbed FROM search.record WHERE id = %s", ticket) == [(True,)]
+
+
+def test_a_ticket_that_moves_leaves_the_one_queue_and_enters_the_other(log, workspace, project, rows):
+    ticket, ada, bob, firm, old, new = (UUID(int=n) for n in range(1, 7))
+    log.append(workspace, (old, QueueCreated(name="Old")), (new, QueueCreated(name="New")))
+    log.append(workspace, (ticket, opened(queue_id=old, requester_id=ada, company_id=firm)))
+    moved = TicketMoved(queue_id=new, sla_policy_id=None, sla_policy_version=None, occurred_at=hour(1))
+    log.append(workspace, (ticket, moved), (old, QueueArchived()))
+    log.append(workspace, (ticket, TicketUpdated(requester_id=bob, company_id=None)))
+    project()
+
+    assert rows("SELECT container_id, type, left_it, position FROM changes.contained ORDER BY 1") == [
+        (ada, "CONTACT", True, 6), (bob, "CONTACT", False, 6), (firm, "COMPANY", True, 6), (old, "QUEUE", True, 4),
+        (new, "QUEUE", False, 4),
+    ]  # fmt: skip
+    assert rows("SELECT id, type, version, gone FROM changes.record ORDER BY 1") == [
+        (ticket, "TICKET", 3, False), (old, "QUEUE", 2, True), (new, "QUEUE", 1, False)
+    ]  # fmt: skip
