@@ -16,6 +16,7 @@ from crm_es.reads import filters
 from crm_es.reads.declare import (
     Argument,
     Beside,
+    Condition,
     Link,
     Orders,
     Owned,
@@ -200,6 +201,13 @@ class Email:
     primary: bool = column("is_primary", "The one to use.")
 
 
+def primary(wanted: bool) -> Condition:
+    return lambda _query, alias: SQL("{} = {}").format(Identifier(alias, "is_primary"), SQL(str(wanted)))
+
+
+MEETINGS = Link(source=source(GUEST), parent="contact_id", child="meeting_id", orders={"occurred_at": "occurred_at"})
+
+
 @read_type(
     source(CONTACT),
     entity="CONTACT",
@@ -245,9 +253,13 @@ class Contact(Thing):
     emails = many(
         lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True
     )
+    mails = many(
+        lambda: Email, via="contact_id", order=("address",), description="Those asked for.",
+        arguments=(Argument(name="primary", type=bool | None, description="Only such.", where=primary),),
+    )  # fmt: skip
     meetings = connection(
         lambda: Meeting,
-        via=Link(source=source(GUEST), parent="contact_id", child="meeting_id", orders={"occurred_at": "occurred_at"}),
+        via=MEETINGS,
         description="When we met.",
     )
 
@@ -301,6 +313,7 @@ CompanyFilter = filters.filter_type(
     record_status=filters.choice("record_status", RecordStatus),
     name=filters.text("name"),
     revenue=filters.amount("revenue_minor", "revenue_currency"),
+    contacts=filters.listed("ContactListFilter", lambda: Contact, "company_id"),
 )
 ContactFilter = filters.filter_type(
     "ContactFilter",
@@ -317,6 +330,7 @@ ContactFilter = filters.filter_type(
     last_met_at=filters.beside(source(ACTIVITY), filters.moment("last_met_at")),
     created_at=filters.moment("created_at"),
     company=filters.related("company_id", lambda: Company),
+    meetings=filters.listed("MeetingListFilter", lambda: Meeting, MEETINGS),
 )
 MeetingFilter = filters.filter_type(
     "MeetingFilter",

@@ -21,7 +21,8 @@ from tests.reads.world import World, build, gid
 compiled = CompiledReads(small.schema._schema)
 LEAVES = {
     "Contact": "id liveId version asOf label createdAt displayName recordStatus stage tags lastAt note shouted __typename "
-    "phones{number} meetingCount lastMet maskedFields viewerCan emails{address,primary}",
+    "phones{number} meetingCount lastMet maskedFields viewerCan emails{address,primary} "
+    "mails(primary:true){address}",
     "Company": "id name recordStatus label updatedAt revenue{amount,currency}",
     "Meeting": "id subject occurredAt asOf",
     "Member": "id name",
@@ -42,9 +43,11 @@ FILTERS = {
         '{displayName: {startsWith: "a"}}', "{not: {companyId: {isNull: true}}}", "{stage: {in: [LEAD, CUSTOMER]}}",
         '{company: {name: {contains: "CM"}}}', "{or: [{lastAt: {isNull: true}}, {ownerId: {isMe: true}}]}",
         '{email: {contains: "x"}}', "{recordStatus: {eq: ARCHIVED}}", '{tag: {eq: "vip"}}', "{stage: $stage}",
-        "{displayName: {in: $names}}", "$filter",
+        "{displayName: {in: $names}}", "$filter", "{meetings: {some: {private: false}, none: {contactId: {isNull: true}}}}",
     ],
-    "Company": ['{name: {eq: "Acme"}}', '{revenue: {currency: "EUR", gt: "1"}}'],
+    "Company": [
+        '{name: {eq: "Acme"}}', '{contacts: {none: {displayName: {startsWith: "a"}}}}', '{revenue: {currency: "EUR", gt: "1"}}',
+    ],
     "Meeting": ["{private: false}", '{occurredAt: {gt: "2026-01-01T03:00:00Z"}}'],
 }  # fmt: skip
 

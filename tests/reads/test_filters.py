@@ -166,3 +166,42 @@ async def test_scopes_limit_rows_everywhere(people: World, scope: Scope | None, 
         "contact": {"displayName": ANNA} if seen else None,
         "companies": {"nodes": [{"contacts": {"totalCount": int(seen)}}]},
     }
+
+
+async def test_lists_are_asked_for_some_and_none_of_what_may_be_seen(people: World) -> None:
+    acme = people.acme  # type: ignore[attr-defined]
+    people.insert(small.COMPANY, name="Bolt")
+
+    async def firms(given: str, **options: object) -> list[str]:
+        data = await people.ask(f"{{ companies(filter: {{contacts: {{{given}}}}}) {{ nodes {{ name }} }} }}", **options)
+        return [node["name"] for node in data["companies"]["nodes"]]
+
+    nobody = Granted(scopes={EntityType.CONTACT: None})
+    assert await firms('some: {displayName: {eq: "Anna Jäger"}}') == ["Acme"]
+    assert await firms('none: {displayName: {eq: "Anna Jäger"}}') == ["Bolt"]
+    assert await firms('some: {stage: {eq: CUSTOMER}}, none: {displayName: {contains: "x"}}') == ["Acme"]
+    assert await firms("") == ["Acme", "Bolt"]
+    assert await firms("some: {}", permissions=nobody) == []
+    people.insert(small.CONTACT, display_name="Old", company_id=acme, record_status="ARCHIVED")
+    assert await firms('some: {displayName: {eq: "Old"}}') == []
+    assert await firms('some: {displayName: {eq: "Old"}, recordStatus: {eq: ARCHIVED}}') == ["Acme"]
+
+
+async def test_what_hangs_on_a_link_is_asked_for_too(people: World) -> None:
+    meeting = people.insert(small.MEETING, subject="Lunch, private", private=True)
+    people.insert(small.GUEST, contact_id=people.anna, meeting_id=meeting)  # type: ignore[attr-defined]
+
+    assert await names(people, "meetings: {some: {}}") == []
+    people.insert(
+        small.GUEST, contact_id=people.anna,  # type: ignore[attr-defined]
+        meeting_id=people.insert(small.MEETING, subject="Tea", private=False),
+    )  # fmt: skip
+    assert await names(people, "meetings: {some: {}}") == [ANNA]
+    assert await names(people, "meetings: {none: {}}") == [CELIK, None]
+
+
+@pytest.mark.parametrize("given", ["meetings: {some: null}", "meetings: {some: {or: []}}"])
+async def test_a_filter_of_a_list_is_refused_too(people: World, given: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        await names(people, given)
+    assert refused.value.field[:3] == ("filter", "meetings", "some")

@@ -125,3 +125,19 @@ async def test_a_nested_connection_pages_within_each_parent(world: World) -> Non
             },
         },
     ]
+
+
+async def test_a_short_list_is_narrowed_by_its_argument(world: World) -> None:
+    anna = world.insert(small.CONTACT, display_name="Anna")
+    for address, best in (("a@x.test", True), ("b@x.test", False)):
+        world.insert(small.EMAIL, contact_id=anna, address=address, is_primary=best)
+
+    data = await world.ask(
+        """{ contacts { nodes {
+          all: mails { address } best: mails(primary: true) { address } rest: mails(primary: false) { address } } } }"""
+    )
+
+    (node,) = data["contacts"]["nodes"]
+    assert {name: [each["address"] for each in found] for name, found in node.items()} == {
+        "all": ["a@x.test", "b@x.test"], "best": ["a@x.test"], "rest": ["b@x.test"],
+    }  # fmt: skip

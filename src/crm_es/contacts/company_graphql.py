@@ -1,24 +1,21 @@
 """Companies as the API shows them, and where to find them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import strawberry
-from psycopg.sql import SQL, Identifier
 
 from crm_es.api.enums import RecordStatus
 from crm_es.api.nodes import Entity, Money
 from crm_es.contacts import graphql as contact_graphql
-from crm_es.contacts.parts import ExternalId, PostalAddress, left, postal_address, source
+from crm_es.contacts.parts import ExternalId, PostalAddress, external_ids, left, postal_address, source
 from crm_es.interactions import graphql as interaction_graphql
 from crm_es.interactions.timeline import timeline
-from crm_es.reads import filters, records
+from crm_es.reads import filters
 from crm_es.reads.declare import (
     Orders,
     Owned,
     State,
-    batched,
     column,
     connection,
     lookup,
@@ -27,24 +24,8 @@ from crm_es.reads.declare import (
     read_type,
     values,
 )
-from crm_es.reads.model import read_of
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
-
-
-async def _external_ids(_reads: Any, companies: Sequence[Any], _given: Mapping[str, Any]) -> list[list[Any]]:
-    """By system and value: companies and contacts answer the same type, out of tables of their own."""
-    moment, read = records.moment_of(companies[0]), read_of(ExternalId)
-    query = moment.query()
-    ids = query.bind([records.raw(company, "id") for company in companies], "uuid[]")
-    statement = query.select(
-        source(tables.COMPANY_EXTERNAL_ID), "t", ("company_id", *read.columns),
-        lambda: [SQL("{} = ANY ({})").format(Identifier("t", "company_id"), ids)],
-    )  # fmt: skip
-    found: dict[Any, list[Any]] = {}
-    for company_id, *row in sorted(await moment.rows(query, statement)):
-        found.setdefault(company_id, []).append(records.made(read, row, moment))
-    return [found.get(records.raw(company, "id"), []) for company in companies]
 
 
 @read_type(
@@ -76,9 +57,7 @@ class Company(Entity):
     addresses: list[PostalAddress] | None = values("addresses", postal_address, "Where post goes.")
     owner = one("owner_id", lambda: workspaces.Member, "Who looks after it.")
     tags: list[str] | None = column("tags", "Words on the record.")
-    external_ids: list[ExternalId] | None = batched(
-        _external_ids, list[ExternalId] | None, "What other systems call it.", columns=("id",)
-    )
+    external_ids: list[ExternalId] | None = external_ids(source(tables.COMPANY_EXTERNAL_ID), via="company_id")
     archived_at: datetime | None = column("archived_at", "Since when it is put away.")
     contacts = connection(lambda: contact_graphql.Contact, via="company_id", description="Who works there, by name.")
     timeline = timeline(lambda: interaction_graphql.Interaction, via="company_id")

@@ -1,6 +1,6 @@
 """What contacts and companies are made of, as the API shows it: addresses, numbers, identities, ids of other systems."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
 import strawberry
@@ -10,7 +10,9 @@ from crm_es.api.enums import describe
 from crm_es.api.rules import PARENT, ruled
 from crm_es.contacts.contact_events import LifecycleStage
 from crm_es.projector.contract import Table
-from crm_es.reads.declare import Source, column, read_type
+from crm_es.reads import records
+from crm_es.reads.declare import Source, batched, column, read_type
+from crm_es.reads.model import read_of
 from crm_es.reads.sql import Condition
 from crm_es.workspaces.actions import GONE, PUT_AWAY, Action
 from projections import contact_profiles
@@ -82,6 +84,24 @@ class ExternalId:
     value: str = column("value", "Its id there.", promised=True)
 
 
+def external_ids(table: Source, via: LiteralString) -> Any:
+    """Of records that keep theirs in a table of their own (`via`: the record's column): by system and value."""
+
+    async def load(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[list[Any]]:
+        moment, read = records.moment_of(found[0]), read_of(ExternalId)
+        query = moment.query()
+        ids = query.bind([records.raw(each, "id") for each in found], "uuid[]")
+        statement = query.select(
+            table, "t", (via, *read.columns), lambda: [SQL("{} = ANY ({})").format(Identifier("t", via), ids)]
+        )
+        held: dict[Any, list[Any]] = {}
+        for owner, *row in sorted(await moment.rows(query, statement)):
+            held.setdefault(owner, []).append(records.made(read, row, moment))
+        return [held.get(records.raw(each, "id"), []) for each in found]
+
+    return batched(load, list[ExternalId] | None, "What other systems call it.", columns=("id",))
+
+
 @ruled(PARENT)
 @strawberry.type(description="Where post goes.")
 class PostalAddress:
@@ -98,6 +118,6 @@ def postal_address(row: Mapping[str, Any]) -> PostalAddress:
 
 
 __all__ = [
-    "ChannelIdentity", "EmailAddress", "ExternalId", "LifecycleStage", "PhoneNumber", "PostalAddress", "known",
-    "postal_address", "source",
+    "ChannelIdentity", "EmailAddress", "ExternalId", "LifecycleStage", "PhoneNumber", "PostalAddress", "external_ids", "known",
+    "left", "postal_address", "source",
 ]  # fmt: skip

@@ -13,9 +13,9 @@ from strawberry import UNSET
 
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
-from crm_es.reads import operands
+from crm_es.reads import operands, records
 from crm_es.reads.later import Later
-from crm_es.reads.model import Target, read_of
+from crm_es.reads.model import Link, Target, read_of
 from crm_es.reads.sql import AND, TRUE, Condition, Query, Source
 
 OR = SQL(" OR ")
@@ -278,6 +278,55 @@ def related(column: str, target: Target, **options: Any) -> FilterField:
     return FilterField(Later(lambda: read_of(target()).filter()), compile_, columns=(column,), **options)  # type: ignore[misc]
 
 
+def listed(name: str, target: Target, via: str | Link, **options: Any) -> FilterField:
+    """The records below this one, as a connection has them, in an input type `name` of {some, none}: those the viewer may see."""
+    wanted = Later(lambda: read_of(target()).filter())  # type: ignore[misc]
+
+    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        parts: list[Composable] = []
+        for quantity, given in operands.given(operand):
+            try:
+                found = _below(query, alias, target, via, given)
+            except InvalidInputError as exc:
+                exc.at(quantity)
+                raise
+            parts.append(found if quantity == "some" else SQL("NOT {}").format(found))
+        return SQL("({})").format(AND.join(parts)) if parts else TRUE
+
+    fields = {
+        "__annotations__": {"some": wanted | None, "none": wanted | None},
+        "some": _input("some", "At least one such record."),
+        "none": _input("none", "No such record."),
+    }
+    made = strawberry.input(type(name, (), fields), description="By the records below it that you may see.")
+    return FilterField(made, compile_, columns=("id",), **options)
+
+
+def _below(query: Query, alias: LiteralString, target: Target, via: str | Link, given: Any) -> Composable:
+    """Whether one of them meets the filter."""
+    read, own = read_of(target()), Identifier(alias, "id")
+
+    def meets(row: LiteralString, on: Composable) -> list[Composable]:
+        seen = [each(query, row) for each in records.visible(read, query.viewer)]
+        if read.listed is not None and not names_status(given):
+            seen.append(records.equal(*read.listed)(query, row))
+        return [on, *seen, _all(query, row, given)]
+
+    def direct(column: str, value: Composable) -> Composable:
+        return query.exists(read.source, lambda row: meets(row, SQL("{} = {}").format(Identifier(row, column), value)))
+
+    if not isinstance(via, Link):
+        return direct(via, own)
+    parent, child = via.parent, via.child
+    return query.exists(
+        via.source,
+        lambda link: [
+            SQL("{} = {}").format(Identifier(link, parent), own),
+            direct("id", Identifier(link, child)),
+        ],
+    )
+
+
 def beside(source: Source, inner: FilterField, **options: Any) -> FilterField:
     """A column of another table, in the row with the record's id."""
 
@@ -306,5 +355,5 @@ def _on(column: str, compile_: Callable[[Query, Composable, Any], Composable]) -
 
 __all__ = [
     "FilterField", "always", "amount", "beside", "by_id", "by_member", "child", "choice", "condition", "day", "equals",
-    "external_id", "filter_type", "items", "moment", "names_status", "number", "position", "related", "text",
+    "external_id", "filter_type", "items", "listed", "moment", "names_status", "number", "position", "related", "text",
 ]  # fmt: skip

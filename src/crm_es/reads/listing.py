@@ -1,6 +1,6 @@
 """A list as asked for: arguments checked, orders and cursors worked out, pages and counts loaded for all parents at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from crm_es.errors import InvalidInputError
 from crm_es.reads import filters, pages, records
 from crm_es.reads.connections import LARGEST_PAGE, PAGE
 from crm_es.reads.cursor import bound_to
-from crm_es.reads.model import Beside, Connection, Link, ReadType, read_of
+from crm_es.reads.model import Argument, Beside, Connection, Link, ReadType, read_of
 from crm_es.reads.pages import Key, Listed, Window
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Condition, Viewer
@@ -100,13 +100,18 @@ def conditions(read: ReadType, declared: Connection, given: Mapping[str, Any], v
         found.append(records.equal(*read.listed))
     if declared.where is not None:
         found.append(declared.where)
-    for argument in declared.arguments:
-        value = given.get(argument.name, UNSET)
-        if argument.where is not None and value is not UNSET and value is not None:
-            found.append(argument.where(value))
+    found += asked_for(declared.arguments, given)
     if chosen is not UNSET and chosen is not None:
         found.append(filters.condition(chosen))
     return tuple(found)
+
+
+def asked_for(arguments: Iterable[Argument], given: Mapping[str, Any]) -> Iterator[Condition]:
+    """What the arguments narrow the list to."""
+    for argument in arguments:
+        value = given.get(argument.name, UNSET)
+        if argument.where is not None and value is not UNSET and value is not None:
+            yield argument.where(value)
 
 
 @dataclass(frozen=True, slots=True)

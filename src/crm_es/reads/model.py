@@ -19,7 +19,7 @@ Direction = Literal["ASC", "DESC"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Argument:
-    """An argument of a declared field. `where` makes a condition of its value, for connections."""
+    """An argument of a declared field. `where` makes a condition of its value, for lists."""
 
     name: str
     type: Any
@@ -90,6 +90,7 @@ class Many:
     via: str | Link
     order: tuple[str, ...]
     where: Condition | None = None
+    arguments: tuple[Argument, ...] = ()
     limit: int = 1000
     maskable: bool = True
     columns: tuple[str, ...] = ()

@@ -130,7 +130,7 @@ class Compiler:
     def _many(self, declared: Many, made: GraphQLField, selection: Selection, *, past: bool) -> ManyLevel:
         read = read_of(declared.target())
         shape = self._shape(read, past=past, nested=True)
-        listed = resolve.listed_of(declared, self._viewer)
+        listed = resolve.listed_of(declared, arguments.given(made, selection.nodes[0], self._variables), self._viewer)
         expression = f"[{self._object(Place(shape, read), _object_type(made), selection)} for r in rows]"
         shape.page = True
         level = ManyLevel(shape, listed, declared.limit)

@@ -1,6 +1,6 @@
 """The generic executor: answers a declared field, through loaders, so that each level of a query is one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, singledispatch
 from typing import Any
 from uuid import UUID
@@ -79,32 +79,33 @@ def _of_one(declared: One, _name: str, read: ReadType) -> Answer:
 
 @answerer.register(Many)
 def _of_many(declared: Many, name: str, read: ReadType) -> Answer:
-    def answer(source: Any, _info: Any, _given: dict[str, Any]) -> Any:
+    def answer(source: Any, _info: Any, given: dict[str, Any]) -> Any:
         moment = records.moment_of(source)
         if _masked(moment, read, name):
             return None
-        loader = moment.reads.loader(("many", id(declared), moment.at), partial(_all_lists, declared, moment))
-        return loader.load(source._row[0])  # noqa: SLF001
+        key = ("many", id(declared), moment.at, repr(given))
+        return moment.reads.loader(key, partial(_all_lists, declared, moment, given)).load(source._row[0])  # noqa: SLF001
 
     return answer
 
 
-async def _all_lists(declared: Many, moment: Moment, parents: list[UUID]) -> list[list[Any]]:
+async def _all_lists(declared: Many, moment: Moment, given: Mapping[str, Any], parents: list[UUID]) -> list[list[Any]]:
     target, query = read_of(declared.target()), moment.query()
     window = Window(limit=declared.limit)
-    statement = pages.page(query, listed_of(declared, moment.viewer), window, target.columns, parents)
+    statement = pages.page(query, listed_of(declared, given, moment.viewer), window, target.columns, parents)
     rows = await moment.rows(query, statement)
     return [[records.made(target, row, moment) for row in found] for found in records.grouped(rows, parents)]
 
 
-def listed_of(declared: Many, viewer: Viewer) -> Listed:
-    """What a short list holds, for a viewer."""
+def listed_of(declared: Many, given: Mapping[str, Any], viewer: Viewer) -> Listed:
+    """What a short list holds, for a viewer and the arguments given."""
     target = read_of(declared.target())
     keys = tuple(
         listing.key_of(target, declared.via, name.removeprefix("-"), descending=name.startswith("-"))
         for name in declared.order
     )
-    narrowed = () if declared.where is None else (declared.where,)
+    narrowed = [] if declared.where is None else [declared.where]
+    narrowed += listing.asked_for(declared.arguments, given)
     return Listed(read=target, via=declared.via, keys=keys, conditions=(*records.visible(target, viewer), *narrowed))
 
 
