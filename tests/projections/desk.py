@@ -11,6 +11,7 @@ from crm_es.errors import CrmError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import Dated
 from crm_es.interactions import interaction as i
+from crm_es.occasions import Occasion
 from crm_es.service import queue as q
 from crm_es.service import ticket as t
 from crm_es.service import ticket_editing as editing
@@ -117,7 +118,7 @@ class Desk:
         events = editing.open_ticket(
             title=r.choice(["It broke", "壊れた"]), queue_id=r.choice(self.of(QUEUE)), type=r.choice(list(TicketType)),
             priority=r.choice(list(Priority)), requester_id=r.choice([None, *self.persons]), company_id=r.choice(FIRMS),
-            tags=[Tag(name) for name in r.sample(["a", "Ä", "b"], 2)], at=self.now,
+            tags=[Tag(name) for name in r.sample(["a", "Ä", "b"], 2)], on=Occasion(self.now),
             external_ids=[ExternalId(system="desk", value=str(r.randrange(10**9)))], sla_policy_id=r.choice([None, UUID(int=3)]),
         )  # fmt: skip
         self.append(TICKET, {self.new_id(): events})
@@ -132,38 +133,38 @@ class Desk:
         self.decide(lambda was: editing.update(was, form))
 
     def assign(self) -> None:
-        self.decide(lambda was: t.assign(was, self.random.choice([None, *MEMBERS]), at=self.now))
+        self.decide(lambda was: t.assign(was, self.random.choice([None, *MEMBERS]), on=Occasion(self.now)))
 
     def prioritize(self) -> None:
-        self.decide(lambda was: t.prioritize(was, self.random.choice(list(Priority)), at=self.now))
+        self.decide(lambda was: t.prioritize(was, self.random.choice(list(Priority)), on=Occasion(self.now)))
 
     def move(self) -> None:
         queue = self.random.choice(self.of(QUEUE))
-        self.decide(lambda was: t.move(was, queue, sla_policy_id=None, sla_policy_version=None, at=self.now))
+        self.decide(lambda was: t.move(was, queue, sla_policy_id=None, sla_policy_version=None, on=Occasion(self.now)))
 
     def reply(self) -> None:
         internal = self.random.random() < 0.5
-        self.decide(lambda was: t.reply(was, self.new_id(), internal=internal, at=self.now))
+        self.decide(lambda was: t.reply(was, self.new_id(), internal=internal, on=Occasion(self.now)))
 
     def receive(self) -> None:
         early, inbound = self.now - timedelta(days=1), self.random.random() < 0.5
         self.decide(lambda _: t.receive(self.new_id(), inbound=inbound, at=early))
 
     def hold(self) -> None:
-        self.decide(lambda was: t.hold(was, self.random.choice(list(HoldReason)), at=self.now))
+        self.decide(lambda was: t.hold(was, self.random.choice(list(HoldReason)), on=Occasion(self.now)))
 
     def resume(self) -> None:
-        self.decide(lambda was: t.resume(was, at=self.now))
+        self.decide(lambda was: t.resume(was, on=Occasion(self.now)))
 
     def resolve(self) -> None:
         resolution, article = self.random.choice([None, "Mended"]), self.random.choice([None, *ARTICLES])
-        self.decide(lambda was: t.resolve(was, resolution=resolution, article_id=article, at=self.now))
+        self.decide(lambda was: t.resolve(was, resolution=resolution, article_id=article, on=Occasion(self.now)))
 
     def close(self) -> None:
-        self.decide(lambda was: t.close(was, at=self.now))
+        self.decide(lambda was: t.close(was, on=Occasion(self.now)))
 
     def reopen(self) -> None:
-        self.decide(lambda was: t.reopen(was, at=self.now, window=None))
+        self.decide(lambda was: t.reopen(was, on=Occasion(self.now), window=None))
 
     def rate(self) -> None:
         self.decide(lambda was: t.rate(was, self.random.randrange(1, 6), self.random.choice([None, "Fast"])))
@@ -173,14 +174,14 @@ class Desk:
 
     def merge(self) -> None:
         survivor, absorbed = self.random.choice(self.tickets), self.random.choice(self.tickets)
-        both = merging.merge(self.loaded(survivor), self.loaded(absorbed), at=self.now)
+        both = merging.merge(self.loaded(survivor), self.loaded(absorbed), on=Occasion(self.now))
         self.append(TICKET, {survivor: both.survivor, absorbed: both.absorbed})
 
     def unmerge(self) -> None:
         absorbed = self.random.choice(self.tickets)
         survivor = self.states[absorbed][1].merged_into or absorbed
         facts = [fact for fact in self.log.facts if fact.stream == survivor]
-        changes = merging.unmerge(self.loaded(survivor), self.loaded(absorbed), facts, at=self.now)
+        changes = merging.unmerge(self.loaded(survivor), self.loaded(absorbed), facts, on=Occasion(self.now))
         assert all(isinstance(one, Dated) for one in changes[absorbed][1:])
         self.append(TICKET, changes)
 

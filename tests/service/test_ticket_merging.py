@@ -14,6 +14,7 @@ from crm_es.interactions.interaction import (
     InteractionType,
     Visibility,
 )
+from crm_es.occasions import Occasion
 from crm_es.service import ticket as t
 from crm_es.service.enums import HoldReason, Priority, TicketStatus, TicketType
 from crm_es.service.ticket_aggregate import TICKET
@@ -45,12 +46,12 @@ def log():
 
 
 def absorb(log, survivor, absorbed, at):
-    both = merge(log.load(survivor), log.load(absorbed), at=at)
+    both = merge(log.load(survivor), log.load(absorbed), on=Occasion(at))
     log.append({survivor: both.survivor, absorbed: both.absorbed})
 
 
 def give_back(log, survivor, absorbed, at):
-    changes = unmerge(log.load(survivor), log.load(absorbed), log.streams[survivor], at=at)
+    changes = unmerge(log.load(survivor), log.load(absorbed), log.streams[survivor], on=Occasion(at))
     log.append({id_: [getattr(one, "event", one) for one in events] for id_, events in changes.items()})
     return changes
 
@@ -70,14 +71,14 @@ def test_an_absorbed_ticket_leads_to_its_survivor_and_keeps_its_standing(log):
 
 def test_a_ticket_is_not_merged_into_itself(log):
     with pytest.raises(InvalidInputError) as refusal:
-        merge(log.load(A), log.load(A), at=hour(1))
+        merge(log.load(A), log.load(A), on=Occasion(hour(1)))
 
     assert (refusal.value.rule, refusal.value.field) == ("ticket.same", ("absorbedId",))
 
 
 def test_merged_and_closed_tickets_are_not_merged(log):
     absorb(log, A, B, hour(1))
-    log.append({C: t.close(log.load(C).state, at=hour(1))})
+    log.append({C: t.close(log.load(C).state, on=Occasion(hour(1)))})
 
     for survivor, absorbed, rule, field in (
         (B, A, "ticket.merged", "survivorId"),
@@ -86,7 +87,7 @@ def test_merged_and_closed_tickets_are_not_merged(log):
         (C, A, "ticket.closed", "survivorId"),
     ):
         with pytest.raises(RuleViolatedError) as refusal:
-            merge(log.load(survivor), log.load(absorbed), at=hour(2))
+            merge(log.load(survivor), log.load(absorbed), on=Occasion(hour(2)))
         assert (refusal.value.rule, refusal.value.field) == (rule, (field,))
 
 
@@ -94,15 +95,15 @@ def test_a_merge_does_not_lie_before_the_last_move_of_either(log):
     log.append({B: [TicketHeld(hold_reason=HoldReason.VENDOR, occurred_at=hour(2))]})
 
     with pytest.raises(InvalidInputError) as refusal:
-        merge(log.load(A), log.load(B), at=hour(1))
+        merge(log.load(A), log.load(B), on=Occasion(hour(1)))
 
     assert refusal.value.field == ("occurredAt",)
 
 
 def test_what_was_said_to_an_absorbed_ticket_goes_back_with_it(log):
     absorb(log, A, B, hour(1))
-    log.edit(B, lambda was: t.reply(was, REPLY, internal=True, at=hour(2)))
-    log.edit(A, lambda was: t.reply(was, NOTE, internal=True, at=hour(3)))
+    log.edit(B, lambda was: t.reply(was, REPLY, internal=True, on=Occasion(hour(2))))
+    log.edit(A, lambda was: t.reply(was, NOTE, internal=True, on=Occasion(hour(3))))
 
     changes = give_back(log, A, B, hour(4))
 
@@ -118,7 +119,7 @@ def test_only_the_innermost_merge_is_taken_back(log):
 
     assert log.load(A).state.absorbed_ids == (B, C)
     with pytest.raises(RuleViolatedError) as refusal:
-        unmerge(log.load(B), log.load(C), log.streams[B], at=hour(3))
+        unmerge(log.load(B), log.load(C), log.streams[B], on=Occasion(hour(3)))
     assert refusal.value.rule == "ticket.unmerge_outer_first"
     give_back(log, A, B, hour(3))
     give_back(log, B, C, hour(4))
@@ -127,7 +128,7 @@ def test_only_the_innermost_merge_is_taken_back(log):
 
 def test_a_ticket_that_is_not_merged_is_not_taken_back(log):
     with pytest.raises(RuleViolatedError) as refusal:
-        unmerge(log.load(A), log.load(B), log.streams[A], at=hour(1))
+        unmerge(log.load(A), log.load(B), log.streams[A], on=Occasion(hour(1)))
 
     assert refusal.value.rule == "ticket.not_merged"
 
@@ -142,7 +143,8 @@ def written(ticket, *, internal):
 
 def cut(log, interactions):
     return split(
-        log.load(A), interactions, split_id=NEW, title="Another thing", sla_policy_id=None, sla_policy_version=None, at=hour(1)
+        log.load(A), interactions, split_id=NEW, title="Another thing", sla_policy_id=None, sla_policy_version=None,
+        on=Occasion(hour(1)),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """A ticket: a request for help. Here are its state, how events change it, and the decisions about its standing.
 
-Decisions are pure: they take the state, parsed values and the moment (`at`), and return events or raise. The events are in
+Decisions are pure: they take the state, parsed values and the occasion (`on`), and return events or raise. The events are in
 `ticket_events.py`, opening and editing in `ticket_editing.py`, merging and splitting in `ticket_merging.py`, what the store
 asks in `ticket_aggregate.py`.
 """
@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from crm_es.errors import FieldPath, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.event import Erased, values_set
+from crm_es.occasions import Occasion
 from crm_es.service.enums import HoldReason, Priority, SlaKind, TicketStatus, TicketType
 from crm_es.service.ticket_events import (
     TicketAbsorbed,
@@ -163,13 +164,6 @@ def _resolved(was: Ticket, event: TicketResolved, at: datetime) -> Ticket:
 # What may be decided
 
 
-def check_order(ticket: Ticket, at: datetime) -> None:
-    """Raises: InvalidInputError `occurred_at.before_last`."""
-    if at < ticket.moved_at:
-        message = f"This ticket last moved at {ticket.moved_at.isoformat()}; this must have happened then or later."
-        raise InvalidInputError(message, rule="occurred_at.before_last", field=("occurredAt",))
-
-
 def check_not_closed(ticket: Ticket, field: FieldPath = ()) -> None:
     """Raises: RuleViolatedError `ticket.closed`."""
     if ticket.standing is TicketStatus.CLOSED:
@@ -183,7 +177,7 @@ def _check_active(ticket: Ticket) -> None:
         raise RuleViolatedError("This ticket is resolved: reopen it first.", rule="ticket.resolved")
 
 
-def assign(ticket: Ticket, assignee_id: UUID | None, *, at: datetime) -> list[TicketEvent]:
+def assign(ticket: Ticket, assignee_id: UUID | None, *, on: Occasion) -> list[TicketEvent]:
     """To a member, or to nobody. The first to have a new ticket begins with it.
 
     Raises: RuleViolatedError `ticket.closed`; InvalidInputError `occurred_at.before_last`.
@@ -191,28 +185,28 @@ def assign(ticket: Ticket, assignee_id: UUID | None, *, at: datetime) -> list[Ti
     check_not_closed(ticket)
     if assignee_id == ticket.assignee_id:
         return []
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     begun = _begun(ticket, at) if assignee_id else []
     return [TicketAssigned(assignee_id=assignee_id, occurred_at=at), *begun]
 
 
-def prioritize(ticket: Ticket, priority: Priority, *, at: datetime) -> list[TicketEvent]:
+def prioritize(ticket: Ticket, priority: Priority, *, on: Occasion) -> list[TicketEvent]:
     """Raises: as `assign`."""
     check_not_closed(ticket)
     if priority is ticket.priority:
         return []
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     return [TicketPrioritized(priority=priority, occurred_at=at)]
 
 
 def move(
-    ticket: Ticket, queue_id: UUID, *, sla_policy_id: UUID | None, sla_policy_version: int | None, at: datetime
+    ticket: Ticket, queue_id: UUID, *, sla_policy_id: UUID | None, sla_policy_version: int | None, on: Occasion
 ) -> list[TicketEvent]:
     """To another queue, under its newest SLA policy. Raises: as `assign`."""
     check_not_closed(ticket)
     if queue_id == ticket.queue_id:
         return []
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     return [
         TicketMoved(
             queue_id=queue_id, sla_policy_id=sla_policy_id, sla_policy_version=sla_policy_version, occurred_at=at
@@ -220,14 +214,14 @@ def move(
     ]
 
 
-def reply(ticket: Ticket, interaction_id: UUID, *, internal: bool, at: datetime) -> list[TicketEvent]:
+def reply(ticket: Ticket, interaction_id: UUID, *, internal: bool, on: Occasion) -> list[TicketEvent]:
     """A member writes on it: to the customer, or an internal note. A public reply is a beginning too.
 
     Raises: RuleViolatedError `ticket.closed` for a public one; InvalidInputError `occurred_at.before_last`.
     """
     if not internal:
         check_not_closed(ticket)
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     begun = [] if internal else _begun(ticket, at)
     return [TicketReplied(interaction_id=interaction_id, internal=internal, occurred_at=at), *begun]
 
@@ -237,19 +231,19 @@ def receive(interaction_id: UUID, *, inbound: bool, at: datetime) -> list[Ticket
     return [TicketReplied(interaction_id=interaction_id, internal=False, inbound=inbound, occurred_at=at)]
 
 
-def hold(ticket: Ticket, reason: HoldReason, *, at: datetime) -> list[TicketEvent]:
+def hold(ticket: Ticket, reason: HoldReason, *, on: Occasion) -> list[TicketEvent]:
     """Raises: RuleViolatedError `ticket.closed`, `ticket.resolved`; InvalidInputError `occurred_at.before_last`."""
     _check_active(ticket)
     if reason is ticket.hold_reason:
         return []
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     return [TicketHeld(hold_reason=reason, occurred_at=at)]
 
 
-def resume(ticket: Ticket, *, at: datetime) -> list[TicketEvent]:
+def resume(ticket: Ticket, *, on: Occasion) -> list[TicketEvent]:
     """Work goes on, or begins. Raises: RuleViolatedError `ticket.not_held`, and as `hold`."""
     _check_active(ticket)
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     if ticket.standing is TicketStatus.NEW:
         return _begun(ticket, at)
     if ticket.standing is TicketStatus.OPEN:
@@ -258,29 +252,29 @@ def resume(ticket: Ticket, *, at: datetime) -> list[TicketEvent]:
 
 
 def resolve(
-    ticket: Ticket, *, resolution: str | None = None, article_id: UUID | None = None, at: datetime
+    ticket: Ticket, *, resolution: str | None = None, article_id: UUID | None = None, on: Occasion
 ) -> list[TicketEvent]:
     """Raises: as `hold`."""
     _check_active(ticket)
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     return [TicketResolved(resolution=resolution or UNSET, article_id=article_id or UNSET, occurred_at=at)]
 
 
-def close(ticket: Ticket, *, at: datetime) -> list[TicketEvent]:
+def close(ticket: Ticket, *, on: Occasion) -> list[TicketEvent]:
     """After it was resolved, or without (cancelled). Raises: as `assign`."""
     check_not_closed(ticket)
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     return [TicketClosed(occurred_at=at)]
 
 
-def reopen(ticket: Ticket, *, at: datetime, window: timedelta | None) -> list[TicketEvent]:
+def reopen(ticket: Ticket, *, on: Occasion, window: timedelta | None) -> list[TicketEvent]:
     """`window` is how long after closing it can be; None: always (imports).
 
     Raises: RuleViolatedError `ticket.not_resolved`, `ticket.reopen_window_over`; InvalidInputError `occurred_at.before_last`.
     """
     if ticket.standing not in (TicketStatus.RESOLVED, TicketStatus.CLOSED):
         raise RuleViolatedError("This ticket is neither resolved nor closed.", rule="ticket.not_resolved")
-    check_order(ticket, at)
+    at = on.following(ticket.moved_at)
     if window is not None and ticket.closed_at is not None and at > ticket.closed_at + window:
         message = f"It was closed more than {window.days} days ago: open another one that follows it up (followUpOfId)."
         raise RuleViolatedError(message, rule="ticket.reopen_window_over")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.event import values_set
+from crm_es.occasions import Occasion
 from crm_es.service.enums import Priority, TicketType
 from crm_es.service.ticket import Ticket
 from crm_es.service.ticket_events import (
@@ -47,7 +47,7 @@ def open_ticket(
     *,
     title: str,
     queue_id: UUID,
-    at: datetime,
+    on: Occasion,
     type: TicketType = TicketType.QUESTION,
     priority: Priority = Priority.NORMAL,
     requester_id: UUID | None = None,
@@ -78,7 +78,7 @@ def open_ticket(
             external_ids=others or UNSET,
             sla_policy_id=sla_policy_id or UNSET,
             sla_policy_version=UNSET if sla_policy_version is None else sla_policy_version,
-            occurred_at=at,
+            occurred_at=on.at,
         )
     ]
 

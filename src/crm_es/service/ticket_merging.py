@@ -6,7 +6,6 @@ internal and comes back with its ticket.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,8 +17,9 @@ from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Dated, Event, Fact
 from crm_es.interactions import recording
 from crm_es.interactions.interaction import Interaction
+from crm_es.occasions import Occasion
 from crm_es.service.enums import TicketStatus
-from crm_es.service.ticket import Ticket, check_not_closed, check_order
+from crm_es.service.ticket import Ticket, check_not_closed
 from crm_es.service.ticket_editing import open_ticket
 from crm_es.service.ticket_events import (
     TicketAbsorbed,
@@ -43,7 +43,7 @@ class Both:
     absorbed: list[TicketEvent]
 
 
-def merge(survivor: Loaded[Ticket], absorbed: Loaded[Ticket], *, at: datetime) -> Both:
+def merge(survivor: Loaded[Ticket], absorbed: Loaded[Ticket], *, on: Occasion) -> Both:
     """Raises: InvalidInputError `ticket.same`, `occurred_at.before_last`; RuleViolatedError `ticket.merged`, `ticket.closed`."""
     if survivor.id == absorbed.id:
         raise InvalidInputError("Name two tickets.", rule="ticket.same", field=("absorbedId",))
@@ -52,7 +52,7 @@ def merge(survivor: Loaded[Ticket], absorbed: Loaded[Ticket], *, at: datetime) -
             message = "This ticket was merged into another one: name that."
             raise RuleViolatedError(message, rule="ticket.merged", field=(field,))
         check_not_closed(one.state, (field,))
-        check_order(one.state, at)
+    at = on.following(max(survivor.state.moved_at, absorbed.state.moved_at))
     ids = (absorbed.id, *absorbed.state.absorbed_ids)
     return Both(
         survivor=[
@@ -63,7 +63,7 @@ def merge(survivor: Loaded[Ticket], absorbed: Loaded[Ticket], *, at: datetime) -
 
 
 def unmerge(
-    survivor: Loaded[Ticket], absorbed: Loaded[Ticket], facts: Sequence[Fact], *, at: datetime
+    survivor: Loaded[Ticket], absorbed: Loaded[Ticket], facts: Sequence[Fact], *, on: Occasion
 ) -> dict[UUID, Sequence[Event | Dated]]:
     """`facts` is the survivor's whole stream: what was written under the absorbed ids is said again on the absorbed one.
 
@@ -74,7 +74,7 @@ def unmerge(
     if survivor.state.merged_into is not None:
         message = "Its survivor was merged itself: take that back first."
         raise RuleViolatedError(message, rule="ticket.unmerge_outer_first", field=("absorbedId",))
-    check_order(survivor.state, at)
+    at = on.following(max(survivor.state.moved_at, absorbed.state.moved_at))
     ids = next(ids for one, ids in survivor.state.absorbed if one == absorbed.id)
     released = TicketReleased(absorbed_id=absorbed.id, absorbed_ids=ids, occurred_at=at)
     unmerged = TicketUnmerged(survivor_id=survivor.id, occurred_at=at)
@@ -113,7 +113,7 @@ def split(
     title: str,
     sla_policy_id: UUID | None,
     sla_policy_version: int | None,
-    at: datetime,
+    on: Occasion,
 ) -> dict[UUID, Sequence[Event]]:
     """A ticket like this one begins with a part of its conversation; each text stays as internal or public as it was.
 
@@ -124,7 +124,7 @@ def split(
     opened = open_ticket(
         title=title, queue_id=was.queue_id, type=was.type, priority=was.priority,
         requester_id=was.requester_id, company_id=was.company_id, split_from_id=ticket.id,
-        tags=[Tag(name) for name in was.tags], sla_policy_id=sla_policy_id, sla_policy_version=sla_policy_version, at=at,
+        tags=[Tag(name) for name in was.tags], sla_policy_id=sla_policy_id, sla_policy_version=sla_policy_version, on=on,
     )  # fmt: skip
     changes: dict[UUID, Sequence[Event]] = {
         split_id: opened,
