@@ -12,6 +12,8 @@ def test_every_field_that_an_event_may_change_can_be_told_before_and_after(aggre
     named = {name for event_class in aggregate.events for name in changeable_fields(event_class)}
     state = aggregate.evolve(None, one_of(aggregate.events[0]))
 
-    assert named <= aggregate.fields(state).keys() | aggregate.moments.keys()
-    assert aggregate.moments.keys() <= named
+    told = aggregate.fields(state).keys() | aggregate.moments.keys()
+    assert named <= told | aggregate.elsewhere
+    assert aggregate.moments.keys() | aggregate.elsewhere <= named
+    assert told.isdisjoint(aggregate.elsewhere)
     assert aggregate.within.keys() <= aggregate.fields(state).keys()

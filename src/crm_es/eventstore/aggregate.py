@@ -45,6 +45,8 @@ class Aggregate(Generic[S, E]):
       history compare these.
     - `moments`: the API fields that hold when something came to be so, each with whether it is: the state has no times, so
       history takes them from the fact that names the field.
+    - `elsewhere`: API fields that events change and the state does not hold (a conversation): history finds the events by
+      them and tells no values.
     - `within`: names in `fields` that the API has only as a part of another field, which: they are masked with it.
     - `touches(event)`: what the event changes, as (API field, item or None); two edits conflict where these meet.
     """
@@ -55,6 +57,7 @@ class Aggregate(Generic[S, E]):
     fields: Callable[[S], Mapping[str, object]]
     reservations: Callable[[UUID, S], frozenset[Reservation]] = field(default=no_reservations)
     moments: Mapping[str, Callable[[S], bool]] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
     within: Mapping[str, str] = field(default_factory=dict)
     touches: Callable[[E], Iterable[tuple[str, str | None]]] = field(default=whole_fields)
     subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)

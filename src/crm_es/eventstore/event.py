@@ -103,7 +103,6 @@ def changed_fields(event: Event) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*always, *held)))
 
 
-@cache
 def changeable_fields(event_class: type[Event]) -> tuple[str, ...]:
     """Names, as in the API, of all the fields that events of this class may change."""
     always, own = _api_names(event_class)

@@ -135,5 +135,6 @@ QUEUE: Aggregate[Queue, QueueEvent] = Aggregate(
     events=get_args(QueueEvent),
     evolve=evolve,
     fields=_fields,
+    moments={"archivedAt": lambda queue: queue.archived},
     subjects=no_subject,
 )

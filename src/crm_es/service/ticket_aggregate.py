@@ -88,6 +88,7 @@ TICKET: Aggregate[Ticket, TicketEvent] = Aggregate(
     evolve=evolve,
     reservations=reservations,
     fields=fields,
+    elsewhere=frozenset({"conversation", "sla"}),
     touches=touches,
     subjects=subjects,
     merged_into=lambda ticket: ticket.merged_into,

@@ -138,10 +138,11 @@ async def _changes(self: Any, info: Info) -> list[FieldChange]:
     known, version = await told(info.context, records.raw(self, "stream_id")), records.raw(self, "version")
     before, after = known.shown(version - 1), known.shown(version)
     fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
-    hidden, within = _hidden(info.context, entity_type), _AGGREGATES[entity_type].within
+    hidden, aggregate = _hidden(info.context, entity_type), _AGGREGATES[entity_type]
     return [
-        _change(name, before.get(name), after.get(name), fact, masked=within.get(name, name) in hidden)
+        _change(name, before.get(name), after.get(name), fact, masked=aggregate.within.get(name, name) in hidden)
         for name in changed_fields(fact.event)
+        if name not in aggregate.elsewhere
     ]
 
 
