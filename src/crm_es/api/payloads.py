@@ -18,6 +18,7 @@ from uuid import UUID
 
 import msgspec
 import strawberry
+from graphql import GraphQLNamedType
 
 from crm_es.api import ids
 from crm_es.api.problems import UserError
@@ -105,9 +106,10 @@ def record(target: type[Any], description: str, nth: int = 0) -> Any:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deed:
-    """What a mutation's body works with. `command` is the envelope of all it appends."""
+    """What a mutation's body works with. `command` is the envelope of all it appends, `types` are the schema's by name."""
 
     context: Context
+    types: Mapping[str, GraphQLNamedType]
     command: Command
     expected_version: int | None
 
@@ -151,7 +153,7 @@ async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows:
     try:
         if rule.needs is not None:
             permit(context, *rule.needs)
-        answer = await body(deed(context, info.field_name, input), input)
+        answer = await body(deed(info, input), input)
     except REFUSALS as error:
         if isinstance(error, ConflictError):
             await context.shown()  # what stands in the way may be younger than the read models
@@ -169,21 +171,24 @@ async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows:
     )
 
 
-def deed(context: Context, mutation_name: str, input: Any) -> Deed:
+def deed(info: Info, input: Any) -> Deed:
     """The command behind an input; its request hash is what tells a repeated commandId from a reused one.
 
     Raises: InvalidInputError `occurred_at.in_future`.
     """
+    context = info.context
     check_happened(getattr(input, "occurred_at", None), context.now)
     actor = context.identity.actor
     words = msgspec.json.encode(plain(input), order="sorted")
     command = context.command(
         getattr(input, "command_id", None),
-        context.engine.keys.blind(context.workspace, "request", mutation_name, f"{actor.kind}/{actor.id}", words),
+        context.engine.keys.blind(context.workspace, "request", info.field_name, f"{actor.kind}/{actor.id}", words),
         occurred_at=getattr(input, "occurred_at", None),
         reason=getattr(input, "reason", None),
     )
-    return Deed(context=context, command=command, expected_version=getattr(input, "expected_version", None))
+    types = info.schema._schema.type_map  # noqa: SLF001  # Strawberry has no public name for it
+    version = getattr(input, "expected_version", None)
+    return Deed(context=context, types=types, command=command, expected_version=version)
 
 
 def plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from crm_es.api.nodes import Entity, Node
 from crm_es.api.rules import PARENT, SIGNED_IN, permit, ruled
 from crm_es.api.scalars import JSON, Position, TimeZone
 from crm_es.context import Context, Info
+from crm_es.errors import FieldPath
 from crm_es.reads import listing, pages, records
 from crm_es.reads.declare import Source, State, batched, column, id_of, one, read_type
 from crm_es.reads.model import read_of
@@ -130,25 +131,33 @@ def _shared_or_mine(query: Query, alias: LiteralString) -> Composable:
 
 async def _valid(self: Any, info: Info) -> bool:
     """Whether the variables would still be taken by the list they were saved of."""
-    name = str(records.raw(self, "target")).title().replace("_", "")
     types = info.schema._schema.type_map  # noqa: SLF001  # Strawberry has no public name for it
-    given = (
-        (f"{name}Filter", records.raw(self, "filter"), False),
-        (f"{name}Order", records.raw(self, "order_by"), True),
-    )
-    return all(_fits(types.get(kind), text, many=many) for kind, text, many in given)
+    filter_, order_by = (json.loads(records.raw(self, name) or "null") for name in ("filter", "order_by"))
+    return not misfits(types, records.raw(self, "target"), filter_, order_by)
 
 
-def _fits(kind: Any, text: str | None, *, many: bool) -> bool:
-    faults: list[GraphQLError] = []
-    if text is None:
-        return True
+def misfits(types: Mapping[str, Any], target: str, filter: object, order_by: object) -> list[tuple[FieldPath, str]]:
+    """Where and why the list of `target` would not take these variables. One without a filter takes the empty one."""
+    name = str(target).title().replace("_", "")
+    order = types.get(f"{name}Order")
+    return [
+        *_misfits(types.get(f"{name}Filter"), filter, "filter"),
+        *_misfits(order and GraphQLList(order), order_by, "orderBy"),
+    ]
+
+
+def _misfits(kind: Any, value: object, field: str) -> list[tuple[FieldPath, str]]:
+    if not value:
+        return []
     if not is_input_type(kind):
-        return False
-    validate_input_value(
-        json.loads(text), GraphQLList(kind) if many else kind, lambda error, _path: faults.append(error)
-    )
-    return not faults
+        return [((field,), f"This list takes no {field}.")]
+    found: list[tuple[FieldPath, str]] = []
+
+    def note(error: GraphQLError, path: list[str | int]) -> None:
+        found.append(((field, *map(str, path)), error.message.partition(", found: ")[0].rstrip(".") + "."))
+
+    validate_input_value(value, kind, note, hide_suggestions=True)
+    return found
 
 
 @read_type(Source("members", members.SAVED_VIEW), hidden=_shared_or_mine)

@@ -1,5 +1,6 @@
 """Saving and removing views of lists."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import strawberry
@@ -15,7 +16,7 @@ from crm_es.eventstore.store import Outcome
 from crm_es.uuids import new_id
 from crm_es.values import parse_text
 from crm_es.workspaces import saved_view
-from crm_es.workspaces.graphql import SavedView
+from crm_es.workspaces.graphql import SavedView, misfits
 from crm_es.workspaces.member_mutations import SHOWS
 from crm_es.workspaces.saved_view import SAVED_VIEW
 
@@ -60,7 +61,7 @@ class ViewMutations:
     )  # fmt: skip
     async def save_view(deed: Deed, input: SaveViewInput) -> Outcome:
         permit(deed.context, input.target, Action.READ)
-        given = _parsed(input) | {"by": _owner(deed)}
+        given = _parsed(input, deed.types) | {"by": _owner(deed)}
         if not input.id:
             return await deed.store.create(deed.command, SAVED_VIEW, new_id(), saved_view.save(None, **given))
         return await deed.store.decide(
@@ -94,10 +95,12 @@ def _seen(view: saved_view.SavedView, by: Any) -> saved_view.SavedView:
     return view
 
 
-def _parsed(input: SaveViewInput) -> dict[str, Any]:
+def _parsed(input: SaveViewInput, types: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(input.filter, dict):
         message = "A filter is an object, {} for everything."
         raise InvalidInputError(message, rule="saved_view.malformed_filter", field=("filter",))
+    for field, message in misfits(types, input.target, input.filter, input.order_by or None):
+        raise InvalidInputError(message, rule="saved_view.misfit", field=field)
     return {
         "name": parse_text(input.name, ("name",)),
         "target": input.target,
