@@ -5,6 +5,7 @@ from typing import Any, Final
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.eventstore.aggregate import Aggregate
+from crm_es.eventstore.event import changeable_fields
 from crm_es.interactions.interaction import INTERACTION
 from crm_es.sales.deal import DEAL
 from crm_es.sales.pipeline import PIPELINE
@@ -37,3 +38,9 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     ARTICLE,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
+
+
+def changeable_of(type_name: str) -> frozenset[str]:
+    """Names, as in the API, of the fields that events of such records (`Contact`, `SavedView`) may change."""
+    named = (one for one in AGGREGATES if one.name.replace("_", "") == type_name.lower())
+    return frozenset(name for one in named for event in one.events for name in changeable_fields(event))

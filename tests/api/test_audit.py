@@ -67,6 +67,23 @@ async def test_history_pages_and_narrows_to_fields_and_filters(api):
     assert [each["version"] for each in typed["nodes"]] == [2]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [HISTORY, "query($id: ID!, $fields: [String!]) { entity(id: $id) { history(fields: $fields) { totalCount } } }"],
+)
+async def test_a_field_that_nothing_changes_is_refused_with_those_that_are(api, document):
+    id_ = api.id("Member", await zoe(api))
+
+    told = (await api.post(document, variables={"id": id_, "fields": ["email", "shoeSize"]})).json()
+
+    (error,) = told["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["rule"]) == ("BAD_USER_INPUT", "history.unknown_field")
+    assert error["extensions"]["field"] == ["fields", "1"]
+    assert error["message"] == (
+        "No event of a Member changes shoeSize. Those are deactivatedAt, email, externalIds, manager, name, roles, team."
+    )
+
+
 async def test_without_audit_data_and_address_are_withheld(api):
     id_ = await zoe(api)
 

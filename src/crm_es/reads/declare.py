@@ -24,6 +24,8 @@ from crm_es import values as amounts
 from crm_es.api import ids
 from crm_es.api.nodes import Money
 from crm_es.api.scalars import Position
+from crm_es.catalog import changeable_of
+from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads import connections
 from crm_es.reads.fields import ReadField
@@ -258,18 +260,28 @@ def _entity_fields(
         "updated_at": (datetime, column("updated_at", "When it was last changed.", maskable=False)),
     }
     if "history" not in cls.__dict__:
-        setattr(cls, "history", _history())  # noqa: B010  # read types have no common base to declare it
+        setattr(cls, "history", _history(type_name))  # noqa: B010  # read types have no common base to declare it
     for python_name, (annotation, made) in fixed.items():
         if python_name not in cls.__dict__:
             setattr(cls, python_name, made)
             cls.__annotations__[python_name] = annotation
 
 
-def _history() -> Any:
+def _history(type_name: str) -> Any:
     """The record's events, newest first; the trail is a room above, so it is looked up when the schema is made."""
 
+    def known(names: list[str]) -> list[str]:
+        changeable = changeable_of(type_name)
+        for place, name in enumerate(names):
+            if name not in changeable:
+                message = f"No event of a {type_name} changes {name}. Those are {', '.join(sorted(changeable))}."
+                raise InvalidInputError(message, rule="history.unknown_field", field=("fields", str(place)))
+        return names
+
     def touching(names: list[str]) -> Condition:
-        return lambda query, alias: SQL("{} && {}").format(Identifier(alias, "fields"), query.bind(names, "text[]"))
+        return lambda query, alias: SQL("{} && {}").format(
+            Identifier(alias, "fields"), query.bind(names, "text[]", known)
+        )
 
     return connection(
         lambda: import_module("crm_es.workspaces.audit").Event,
