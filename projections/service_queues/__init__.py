@@ -15,7 +15,7 @@ from projections.service_queues import queues, requesters, tickets
 from projections.service_queues.tables import TABLES as TABLES
 
 NAME = "service_queues"
-VERSION = 1
+VERSION = 2
 _Contact = c.ContactMerged | c.ContactReleased
 TOPICS = frozenset(e.TOPIC for union in (QueueEvent, TicketEvent, _Contact) for e in union.__args__)
 

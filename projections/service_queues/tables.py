@@ -1,7 +1,7 @@
 """The tables of `service_queues`.
 
 `standing` is the status a ticket has by itself, merged or not. `waiting_order` sorts what waits for work (SLA due time, then
-priority, then age) and is null for what does not. An interval is what held from `from_at` up to `to_at` in the world.
+priority, then age) and is empty for what does not. An interval is what held from `from_at` up to `to_at` in the world.
 """
 
 from crm_es.projector.contract import Column, Index, Table
@@ -55,7 +55,7 @@ TICKET = Table(
         Column(name="sla_policy_version", type="integer", null=True),
         Column(name="sla_due_at", type="timestamptz", null=True),
         Column(name="breached", type="bool", default=False),
-        Column(name="waiting_order", type="text", null=True, collate="C"),
+        Column(name="waiting_order", type="text", collate="C"),
         Column(name="intervals", type="integer", default=1),
         Column(name="created_at", type="timestamptz"),
         Column(name="updated_at", type="timestamptz"),
@@ -68,7 +68,8 @@ TICKET = Table(
         Index(name="priority", columns=("priority_rank",), order=True),
         Index(name="due", columns=("sla_due_at",), order=True),
         Index(name="due_down", columns=("sla_due_at",), order=True, descending=True),
-        Index(name="waiting", columns=("queue_id", "waiting_order"), order=True, where="waiting_order IS NOT NULL"),
+        Index(name="waiting", columns=("queue_id", "waiting_order"), order=True, where="waiting_order <> ''"),
+        Index(name="status", columns=("queue_id", "status"), order=True),
         Index(name="queue", columns=("queue_id", "opened_at"), order=True),
         Index(name="assignee", columns=("assignee_id", "opened_at"), order=True, where="assignee_id IS NOT NULL"),
         Index(

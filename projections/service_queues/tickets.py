@@ -60,7 +60,7 @@ class Standing:
             "priority": self.priority,
             "priority_rank": _RANKS[self.priority],
             "sla_due_at": self.sla_due_at,
-            "waiting_order": waiting_order(self) if self.shown in _TO_WORK_ON else None,
+            "waiting_order": waiting_order(self) if self.shown in _TO_WORK_ON else "",
             "intervals": self.intervals,
         }
 

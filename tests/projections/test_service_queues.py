@@ -169,7 +169,7 @@ def test_what_waits_sorts_by_due_time_then_priority_then_age(log, workspace, pro
     log.append(workspace, (ids[3], TicketResolved(occurred_at=hour(5))))
     project()
 
-    found = rows("SELECT id FROM service_queues.ticket WHERE waiting_order IS NOT NULL ORDER BY waiting_order")
+    found = rows("SELECT id FROM service_queues.ticket WHERE waiting_order <> '' ORDER BY waiting_order")
     assert [row[0] for row in found] == [ids[0], ids[2], ids[1], ids[4]]
 
 
@@ -208,7 +208,7 @@ def test_numbers_follow_the_log_of_each_workspace(database, log, workspace):
 
 def test_a_merged_ticket_waits_no_more_until_it_is_given_back(log, workspace, project, rows):
     ticket, survivor = uuid4(), uuid4()
-    asked = "SELECT status, standing, waiting_order IS NULL, merged_into FROM service_queues.ticket WHERE id = %s"
+    asked = "SELECT status, standing, waiting_order = '', merged_into FROM service_queues.ticket WHERE id = %s"
     log.append(workspace, (survivor, opened()), (ticket, opened()))
     log.append(workspace, (ticket, TicketAbsorbed(survivor_id=survivor, survivor_version=1, occurred_at=hour(1))))
     project()
