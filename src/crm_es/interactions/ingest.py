@@ -19,7 +19,7 @@ from crm_es.eventstore.store import Outcome
 from crm_es.interactions import recording
 from crm_es.interactions.inputs import Row
 from crm_es.interactions.interaction import INTERACTION
-from crm_es.uuids import new_id
+from crm_es.uuids import new_ids
 from crm_es.workspaces.member import MEMBER
 
 CHUNK: Final = 200
@@ -89,17 +89,18 @@ async def _decided(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[list[Ans
     known = await _known(deed, [row for row in rows if isinstance(row, Row)])
     answers: list[Answered] = []
     streams: list[Any] = []
+    ids = iter(new_ids(len(rows)))
     for row in rows:
         if isinstance(row, CrmError):
             answers.append(Answered(None, created=False, error=row))
         elif row.key is not None and (first := known.interactions.get(row.key)) is not None:
             answers.append(Answered(first, created=False))
         else:
-            answers.append(_new(deed, row, known, streams))
+            answers.append(_new(deed, row, known, next(ids), streams))
     return answers, streams
 
 
-def _new(deed: Deed, row: Row, known: Known, streams: list[Any]) -> Answered:
+def _new(deed: Deed, row: Row, known: Known, id_: UUID, streams: list[Any]) -> Answered:
     try:
         contacts = [*row.given["contact_ids"], *_called(row, known)]
         identity = deed.context.identity
@@ -107,12 +108,9 @@ def _new(deed: Deed, row: Row, known: Known, streams: list[Any]) -> Answered:
             **(row.given | {"contact_ids": contacts}),
             member_id=identity.member_id, by_api_key=identity.api_key_id is not None,
         )  # fmt: skip
-        for field in _fields(row):
-            if field in known.missing:
-                raise known.missing[field]
+        _check_references(row, known)
     except CrmError as error:
         return Answered(None, created=False, error=located(error, place=row.place))
-    id_ = new_id()
     if row.key is not None:
         known.interactions[row.key] = id_
     streams.append((INTERACTION, id_, [Dated(event, row.given["occurred_at"]) for event in events]))
@@ -149,12 +147,14 @@ def _references(row: Row) -> Iterator[Reference]:
             yield Reference(MEMBER, one.member_id, (*place, "participants", str(index), "memberId"))
 
 
-def _fields(row: Row) -> Iterator[FieldPath]:
-    """Deals and tickets are not kept yet: no id names one."""
+def _check_references(row: Row, known: Known) -> None:
+    """Deals and tickets are not kept yet: no id names one. Raises: NotFoundError."""
     for name, kind in (("deal_id", "deal"), ("ticket_id", "ticket")):
         if row.given[name]:
             raise absent(kind, (f"{kind}Id",))
-    yield from (reference.field for reference in _references(row))
+    for reference in _references(row) if known.missing else ():
+        if reference.field in known.missing:
+            raise known.missing[reference.field]
 
 
 def _memory(answers: Sequence[Answered]) -> Iterator[dict[str, Any]]:
