@@ -160,6 +160,7 @@ class Context:
         return Command(
             workspace=self.workspace,
             command_id=command_id or uuid4(),
+            fresh=command_id is None,
             request_hash=request_hash,
             actor=self.identity.actor,
             correlation_id=self.correlation_id,

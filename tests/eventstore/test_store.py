@@ -1,5 +1,6 @@
 """What the store promises its callers, one command at a time."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from crm_es.errors import (
     ErasedError,
     InvalidInputError,
     NotFoundError,
+    RuleViolatedError,
     VersionConflictError,
 )
 from crm_es.eventstore.doomed import DoomedKeys
@@ -41,6 +43,16 @@ async def add(store, workspace, **values):
     id_ = uuid4()
     await store.create(command(workspace), PERSON, id_, [PersonAdded(**values)])
     return id_
+
+
+def done(city):
+    return [] if city == "Rome" else [PersonChanged(city="Oslo")]
+
+
+def refused(city):
+    if city != "Rome":
+        raise RuleViolatedError("Only in Rome.")
+    return [PersonChanged(name="Anna")]
 
 
 async def test_what_was_created_is_loaded(store, workspace):
@@ -292,6 +304,40 @@ async def test_another_process_is_seen_through_the_cache(store, shared_database,
     other = await type(store).open(shared_database.app, (PERSON,), keys)
     await other.decide(command(workspace), PERSON, id_, lambda _state: [PersonChanged(city="Rome")])
     await other.close()
+
+    assert (await store.load(PERSON, workspace, id_)).state == Person(name="Ann", city="Rome")
+
+
+async def test_a_new_command_is_decided_without_reading_what_was_seen_last(store, workspace, monkeypatch):
+    id_ = await add(store, workspace, name="Ann")
+    monkeypatch.setattr(store.recorder, "read_streams", lambda *_, **__: pytest.fail("the log was read"))
+
+    outcome = await store.decide(
+        command(workspace, fresh=True), PERSON, id_, lambda state: [PersonChanged(name=f"{state.name}a")]
+    )
+
+    assert (outcome.position, outcome.ids) == (2, (id_,))
+
+
+@pytest.mark.parametrize("ours", [lambda _city: [PersonChanged(name="Anna")], done, refused])
+async def test_nothing_is_decided_on_an_old_state(store, shared_database, keys, workspace, ours):
+    """Another process said where she lives: whether we change, find done or refuse, it is with that in sight."""
+    id_ = await add(store, workspace, name="Ann")
+    other = await type(store).open(shared_database.app, (PERSON,), keys)
+    await other.decide(command(workspace), PERSON, id_, lambda _state: [PersonChanged(city="Rome")])
+    await other.close()
+
+    await store.decide(command(workspace, fresh=True), PERSON, id_, lambda state: ours(state.city))
+
+    assert (await store.load(PERSON, workspace, id_)).state.city == "Rome"
+
+
+async def test_a_state_ahead_of_a_log_that_lost_its_end_is_given_up(store, workspace):
+    id_ = await add(store, workspace, name="Ann")
+    loaded = await store.load(PERSON, workspace, id_)
+    store._states.put(workspace, PERSON, replace(loaded, version=9, state=Person(name="Lost")))
+
+    await store.decide(command(workspace, fresh=True), PERSON, id_, lambda _state: [PersonChanged(city="Rome")])
 
     assert (await store.load(PERSON, workspace, id_)).state == Person(name="Ann", city="Rome")
 

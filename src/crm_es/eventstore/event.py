@@ -163,7 +163,7 @@ class Command:
     """What one request says about everything it appends; the envelope less the event.
 
     `request_hash` is the HMAC over mutation, actor and input without commandId. `recorded_at` is for the demo seeder alone:
-    only the owner role may pass a clock.
+    only the owner role may pass a clock. `fresh`: its id was made just now, so the log cannot know it.
     """
 
     workspace: WorkspaceId
@@ -176,6 +176,7 @@ class Command:
     occurred_at: datetime | None = None
     reason: str | None = None
     recorded_at: datetime | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,8 @@
-"""Folded streams, kept for a while. An entry only saves reading old events: newer ones are always read from the log."""
+"""Folded streams, kept for a while, and which streams there are.
+
+A kept state may be old: it saves reading old events, newer ones are read from the log. What is decided on one without reading
+is appended at its version, which the log refuses if it is old.
+"""
 
 import threading
 import time
@@ -11,6 +15,7 @@ from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import NO_KEYS, Fact
 
 CACHE_SIZE = 5_000
+STREAMS = 50_000
 CACHE_SECONDS = 60.0  # states hold plaintext: an erased person must leave memory as fast as the keys do
 
 
@@ -41,6 +46,7 @@ class States:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._kept: dict[tuple[UUID, UUID, str], tuple[float, Loaded[Any]]] = {}
+        self._seen: dict[tuple[UUID, UUID, str], float] = {}
 
     def get(self, workspace: UUID, aggregate: Aggregate[Any, Any], stream: UUID) -> Loaded[Any] | None:
         entry = self._kept.get((workspace, stream, aggregate.name))
@@ -52,11 +58,37 @@ class States:
             present = self._kept.pop(key, None)
             if present is not None and present[1].version > loaded.version:
                 loaded = present[1]
-            elif len(self._kept) >= self._size:
-                for oldest in list(islice(self._kept, max(1, self._size // 10))):
-                    del self._kept[oldest]
             self._kept[key] = (time.monotonic() + self._seconds, loaded)
+            _trim(self._kept, self._size)
+
+    def drop(self, workspace: UUID, aggregate: Aggregate[Any, Any], stream: UUID) -> None:
+        """The log says that this state is not the newest. It may even be ahead, of a log that lost its end."""
+        with self._lock:
+            self._kept.pop((workspace, stream, aggregate.name), None)
 
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()
+
+    # -- which streams there are: none ever goes
+
+    def known(self, workspace: UUID, aggregate: Aggregate[Any, Any], streams: Iterable[UUID]) -> set[UUID]:
+        """Those that are there for certain."""
+        now, name = time.monotonic(), aggregate.name
+        return {
+            one
+            for one in streams
+            if self._seen.get((workspace, one, name), 0.0) > now or (workspace, one, name) in self._kept
+        }
+
+    def note(self, workspace: UUID, aggregate: Aggregate[Any, Any], streams: Iterable[UUID]) -> None:
+        until = time.monotonic() + self._seconds
+        with self._lock:
+            self._seen |= {(workspace, one, aggregate.name): until for one in streams}
+            _trim(self._seen, STREAMS)
+
+
+def _trim(kept: dict[Any, Any], size: int) -> None:
+    if len(kept) > size:
+        for oldest in list(islice(kept, len(kept) - size + size // 10)):
+            del kept[oldest]

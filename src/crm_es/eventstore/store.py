@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import msgspec
-from eventsourcing.application import AggregateNotFoundError
 
 from crm_es.errors import AlreadyExistsError, CommandReusedError, ConflictError, CrmError, NotFoundError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
@@ -20,9 +19,11 @@ from crm_es.eventstore.drafting import Draft, Drafter, Prepared
 from crm_es.eventstore.event import Command, Dated, Event, Fact, WorkspaceId
 from crm_es.eventstore.log import Log
 from crm_es.eventstore.merging import check_edits, unknown_version
-from crm_es.eventstore.recorder import END, Recorder, SeenCommand, StreamKey
-from crm_es.eventstore.states import States, fold
+from crm_es.eventstore.reading import Reader
+from crm_es.eventstore.recorder import END, Recorder, SeenCommand
+from crm_es.eventstore.states import States
 from crm_es.privacy.keystore import KeyStore
+from crm_es.privacy.sealing import Key
 
 TRIES = 5
 INLINE_EVENTS = 4  # appends this small are prepared in the event loop; larger ones would hold it up
@@ -75,6 +76,7 @@ class Store:
         self._log = Log(self.recorder, self.codec)
         self._drafter = Drafter(self.codec, self._log.mapper, keys)
         self._states = States()
+        self._reader = Reader(self.recorder, self.codec, self._log, self._states, self._drafter.hashed)
         self._doomed = DoomedKeys(self.recorder, keys)
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix="crm-store")
         self._turns: WeakValueDictionary[tuple[UUID, UUID], asyncio.Lock] = WeakValueDictionary()
@@ -113,30 +115,30 @@ class Store:
     ) -> Loaded[Any] | None:
         """The folded stream, now or at a version; `follow` goes on to the survivor where it was merged."""
         if at_version is not None:
-            return await self._run(self._load_at, aggregate, workspace, id, at_version)
-        loaded, _ = await self._run(self._load, aggregate, workspace, id, follow=follow)
+            return await self._run(self._reader.load_at, aggregate, workspace, id, at_version)
+        loaded, _ = await self._run(self._reader.load, aggregate, workspace, id, follow=follow)
         return loaded
 
     async def load_many(
         self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, ids: Iterable[UUID]
     ) -> dict[UUID, Loaded[Any]]:
         """Those that exist, in one statement; merged ones as they stand."""
-        found, _ = await self._run(self._read, workspace, dict.fromkeys(ids, aggregate))
+        found, _ = await self._run(self._reader.read, workspace, dict.fromkeys(ids, aggregate))
         return {id_: loaded for id_, loaded in found.items() if loaded is not None}
 
     async def facts(
         self, workspace: WorkspaceId, stream: UUID, *, after: int = 0, upto: int | None = None
     ) -> list[Fact]:
         """A stream's events with their envelopes, oldest first; `after` and `upto` are versions."""
-        return await self._run(self._facts, workspace, stream, after, END if upto is None else upto)
+        return await self._run(self._reader.facts, workspace, stream, after, END if upto is None else upto)
 
     async def histories(self, workspace: WorkspaceId, streams: Iterable[UUID]) -> dict[UUID, list[Fact]]:
         """Several streams' events with their envelopes, read together."""
-        return await self._run(self._histories, workspace, list(streams))
+        return await self._run(self._reader.histories, workspace, list(streams))
 
     async def stored(self, workspace: WorkspaceId, stream: UUID, version: int) -> bytes | None:
         """The very bytes of an event, as recorded."""
-        return await self._run(self._stored, workspace, stream, version)
+        return await self._run(self._reader.stored, workspace, stream, version)
 
     async def holder(self, workspace: WorkspaceId, kind: str, value: str) -> UUID | None:
         """The stream whose event took this value; `load` follows it to the survivor."""
@@ -144,11 +146,17 @@ class Store:
 
     async def holders(self, workspace: WorkspaceId, values: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
         """The holder of each (kind, normal form) that has one."""
-        return await self._run(self._holders, workspace, list(values))
+        return await self._run(self._reader.holders, workspace, list(values))
 
     async def exists(self, workspace: WorkspaceId, aggregate: Aggregate[Any, Any], ids: Iterable[UUID]) -> set[UUID]:
         """Which of these are streams of this aggregate in this workspace."""
-        return await self._run(self.recorder.existing, workspace, aggregate.name, list(ids))
+        wanted = set(ids)
+        there = self._states.known(workspace, aggregate, wanted)
+        if wanted - there:
+            found = await self._run(self.recorder.existing, workspace, aggregate.name, list(wanted - there))
+            self._states.note(workspace, aggregate, found)
+            there |= found
+        return there
 
     async def begun(self, workspace: WorkspaceId, *, after: int, at_most: int) -> list[tuple[str, UUID, int]]:
         """(aggregate name, stream, position) of streams in the order they began, from a position on."""
@@ -164,7 +172,7 @@ class Store:
 
     async def seen(self, command: Command) -> Outcome | None:
         """The outcome of this command if it was accepted before. Raises: CommandReusedError."""
-        _, seen = await self._run(self._read, command.workspace, {}, command.command_id)
+        _, seen = await self._run(self._reader.read, command.workspace, {}, command.command_id)
         return None if seen is None else _seen(command, seen)
 
     # -- writing
@@ -183,6 +191,9 @@ class Store:
         Raises: NotFoundError, VersionConflictError, AlreadyExistsError, CommandReusedError, and what `decision` raises.
         """
         async with self._turn(command.workspace, id):
+            guess = self._guess(command, aggregate, id, decision, expected_version)
+            if guess is not None and (outcome := await self._append(guess)) is not None:
+                return outcome
             for _ in range(TRIES):
                 prepared = await self._run(self._decide, command, aggregate, id, decision, expected_version)
                 if isinstance(prepared, Outcome):
@@ -238,67 +249,35 @@ class Store:
     async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
-    def _read(
-        self, workspace: WorkspaceId, targets: Mapping[UUID, Aggregate[Any, Any]], command_id: UUID | None = None
-    ) -> tuple[dict[UUID, Loaded[Any] | None], SeenCommand | None]:
-        kept = {id_: self._states.get(workspace, aggregate, id_) for id_, aggregate in targets.items()}
-        after = {id_: loaded.version if loaded else 0 for id_, loaded in kept.items()}
-        rows, seen = self.recorder.read_streams(workspace, after, command_id=command_id)
-        facts = iter(self.codec.decode_many(row for stream in rows.values() for _, row in stream))
-        for id_, stream in rows.items():
-            kept[id_] = fold(targets[id_], kept[id_], [next(facts) for _ in stream])
-            if (loaded := kept[id_]) is not None:
-                self._states.put(workspace, targets[id_], loaded)
-        return kept, seen
-
-    def _load(
+    def _guess(
         self,
+        command: Command,
         aggregate: Aggregate[Any, Any],
-        workspace: WorkspaceId,
         id: UUID,
-        command_id: UUID | None = None,
-        *,
-        follow: bool = True,
-    ) -> tuple[Loaded[Any] | None, SeenCommand | None]:
-        found, seen = self._read(workspace, {id: aggregate}, command_id)
-        loaded, keys = found[id], dict[UUID, UUID]()
-        while follow and loaded is not None and (survivor := aggregate.merged_into(loaded.state)) is not None:
-            keys |= loaded.keys
-            loaded = self._read(workspace, {survivor: aggregate})[0][survivor]
-        if loaded is not None and loaded.id != id:
-            loaded = replace(loaded, via=id, other_keys={**keys, **loaded.other_keys})
-        return loaded, seen
+        decision: Callable[[Any], Events],
+        expected_version: int | None,
+    ) -> Prepared | None:
+        """What is decided on the state as it was last seen, the log not asked: it refuses what is old.
 
-    def _load_at(
-        self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, id: UUID, version: int
-    ) -> Loaded[Any] | None:
-        def projected(initial: Loaded[Any] | None, facts: Iterable[Any]) -> Loaded[Any] | None:
-            return fold(aggregate, initial, facts)
-
-        try:
-            loaded: Loaded[Any] = self._log.repository.get(
-                StreamKey(workspace, id), version=version, projector_func=projected
-            )
-        except AggregateNotFoundError:
+        Only a new command's, since only the log knows an old one; and only what appends: nothing is refused, nor found done,
+        on a state that may be old.
+        """
+        loaded = self._states.get(command.workspace, aggregate, id) if command.fresh else None
+        if loaded is None or expected_version not in (None, loaded.version) or not self._at_hand(command, loaded):
             return None
-        return loaded
+        try:
+            events = [] if aggregate.merged_into(loaded.state) else decision(loaded.state)
+        except CrmError:
+            return None
+        if not 0 < len(events) <= INLINE_EVENTS:
+            return None
+        return self._drafter.prepare(command, [Draft(aggregate=aggregate, stream=id, events=events, loaded=loaded)])
 
-    def _facts(self, workspace: WorkspaceId, stream: UUID, after: int, upto: int) -> list[Fact]:
-        rows, _ = self.recorder.read_streams(workspace, {stream: after}, upto=upto)
-        return self.codec.decode_many(row for _, row in rows.get(stream, ()))
-
-    def _histories(self, workspace: WorkspaceId, streams: Sequence[UUID]) -> dict[UUID, list[Fact]]:
-        rows, _ = self.recorder.read_streams(workspace, dict.fromkeys(streams, 0))
-        facts = iter(self.codec.decode_many(row for stream in rows.values() for _, row in stream))
-        return {stream: [next(facts) for _ in found] for stream, found in rows.items()}
-
-    def _stored(self, workspace: WorkspaceId, stream: UUID, version: int) -> bytes | None:
-        rows, _ = self.recorder.read_streams(workspace, {stream: version - 1}, upto=version)
-        return next((bytes(row.state) for _, row in rows.get(stream, ())), None)
-
-    def _holders(self, workspace: WorkspaceId, values: Sequence[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-        hashed = {(kind, self._drafter.hashed(workspace, kind, value)): (kind, value) for kind, value in values}
-        return {hashed[found]: stream for found, stream in self.recorder.holders(workspace, list(hashed)).items()}
+    def _at_hand(self, command: Command, loaded: Loaded[Any]) -> bool:
+        """Whether every key that an event of this stream may take is in memory."""
+        key = None if loaded.key_id is None else self.keys.cached(loaded.key_id)
+        own = loaded.key_id is None or isinstance(key, Key)
+        return own and not loaded.other_keys and self.keys.ready(command.workspace, INLINE_EVENTS)
 
     def _decide(
         self,
@@ -308,7 +287,7 @@ class Store:
         decision: Callable[[Any], Events],
         expected_version: int | None,
     ) -> Prepared | Outcome:
-        loaded, seen = self._load(aggregate, command.workspace, id, command.command_id)
+        loaded, seen = self._reader.load(aggregate, command.workspace, id, command.command_id)
         if seen is not None:
             return _seen(command, seen)
         if loaded is None:
@@ -317,7 +296,7 @@ class Store:
             raise unknown_version(expected_version)
         events = decision(loaded.state)
         if expected_version is not None and expected_version < loaded.version and events:
-            facts = self._facts(command.workspace, loaded.id, 0, loaded.version)
+            facts = self._reader.facts(command.workspace, loaded.id, 0, loaded.version)
             check_edits(aggregate, facts, expected_version, [_event(one) for one in events])
         draft = Draft(aggregate=aggregate, stream=loaded.id, events=events, loaded=loaded, via=loaded.via)
         return self._drafter.prepare(command, [draft])
@@ -329,7 +308,7 @@ class Store:
         decision: Callable[[Mapping[UUID, Loaded[Any] | None]], Mapping[UUID, Events] | Decided],
     ) -> Prepared | Outcome:
         aggregates = {id_: aggregate for aggregate, id_ in targets}
-        loaded, seen = self._read(command.workspace, aggregates, command.command_id)
+        loaded, seen = self._reader.read(command.workspace, aggregates, command.command_id)
         if seen is not None:
             return _seen(command, seen)
         decided = decision(loaded)
@@ -356,6 +335,8 @@ class Store:
         append = prepared.append
         verdict = await self.recorder.commits.append(append)
         if verdict.status == "CONFLICT":
+            for aggregate, loaded in prepared.after:
+                self._states.drop(append.command.workspace, aggregate, loaded.id)
             return None
         if verdict.status != "OK":
             return _refused(verdict)
