@@ -1,14 +1,29 @@
 """Reading the past: which moment, which ids, and that everything below the root follows."""
 
-from datetime import timedelta
+import asyncio
+from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 from tests.reads import small
-from tests.reads.world import NOW, World, gid
+from tests.reads.test_driver import until
+from tests.reads.world import World, gid
 
 pytestmark = pytest.mark.anyio
+RECORD = """
+INSERT INTO es.events (
+  originator_id, originator_version, topic, state, workspace_id, sequence, recorded_at, command_id
+)
+SELECT gen_random_uuid(), 1, 'x.y', '', %s, 2, clock_timestamp(), gen_random_uuid()
+"""
+WAITS_FOR_US = """
+SELECT 1
+FROM pg_locks
+WHERE locktype = 'advisory' AND objid = 4711001 AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 async def test_the_past_answers_as_it_was_with_ids_of_its_own(world: World) -> None:
@@ -83,7 +98,7 @@ async def test_a_moment_within_an_append_is_the_end_of_the_one_before(world: Wor
 async def test_the_future_is_refused(world: World) -> None:
     world.insert(small.CONTACT)
 
-    for as_of in ({"position": "2"}, {"time": (NOW + timedelta(seconds=1)).isoformat()}):
+    for as_of in ({"position": "2"}, {"time": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}):
         with pytest.raises(AsOfOutOfRangeError):
             await world.ask("query ($a: AsOf) { contacts(asOf: $a) { nodes { id } } }", {"a": as_of})
 
@@ -96,6 +111,23 @@ async def test_a_moment_the_read_model_has_not_reached_is_refused(world: World) 
         await world.ask('{ contacts(asOf: {position: "2"}) { nodes { id } } }')
     assert (refused.value.wanted, refused.value.reached) == (2, 1)
     assert await world.ask('{ contacts(asOf: {position: "1"}) { totalCount } }') == {"contacts": {"totalCount": 1}}
+
+
+async def test_what_is_being_recorded_belongs_to_a_moment_as_much_as_what_was(world: World) -> None:
+    world.insert(small.CONTACT, display_name="Anna")
+    ask = "query ($a: AsOf) { contacts(asOf: $a) { nodes { asOf } } }"
+    with psycopg.connect(world.urls.owner) as appending:
+        appending.execute("SELECT pg_advisory_xact_lock(4711001)")
+        appending.execute(RECORD, [world.workspace])
+        moment = datetime.now(UTC)
+
+        asked = asyncio.create_task(world.ask(ask, {"a": {"time": moment.isoformat()}}))
+        await until(lambda: appending.execute(WAITS_FOR_US).fetchone() is not None or asked.done())
+
+    with pytest.raises(NotYetProjectedError):
+        await asked
+    world.project()
+    assert await world.ask(ask, {"a": {"time": moment.isoformat()}}) == {"contacts": {"nodes": [{"asOf": "2"}]}}
 
 
 async def test_position_zero_is_empty(world: World) -> None:

@@ -74,10 +74,14 @@ class World:
         )
         self.position += count
         if projected:
-            self._writing.execute(
-                "UPDATE es.bookmark SET log_id = (SELECT max(notification_id) FROM es.events) WHERE read_model = 'small'"
-            )
+            self.project()
         return self.position
+
+    def project(self) -> None:
+        """Move the bookmark over what was recorded."""
+        self._writing.execute(
+            "UPDATE es.bookmark SET log_id = (SELECT max(notification_id) FROM es.events) WHERE read_model = 'small'"
+        )
 
     def time(self, position: int) -> datetime:
         return START + timedelta(hours=position)

@@ -61,7 +61,7 @@ class Entity(Node):
 @strawberry.input(one_of=True, description="A moment of the log: what had been recorded by then.")
 class AsOf:
     time: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="Recorded by this time; not in the future."
+        default=strawberry.UNSET, description="Recorded by this time of the database's clock; not in the future."
     )
     position: Position | None = strawberry.field(
         default=strawberry.UNSET,

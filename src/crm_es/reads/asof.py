@@ -1,5 +1,7 @@
 """Which moment a read shows: `asOf {time | position}` as the last position of an append, so no command is ever half visible."""
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,11 +17,12 @@ from crm_es.reads.places import AT_PLACE
 
 
 class Rows(Protocol):
-    """Where statements run: a `driver.Snapshot`."""
+    """Where statements run: a `driver.Snapshot`. `newest` opens one of this very moment."""
 
     workspace: UUID
 
-    async def rows(self, statement: Composable, parameters: list[object]) -> list[tuple[Any, ...]]: ...
+    async def rows(self, statement: Composable, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
+    def newest(self) -> AbstractAsyncContextManager["Rows"]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,18 @@ WHERE e.workspace_id = $1::uuid
 ORDER BY e.recorded_at DESC, e.sequence DESC
 LIMIT 1
 """
-_BY_TIME = SQL(_END).format(comparison=SQL("<="), moment=SQL("$2::timestamptz"))
+_BY_TIME = SQL("""
+SELECT last.sequence, last.notification_id, EXISTS (
+  SELECT
+  FROM es.events e
+  WHERE e.workspace_id = $1::uuid
+    AND e.recorded_at > $2::timestamptz
+)
+FROM (VALUES (1)) AS always
+LEFT JOIN LATERAL ({}) AS last ON true
+""").format(SQL(_END).format(comparison=SQL("<="), moment=SQL("$2::timestamptz")))
+# Whoever appends takes this lock, then the time, and keeps the lock until all can see what was appended.
+_ALL_APPENDED = SQL("SELECT pg_advisory_lock_shared(4711001), clock_timestamp(), pg_advisory_unlock_shared(4711001)")
 _BY_POSITION = SQL("""
 SELECT e.sequence, e.recorded_at, e.notification_id, n.recorded_at = e.recorded_at
 FROM es.events e
@@ -60,7 +74,7 @@ _BEFORE = SQL(_END).format(comparison=SQL("<"), moment=SQL("$2::timestamptz"))
 _HEAD = SQL("SELECT coalesce(max(e.sequence), 0) FROM es.events e WHERE e.workspace_id = $1::uuid")
 
 
-async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
+async def resolve(rows: Rows, as_of: Any) -> Past | None:
     """None for the present. Raises: AsOfOutOfRangeError for the future, InvalidInputError unless it is one of the two."""
     if as_of is None or as_of is UNSET:
         return None
@@ -68,15 +82,21 @@ async def resolve(rows: Rows, as_of: Any, now: datetime) -> Past | None:
     if len(given) != 1 or given[0] is None:
         raise InvalidInputError("asOf takes a time or a position: one of them.", rule="as_of.empty", field=("asOf",))
     if as_of.time is not UNSET:
-        return await at_time(rows, as_of.time, now)
+        return await at_time(rows, as_of.time)
     return await at_position(rows, int(as_of.position))
 
 
-async def at_time(rows: Rows, time: datetime, now: datetime) -> Past:
-    if time > now:
-        raise AsOfOutOfRangeError("asOf is in the future. Leave it out for the present.", field=("asOf", "time"))
-    found = await rows.rows(_BY_TIME, [rows.workspace, time])
-    return Past(found[0][0], time, found[0][2]) if found else EMPTY
+async def at_time(rows: Rows, time: datetime) -> Past:
+    """The same for ever: where nothing later is recorded, what is being appended is waited for, and then looked for."""
+    sequence, log_id, passed = (await rows.rows(_BY_TIME, [rows.workspace, time]))[0]
+    if not passed:
+        async with rows.newest() as waiting:
+            _, clock, _ = (await waiting.rows(_ALL_APPENDED))[0]
+        if time > clock:
+            raise AsOfOutOfRangeError("asOf is in the future. Leave it out for the present.", field=("asOf", "time"))
+        async with rows.newest() as looking:
+            sequence, log_id, _ = (await looking.rows(_BY_TIME, [rows.workspace, time]))[0]
+    return EMPTY if sequence is None else Past(sequence, time, log_id)
 
 
 async def at_position(rows: Rows, position: int) -> Past:

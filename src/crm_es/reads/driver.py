@@ -7,7 +7,7 @@ failed or timed out is closed, never given to the next.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -51,11 +51,14 @@ class ReadConnections:
         self._timeout = statement_timeout_ms
         self._room = asyncio.Semaphore(size)
         self._free: list[Wire] = []
+        self._beside: ReadConnections | None = None
         self._closed = False
 
     async def close(self) -> None:
         """Close the idle ones; those in use are closed as they come back."""
         self._closed = True
+        if self._beside is not None:
+            await self._beside.close()
         while self._free:
             await self._free.pop().close()
 
@@ -99,6 +102,13 @@ class ReadConnections:
         async with Snapshot(self, workspace) as opened:
             yield opened
 
+    @property
+    def beside(self) -> "ReadConnections":
+        """One for short looks by those who hold a connection already: for a second of the same they could wait for ever."""
+        if self._beside is None:
+            self._beside = ReadConnections(self._url, size=1, statement_timeout_ms=self._timeout)
+        return self._beside
+
 
 class Snapshot:
     """One moment of the database, as one workspace sees it. Statements of concurrent resolvers queue on its one connection.
@@ -127,6 +137,10 @@ class Snapshot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close(sound=kind is None)
+
+    def newest(self) -> AbstractAsyncContextManager["Snapshot"]:
+        """Another of the same workspace, of this very moment, for a short look."""
+        return self._connections.beside.snapshot(self.workspace)
 
     async def rows(self, statement: Composable, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement. Raises: ReadTimeoutError."""

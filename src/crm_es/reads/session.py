@@ -101,7 +101,6 @@ class Reads:
         self.asked: dict[Hashable, Any] = {}
         self.sources: dict[int, Any] = {}
         self.snapshot = snapshot
-        self._now = now
         self._moments: dict[int | None, Moment] = {None: Moment(self, None)}
         self._loaders: dict[Hashable, Loader[Any, Any]] = {}
 
@@ -121,7 +120,7 @@ class Reads:
 
     async def moment(self, as_of: Any) -> "Moment":
         """The moment an `asOf` argument names."""
-        return self._at(await asof.resolve(await self.snapshot(), as_of, self._now))
+        return self._at(await asof.resolve(await self.snapshot(), as_of))
 
     async def moment_at(self, position: int | None) -> "Moment":
         """The moment in a past id."""
