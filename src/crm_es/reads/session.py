@@ -45,6 +45,7 @@ class Loader(Generic[K, V]):
         if answer is None:
             loop = asyncio.get_running_loop()
             answer = self._answers[key] = loop.create_future()
+            answer.add_done_callback(_heeded)
             if not self._waiting:
                 loop.call_soon(self._send)
             self._waiting.append(key)
@@ -72,6 +73,12 @@ class Loader(Generic[K, V]):
             for answer, value in zip(answers, found, strict=True):
                 if not answer.done():
                     answer.set_result(value)
+
+
+def _heeded(answer: asyncio.Future[Any]) -> None:
+    """An error whose resolvers were all cancelled is nobody's: what cancelled them is told instead."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class Reads:
