@@ -20,12 +20,13 @@ from tests.api.served import served
 
 pytestmark = pytest.mark.anyio
 
+PROTOCOL = "graphql-transport-ws"
 FOLLOW = "subscription { changes { id } }"
 
 
 @asynccontextmanager
 async def socket(address: str, token: str) -> AsyncIterator[ClientConnection]:
-    async with connect(f"ws://{address}/graphql", subprotocols=["graphql-transport-ws"]) as opened:
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as opened:
         await opened.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         assert json.loads(await opened.recv()) == {"type": "connection_ack"}
         yield opened
@@ -55,6 +56,28 @@ async def test_a_websocket_is_closed_when_its_token_ends(api):
 
     assert code == 4403
     assert 0.5 < after < 3
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason"),
+    [
+        ({"type": "connection_init", "payload": {"authorization": "Bearer stranger"}}, 4403, "Forbidden"),
+        (
+            {"type": "connection_init", "payload": {"authorization": "Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAA"}},
+            4403,
+            "Forbidden",
+        ),
+        ({"type": "connection_init", "payload": {"authorization": "Bearer crm_0_0"}}, 4403, "Forbidden"),
+        ({"type": "connection_init"}, 4403, "Forbidden"),
+        ({"type": "subscribe", "id": "1", "payload": {"query": FOLLOW}}, 4401, "Unauthorized"),
+    ],
+)
+async def test_a_websocket_without_a_token_we_know_is_told_why_it_is_closed(api, message, code, reason):
+    async with served(api.app) as address, connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as opened:
+        await opened.send(json.dumps(message))
+        await closed(opened)
+
+    assert (opened.close_code, opened.close_reason) == (code, reason)
 
 
 async def test_an_event_stream_ends_with_its_token_and_says_why(api):

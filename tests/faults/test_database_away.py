@@ -1,6 +1,7 @@
 """The database dies under requests and comes back: everybody is told to try again, nobody that something is broken."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from crm_es.app import serving
 from crm_es.catalog import AGGREGATES
@@ -27,6 +29,8 @@ from crm_es.workspaces import member, workspace
 from crm_es.workspaces.identity import Identity
 from projections import READ_MODELS
 from tests.api.conftest import Api, Place, identity, running
+from tests.api.served import served as ported
+from tests.api.test_streams import PROTOCOL
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +113,12 @@ async def test_whoever_asks_while_the_database_is_away_is_told_to_come_again(api
     away = [await api.post(query, headers={"crm-min-position": "1"} if n else {}) for n in (0, 1) for query in QUERIES]
     lost = await api.post(REGISTER)
 
+    async with ported(api.app) as address, connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
+        token = api.token(api.known["admin"].member_id)
+        await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
+        await socket.wait_closed()
+
+    assert (socket.close_code, socket.close_reason) == (1013, "Try again later")
     for response in [*away, lost]:
         assert code(response) == "TIMEOUT", response.text
         assert response.json()["errors"][0]["extensions"]["retryAfter"] == 1

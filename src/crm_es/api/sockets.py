@@ -1,4 +1,7 @@
-"""`/graphql` over a WebSocket (graphql-transport-ws): signed in by `connection_init`, closed with 4403 at expiry."""
+"""`/graphql` over a WebSocket (graphql-transport-ws): signed in by `connection_init`, closed with 4403 at expiry.
+
+Closing codes are the protocol's: 4401 for who did not sign in, 4403 for whose token we do not take. 1013 means to come again.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -18,12 +21,13 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from crm_es.api.execution import QUERY_SECONDS, CrmSchema
 from crm_es.context import Context, Engine
-from crm_es.errors import UnauthenticatedError
+from crm_es.errors import UnauthenticatedError, UnavailableError
 from crm_es.workspaces.identity import Identity
 
 OPERATIONS: Final = 100
 INIT_SECONDS: Final = 10
 FORBIDDEN: Final = 4403
+TRY_AGAIN: Final = 1013
 
 
 class Connection:
@@ -67,7 +71,11 @@ class Handler(BaseGraphQLTransportWSHandler[Connection, None]):
         self._expiry: asyncio.Task[None] | None = None
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
-        await super().handle_connection_init(message)
+        try:
+            await super().handle_connection_init(message)
+        except UnavailableError:  # who signs in is looked up, and the database is away
+            await self.websocket.close(code=TRY_AGAIN, reason="Try again later")
+            return
         if self.connection_acknowledged and self._expiry is None and self.context.identity is not None:
             self._expiry = asyncio.create_task(self._expire(self.context.seconds_left))
 
