@@ -79,6 +79,14 @@ def test_draining_again_changes_nothing(log, projector, workspace, rows):
     )
 
 
+def test_draining_beyond_the_end_of_the_log_ends_there(log, projector, workspace, rows):
+    many(log, workspace, 3)
+
+    assert projector.drain(upto=log.end + 1_000) == 3
+
+    assert rows("SELECT log_id FROM es.bookmark") == [(log.end,)]
+
+
 def test_a_statement_over_many_rows_spares_rows_of_later_events(log, projector, workspace, rows):
     log.append(workspace, (uuid4(), BoxMade(place="early")))
     log.append(workspace, (uuid4(), AllMoved(place="moved")))

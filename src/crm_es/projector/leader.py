@@ -66,8 +66,9 @@ class Leader:
                 self._reader.wait(poll)
 
     def drain(self, upto: int | None = None) -> None:
-        """Project until every read model that is not parked stands at the log's end, or at `upto`."""
-        end = self._reader.newest() if upto is None else upto
+        """Project until every read model that is not parked stands at the log's end, or at `upto` if that comes first."""
+        end = self._reader.newest()
+        end = end if upto is None else min(end, upto)
         while any(t.log_id < end for t in self._targets.values()):
             self.step()
 
