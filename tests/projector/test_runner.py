@@ -130,6 +130,22 @@ def test_a_parked_read_model_goes_on_when_it_is_mended(database, log, workspace,
     assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
 
 
+def test_a_parked_read_model_is_tried_again_by_another_process_only(database, log, workspace, rows):
+    tried = []
+    broken = model("boxes", lambda _batch, facts: tried.append(len(facts)) or 1 / 0)
+    projector = Projector(database.projector, log.decode, [broken])
+    log.append(workspace, (uuid4(), BoxMade()))
+    projector.drain()
+    first = len(tried)
+
+    projector.drain()
+    assert len(tried) == first
+    assert rows("SELECT parked IS NULL FROM es.bookmark") == [(False,)]
+
+    Projector(database.projector, log.decode, [broken]).drain()
+    assert len(tried) > first
+
+
 def test_unavailable_keys_park_nothing(database, log, workspace, rows):
     closed = threading.Event()
     closed.set()

@@ -31,10 +31,17 @@ LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and 
 
 
 class Leader:
-    """Use as a context manager; `try_lead` says whether the lock was free."""
+    """Use as a context manager; `try_lead` says whether the lock was free.
 
-    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE) -> None:
+    `given_up` are the read models that this process parked, in whichever leadership: its program will not do better.
+    """
+
+    def __init__(
+        self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE,
+        given_up: set[str] | None = None,
+    ) -> None:  # fmt: skip
         self._url = url
+        self._given_up = set() if given_up is None else given_up
         self._models = {m.NAME: m for m in models}
         self._targets: dict[str, Target] = {}
         self._swaps: dict[str, swap.Watch] = {}
@@ -86,7 +93,7 @@ class Leader:
     # What there is to project
 
     def _prepare(self) -> None:
-        """Make missing read models; try parked ones again, since the program may have been mended."""
+        """Make missing read models; try again those that another process parked: the program may have been mended."""
         with self._connection.transaction(), self._connection.cursor() as cursor:
             present = bookmarks.read(cursor)
             for name, model in self._models.items():
@@ -94,7 +101,7 @@ class Leader:
                     tables.drop(cursor, name)
                     tables.create(cursor, model, name)
                     bookmarks.begin(cursor, name, model.VERSION)
-            bookmarks.unpark(cursor, [n for n in present if n in self._models])
+            bookmarks.unpark(cursor, [n for n in present if n in self._models and n not in self._given_up])
         self._look_around(at_once=True)
 
     def _look_around(self, *, at_once: bool = False) -> None:
@@ -185,6 +192,7 @@ class Leader:
         with self._connection.transaction(), self._connection.cursor() as cursor:
             bookmarks.park(cursor, target.schema, old=target.log_id, letter=letter)
             cursor.execute("NOTIFY crm_projected")
+        self._given_up.add(target.schema)
         del self._targets[target.schema]
         log.error("read model %s is parked before %s: %s", target.schema, letter["log_id"], letter, exc_info=error)
 

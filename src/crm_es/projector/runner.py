@@ -34,6 +34,7 @@ class Projector:
         self._page_size = page_size
         self._poll = poll
         self._leading = threading.Event()
+        self._given_up: set[str] = set()
 
     @property
     def leading(self) -> bool:
@@ -83,7 +84,7 @@ class Projector:
             thread.join()
 
     def _leader(self) -> Leader:
-        return Leader(self._url, self._decode, self._models, page_size=self._page_size)
+        return Leader(self._url, self._decode, self._models, page_size=self._page_size, given_up=self._given_up)
 
     def _stand_by_and_lead(self, leader: Leader, stop: threading.Event) -> None:
         while not stop.is_set():
