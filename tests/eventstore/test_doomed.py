@@ -3,14 +3,21 @@
 import asyncio
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from crm_es.errors import KeyUnavailableError
 from crm_es.eventstore import doomed
 from crm_es.eventstore.event import ERASED
-from tests.eventstore.samples import VISIT, VisitRecorded, VisitRedacted, command
+from tests.eventstore.samples import VISIT, Visit, VisitRecorded, VisitRedacted, command
 
 pytestmark = pytest.mark.anyio
+WAITS = """
+SELECT 1
+FROM pg_locks
+WHERE locktype = 'advisory' AND objid = 4711001 AND NOT granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 def redaction(_state):
@@ -18,8 +25,8 @@ def redaction(_state):
 
 
 async def bodies(store, workspace, id_, wanted):
-    """The recorded texts, once they are as wanted or two seconds are over."""
-    for _ in range(40):
+    """The recorded texts, once they are as wanted or a minute is over."""
+    for _ in range(1_200):
         found = [fact.event.body for fact in await store.facts(workspace, id_)]
         if found == wanted:
             break
@@ -27,12 +34,43 @@ async def bodies(store, workspace, id_, wanted):
     return found
 
 
+async def test_redaction_seals_what_remains_anew_and_destroys_the_old_key(store, workspace, owner):
+    ann, id_ = uuid4(), uuid4()
+    await store.create(command(workspace), VISIT, id_, [VisitRecorded(person_ids=(ann,), body="secret")])
+    old = (await store.load(VISIT, workspace, id_)).key_id
+
+    await store.decide(command(workspace), VISIT, id_, lambda _state: [VisitRedacted(body="…")])
+
+    first, second = await store.facts(workspace, id_)
+    assert (first.event.body, first.erased) == (ERASED, {"body"})
+    assert (second.event.body, second.key_id != old) == ("…", True)
+    assert (await store.load(VISIT, workspace, id_)).state == Visit(person_ids=(ann,), body="…")
+    rows = owner.execute("SELECT key_id FROM es.key_holder WHERE workspace_id = %s", [workspace])
+    assert rows.fetchall() == [(second.key_id,)]
+
+
+async def test_a_key_that_could_not_be_destroyed_is_when_the_store_opens_next(
+    store, shared_database, keys, workspace, monkeypatch
+):
+    id_ = uuid4()
+    await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
+    with monkeypatch.context() as crash:
+        crash.setattr(doomed.DoomedKeys, "destroy", lambda *_: None)
+        await store.decide(command(workspace), VISIT, id_, lambda _state: [VisitRedacted(body="…")])
+    assert (await store.facts(workspace, id_))[0].event.body == "secret"
+
+    await (await type(store).open(shared_database.app, (VISIT,), keys)).close()
+
+    assert (await store.facts(workspace, id_))[0].event.body is ERASED
+
+
 async def test_a_caller_who_went_away_has_redacted_all_the_same(store, owner, workspace):
     id_ = uuid4()
     await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
     owner.execute("SELECT pg_advisory_lock(4711001)")
     caller = asyncio.create_task(store.decide(command(workspace), VISIT, id_, redaction))
-    await asyncio.sleep(0.5)  # the append waits for the lock by now
+    while owner.execute(WAITS).fetchone() is None:  # noqa: ASYNC110  # nobody tells us
+        await asyncio.sleep(0.01)
 
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
@@ -54,6 +92,28 @@ async def test_a_key_store_that_was_away_loses_the_key_when_it_is_back(store, wo
 
     assert await bodies(store, workspace, id_, [ERASED, "…"]) == [ERASED, "…"]
     assert (await store.decide(asked, VISIT, id_, redaction)).replayed
+
+
+async def test_a_workspace_says_of_its_own_keys_alone_that_they_are_destroyed(
+    store, shared_database, owner, workspace, monkeypatch
+):
+    id_ = uuid4()
+    await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
+    with monkeypatch.context() as crash:
+        crash.setattr(doomed.DoomedKeys, "destroy", lambda *_: None)
+        await store.decide(command(workspace), VISIT, id_, redaction)
+    pending = "SELECT key_id FROM es.doomed_key WHERE workspace_id = %s AND destroyed_at IS NULL"
+    [(key,)] = owner.execute(pending, [workspace])
+
+    with psycopg.connect(shared_database.app, autocommit=True) as other:
+        with pytest.raises(psycopg.Error, match=r"app\.workspace"):
+            other.execute("SELECT es.doomed_keys_destroyed(%s)", [[key]])
+        other.execute("SELECT set_config('app.workspace', %s, false)", [str(uuid4())])
+        other.execute("SELECT es.doomed_keys_destroyed(%s)", [[key]])
+    assert owner.execute(pending, [workspace]).fetchall() == [(key,)]
+
+    store._doomed.sweep()
+    assert owner.execute(pending, [workspace]).fetchall() == []
 
 
 def away(*_):

@@ -16,7 +16,6 @@ from crm_es.errors import (
     RuleViolatedError,
     VersionConflictError,
 )
-from crm_es.eventstore.doomed import DoomedKeys
 from crm_es.eventstore.event import ERASED, Dated
 from crm_es.eventstore.store import Decided
 from crm_es.values import Money
@@ -29,10 +28,8 @@ from tests.eventstore.samples import (
     PersonAbsorbed,
     PersonAdded,
     PersonChanged,
-    Visit,
     VisitLinked,
     VisitRecorded,
-    VisitRedacted,
     command,
 )
 
@@ -351,36 +348,6 @@ async def test_content_has_a_key_with_its_linked_subjects_as_holders(store, work
     key_id = (await store.load(VISIT, workspace, id_)).key_id
     rows = owner.execute("SELECT subject_id, key_id, stream_id FROM es.key_holder WHERE workspace_id = %s", [workspace])
     assert rows.fetchall() == [(bob, key_id, id_)]
-
-
-async def test_redaction_seals_what_remains_anew_and_destroys_the_old_key(store, workspace, owner):
-    ann, id_ = uuid4(), uuid4()
-    await store.create(command(workspace), VISIT, id_, [VisitRecorded(person_ids=(ann,), body="secret")])
-    old = (await store.load(VISIT, workspace, id_)).key_id
-
-    await store.decide(command(workspace), VISIT, id_, lambda _state: [VisitRedacted(body="…")])
-
-    first, second = await store.facts(workspace, id_)
-    assert (first.event.body, first.erased) == (ERASED, {"body"})
-    assert (second.event.body, second.key_id != old) == ("…", True)
-    assert (await store.load(VISIT, workspace, id_)).state == Visit(person_ids=(ann,), body="…")
-    rows = owner.execute("SELECT key_id FROM es.key_holder WHERE workspace_id = %s", [workspace])
-    assert rows.fetchall() == [(second.key_id,)]
-
-
-async def test_a_key_that_could_not_be_destroyed_is_when_the_store_opens_next(
-    store, shared_database, keys, workspace, monkeypatch
-):
-    id_ = uuid4()
-    await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
-    with monkeypatch.context() as crash:
-        crash.setattr(DoomedKeys, "destroy", lambda _doomed, _keys: None)
-        await store.decide(command(workspace), VISIT, id_, lambda _state: [VisitRedacted(body="…")])
-    assert (await store.facts(workspace, id_))[0].event.body == "secret"
-
-    await (await type(store).open(shared_database.app, (VISIT,), keys)).close()
-
-    assert (await store.facts(workspace, id_))[0].event.body is ERASED
 
 
 async def test_nothing_personal_is_added_once_the_key_is_destroyed(store, workspace):

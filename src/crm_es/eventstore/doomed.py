@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from crm_es.errors import CrmError
+from crm_es.eventstore.event import WorkspaceId
 from crm_es.eventstore.recorder import Recorder
 from crm_es.privacy.keystore import KeyStore
 
@@ -24,14 +25,15 @@ class DoomedKeys:
         self._keys = keys
         self._sweeping: asyncio.Task[None] | None = None
 
-    def destroy(self, key_ids: Sequence[UUID]) -> None:
+    def destroy(self, workspace: WorkspaceId, key_ids: Sequence[UUID]) -> None:
         self._keys.destroy(key_ids)
-        self._recorder.doomed_keys_destroyed(key_ids)
+        self._recorder.doomed_keys_destroyed(workspace, key_ids)
 
     def sweep(self) -> None:
         """Destroy all that were left."""
         while pending := self._recorder.pending_doomed_keys():
-            self.destroy(pending)
+            for workspace, key_ids in pending.items():
+                self.destroy(workspace, key_ids)
 
     def keep_sweeping(self, run: Run) -> None:
         """From now on until `stop`, in the running loop; begun anew where it was begun before."""

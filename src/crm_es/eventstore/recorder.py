@@ -184,11 +184,15 @@ class Recorder(PostgresApplicationRecorder):
         except LOST as exc:
             raise UnavailableError(f"The log cannot be read now: {exc}") from exc
 
-    def pending_doomed_keys(self, at_most: int = 500) -> list[UUID]:
-        return [key for (key,) in self._query("SELECT key_id FROM es.pending_doomed_keys(%s)", (at_most,))]
+    def pending_doomed_keys(self, at_most: int = 500) -> dict[WorkspaceId, list[UUID]]:
+        """Of every workspace."""
+        found: dict[WorkspaceId, list[UUID]] = {}
+        for workspace, key in self._query("SELECT workspace_id, key_id FROM es.pending_doomed_keys(%s)", (at_most,)):
+            found.setdefault(workspace, []).append(key)
+        return found
 
-    def doomed_keys_destroyed(self, keys: Sequence[UUID]) -> None:
-        self._query("SELECT es.doomed_keys_destroyed(%b)", (pack("uuid", keys),))
+    def doomed_keys_destroyed(self, workspace: WorkspaceId, keys: Sequence[UUID]) -> None:
+        self._scan(workspace, "SELECT es.doomed_keys_destroyed(%b)", (pack("uuid", keys),))
 
     def _query(self, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
         """One more try for a connection that had gone stale; then Raises: UnavailableError."""

@@ -344,7 +344,8 @@ class Store:
             for aggregate, loaded in prepared.after:
                 self._states.put(append.command.workspace, aggregate, loaded)
         if append.doomed:
-            await self._run(self._doomed.destroy, [doomed.key for doomed in append.doomed])
+            keys = [doomed.key for doomed in append.doomed]
+            await self._run(self._doomed.destroy, append.command.workspace, keys)
         refusals = tuple(msgspec.json.decode(append.refusals)) if append.refusals else ()
         return Outcome(
             position=verdict.last_position, log_id=verdict.last_log_id, ids=tuple(append.ids), refusals=refusals
