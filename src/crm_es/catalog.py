@@ -12,6 +12,7 @@ from crm_es.sales.pipeline import PIPELINE
 from crm_es.sales.product import PRODUCT
 from crm_es.service.article import ARTICLE
 from crm_es.service.queue import QUEUE
+from crm_es.service.sla_policy import SLA_POLICY
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.api_key import API_KEY
 from crm_es.workspaces.member import MEMBER
@@ -36,6 +37,7 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     QUEUE,
     TICKET,
     ARTICLE,
+    SLA_POLICY,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
 

@@ -5,6 +5,7 @@ that the clocks skip is no business time, and one that they repeat is twice. Mom
 before 1970 is business time.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from itertools import accumulate, pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from crm_es.errors import FieldPath, InvalidInputError
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = 86_400
 _ORDINAL: Final = EPOCH.toordinal()
+_TIME: Final = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)", re.ASCII)
+MOST_CLOSED: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +47,55 @@ class Calendar:
     holidays: str | None = None
     holiday_dates: tuple[date, ...] = ()
     closed_on: tuple[date, ...] = ()
+
+
+def weekly_seconds(calendar: Calendar) -> int:
+    """How long it is open in a week without holidays."""
+    return sum(each.closes - each.opens for each in calendar.hours) * 60
+
+
+def check(calendar: Calendar, field: FieldPath = ()) -> None:
+    """Raises: InvalidInputError `calendar.never_open`, `.no_weekday`, `.hours_backwards`, `.hours_overlap`, `.too_many_days`."""
+    if not calendar.hours:
+        raise InvalidInputError("Name the hours.", rule="calendar.never_open", field=(*field, "hours"))
+    if len(calendar.closed_on) > MOST_CLOSED:
+        message = f"At most {MOST_CLOSED:,} days."
+        raise InvalidInputError(message, rule="calendar.too_many_days", field=(*field, "closedOn"))
+    for index, each in enumerate(calendar.hours):
+        try:
+            _check_hours(each, calendar.hours[:index])
+        except InvalidInputError as error:
+            error.at(*field, "hours", str(index))
+            raise
+
+
+def _check_hours(given: OpeningHours, before: Sequence[OpeningHours]) -> None:
+    if not 1 <= given.weekday <= 7:  # noqa: PLR2004  # days of a week
+        message = "Write 1 for Monday to 7 for Sunday."
+        raise InvalidInputError(message, rule="calendar.no_weekday", field=("weekday",))
+    if not given.opens < given.closes:
+        message = (
+            "Close after opening, at 24:00 at the latest; what goes on after midnight belongs to the next weekday."
+        )
+        raise InvalidInputError(message, rule="calendar.hours_backwards", field=("closes",))
+    for other in before:
+        if other.weekday == given.weekday and other.opens < given.closes and given.opens < other.closes:
+            message = "These hours overlap others of the same day."
+            raise InvalidInputError(message, rule="calendar.hours_overlap")
+
+
+def parse_time_of_day(raw: str, field: FieldPath = ()) -> int:
+    """Minutes since midnight: "09:00" is 540, "24:00" the end of the day. Raises: InvalidInputError `calendar.no_time`."""
+    found = _TIME.fullmatch(raw.strip())
+    minutes = int(found[1]) * 60 + int(found[2]) if found else -1
+    if not 0 <= minutes <= _DAY // 60:
+        raise InvalidInputError("Write a time such as 09:00.", rule="calendar.no_time", field=field)
+    return minutes
+
+
+def time_of_day(minutes: int) -> str:
+    """540 is "09:00"."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
 def seconds(moment: datetime) -> int:
