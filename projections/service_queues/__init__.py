@@ -10,14 +10,17 @@ from crm_es.contacts import contact_events as c
 from crm_es.eventstore.event import Fact
 from crm_es.projector.contract import Batch
 from crm_es.service.queue import QueueEvent
+from crm_es.service.sla_policy import SlaPolicyPublished
 from crm_es.service.ticket_events import TicketEvent
-from projections.service_queues import queues, requesters, tickets
+from projections.service_queues import policies, queues, requesters, tickets
 from projections.service_queues.tables import TABLES as TABLES
 
 NAME = "service_queues"
 VERSION = 2
 _Contact = c.ContactMerged | c.ContactReleased
-TOPICS = frozenset(e.TOPIC for union in (QueueEvent, TicketEvent, _Contact) for e in union.__args__)
+TOPICS = frozenset(e.TOPIC for union in (QueueEvent, TicketEvent, _Contact) for e in union.__args__) | {
+    SlaPolicyPublished.TOPIC
+}
 
 
 def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
@@ -27,5 +30,7 @@ def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
             page.apply(batch, fact)
         elif fact.topic.startswith("queue."):
             queues.apply(batch, fact)
+        elif fact.topic.startswith("sla_policy."):
+            policies.apply(batch, fact)
         else:
             requesters.rekey(batch, fact, page.meanings)

@@ -135,4 +135,61 @@ MEANING = Table(
     columns=(Column(name="id", type="uuid"), Column(name="means_id", type="uuid")),
     versioned=False,
 )
-TABLES: tuple[Table, ...] = (QUEUE, TICKET, INTERVAL, TAG, EXTERNAL_ID, ARTICLE, MEANING)
+# One row a version; `policy_id` is their stream. `newest`: no later version was published.
+POLICY = Table(
+    name="sla_policy",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="policy_id", type="uuid"),
+        Column(name="version", type="integer"),
+        Column(name="newest", type="bool", default=True),
+        Column(name="name", type="text"),
+        Column(name="name_folded", type="text", collate="C"),
+        Column(name="queue_ids", type="uuid[]"),
+        Column(name="targets", type="jsonb"),
+        Column(name="calendar", type="jsonb"),
+        Column(name="paused_by", type="text[]"),
+        Column(name="published_at", type="timestamptz"),
+    ),
+    indexes=(Index(name="name", columns=("name_folded", "version"), order=True),),
+)
+# A promise to the customer of a ticket, as `service/sla.py` keeps it. `to_record_at`: when the timer records its breach.
+CLOCK = Table(
+    name="ticket_clock",
+    columns=(
+        Column(name="ticket_id", type="uuid"),
+        Column(name="number", type="integer"),
+        Column(name="kind", type="text"),
+        Column(name="cycle", type="integer"),
+        Column(name="policy_id", type="uuid"),
+        Column(name="target", type="integer", null=True),
+        Column(name="spent", type="bigint"),
+        Column(name="since", type="timestamptz", null=True),
+        Column(name="paused_at", type="timestamptz", null=True),
+        Column(name="due_at", type="timestamptz", null=True),
+        Column(name="breached_at", type="timestamptz", null=True),
+        Column(name="met_at", type="timestamptz", null=True),
+        Column(name="recorded", type="bool"),
+        Column(name="to_record_at", type="timestamptz", null=True),
+    ),
+    key=("ticket_id", "number"),
+    indexes=(Index(name="to_record", columns=("to_record_at",), where="to_record_at IS NOT NULL"),),
+)
+# What else is to be known of a ticket to move its clocks on.
+CLOCKS = Table(
+    name="ticket_clocks",
+    columns=(
+        Column(name="ticket_id", type="uuid"),
+        Column(name="at", type="timestamptz"),
+        Column(name="status", type="text"),
+        Column(name="hold_reason", type="text", null=True),
+        Column(name="merged", type="bool"),
+        Column(name="priority", type="text"),
+        Column(name="policy_id", type="uuid", null=True),
+        Column(name="answered", type="bool"),
+        Column(name="waiting", type="bool"),
+    ),
+    key=("ticket_id",),
+    versioned=False,
+)
+TABLES: tuple[Table, ...] = (QUEUE, TICKET, INTERVAL, TAG, EXTERNAL_ID, ARTICLE, MEANING, POLICY, CLOCK, CLOCKS)

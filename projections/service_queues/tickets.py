@@ -14,7 +14,7 @@ from crm_es.service import ticket_events as t
 from crm_es.service.enums import Priority, TicketStatus
 from crm_es.service.ticket import waiting
 from crm_es.text import fold
-from projections.service_queues import requesters
+from projections.service_queues import clocks, requesters
 from projections.service_queues.requesters import Meanings
 from projections.service_queues.tables import ARTICLE, EXTERNAL_ID, INTERVAL, TAG, TICKET
 
@@ -82,6 +82,7 @@ class Page:
     standings: dict[tuple[UUID, UUID], Standing]
     numbers: dict[UUID, int]
     meanings: Meanings
+    clocks: clocks.Page
 
     @classmethod
     def read(cls, batch: Batch, facts: Sequence[Fact]) -> Self:
@@ -91,9 +92,15 @@ class Page:
             standings=_standings(batch, [fact for fact in mine if fact.stream not in opened]),
             numbers=_numbers(batch, {fact.workspace for fact in mine if fact.stream in opened}),
             meanings=requesters.meanings(batch, mine),
+            clocks=clocks.Page.read(batch, facts),
         )
 
-    def apply(self, batch: Batch, fact: Fact) -> None:  # noqa: PLR0915  # one match over the events
+    def apply(self, batch: Batch, fact: Fact) -> None:
+        self._apply(batch, fact)
+        if changed := self.clocks.apply(batch, fact):
+            self._time(batch, fact, changed)
+
+    def _apply(self, batch: Batch, fact: Fact) -> None:  # noqa: PLR0915  # one match over the events
         event: t.TicketEvent = fact.event  # type: ignore[assignment]
         match event:
             case t.TicketOpened():
@@ -181,6 +188,15 @@ class Page:
             _begin(batch, fact, now, at)
         self.standings[fact.workspace, fact.stream] = now
         _touch(batch, fact, **now.columns, **(more or {}))
+
+    def _time(self, batch: Batch, fact: Fact, changed: dict[str, Any]) -> None:
+        """What its clocks change of the ticket's row."""
+        key = fact.workspace, fact.stream
+        now = self.standings[key]
+        if "sla_due_at" in changed:
+            now = self.standings[key] = replace(now, sla_due_at=changed["sla_due_at"])
+            changed |= {"waiting_order": now.columns["waiting_order"]}
+        batch.update(TICKET, fact, {"id": fact.stream}, **changed)
 
 
 def _new(event: t.TicketOpened) -> Standing:

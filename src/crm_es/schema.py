@@ -26,6 +26,8 @@ from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
 from crm_es.service.article_graphql import Article, ArticleQueries
 from crm_es.service.article_mutations import ArticleMutations
+from crm_es.service.sla_graphql import SlaPolicy, sla_policies
+from crm_es.service.sla_mutations import SlaMutations
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
@@ -44,6 +46,7 @@ finding.KINDS.add(
     Company,
     Interaction,
     Article,
+    SlaPolicy,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
@@ -108,6 +111,7 @@ class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries
         ),
         AUDIT,
     )  # fmt: skip
+    sla_policies: list[SlaPolicy] = _root(sla_policies, SIGNED_IN, "The newest version of each SLA policy, by name.")
     search: finder.SearchConnection = _root(
         finder.search, SIGNED_IN, "Records by names, emails, phone digits or company, best first; at most 200."
     )
@@ -141,6 +145,7 @@ class Mutation(
     CompanyMutations,
     InteractionMutations,
     ArticleMutations,
+    SlaMutations,
     WorkspaceMutations,
 ): ...
 

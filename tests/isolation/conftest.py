@@ -21,7 +21,8 @@ from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.interactions import recording
 from crm_es.interactions.interaction import INTERACTION, InteractionType
-from crm_es.service import article
+from crm_es.service import article, calendar, sla, sla_policy
+from crm_es.service.enums import Priority, SlaKind
 from crm_es.values import DomainName, EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
@@ -148,6 +149,12 @@ async def _service(side: Side) -> None:
     written = article.save(None, title=f"{word} for beginners", body=f"Ask {word}.", **text)
     side.uuids["Article"] = id_ = await api.begin(article.ARTICLE, written)
     await api.change(article.ARTICLE, id_, article.publish)
+    always = calendar.Calendar(time_zone="UTC", hours=(calendar.OpeningHours(weekday=1, opens=0, closes=1440),))
+    target = sla.SlaTarget(kind=SlaKind.RESOLUTION, priority=Priority.NORMAL, seconds=3_600)
+    promised = sla_policy.publish(None, name=f"{word} Gold", targets=[target], calendar=always)
+    stream = sla_policy.stream_of(api.workspace, f"{word} Gold")
+    await api.begin(sla_policy.SLA_POLICY, promised, id=stream)
+    side.uuids["SlaPolicy"] = sla_policy.version_id(stream, 1)
     await api.change(article.ARTICLE, id_, lambda was: article.save(was, title=word, body=f"Ask {word} again.", **text))
 
 

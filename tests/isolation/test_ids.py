@@ -13,7 +13,7 @@ from tests.isolation.walking import LIST, Asking, Place, places
 pytestmark = pytest.mark.anyio
 
 
-LATER = ("Deal", "Ticket")
+LATER = ("Deal", "Ticket", "Queue")
 """Kinds of records that filters name already and nobody can make yet."""
 
 

@@ -33,7 +33,8 @@ FILTERS = {name for name, type_ in SCHEMA.type_map.items() if "and" in getattr(t
 WORDS = {
     "address": "ada@example.com", "addresses": "ada@example.com", "email": "ada@example.com", "number": "+49 151 12345678",
     "currency": "EUR", "country": "DE", "domain": "acme.example", "domains": "acme.example", "scopes": "admin",
-    "roles": "admin", "key": "role_of_ours", "roleKeys": "admin", "field": "displayName", "language": "en",
+    "roles": "admin", "key": "role_of_ours", "roleKeys": "admin", "field": "displayName", "language": "en", "opens": "09:00",
+    "closes": "17:00", "holidays": "DE",
 }  # fmt: skip
 SCALARS = {
     "String": "words", "Int": 1, "Float": 1.5, "Boolean": False, "DateTime": "2025-01-01T00:00:00Z", "Date": "2025-01-01",

@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
+
 from crm_es.contacts import contact_events as c
 from crm_es.errors import CrmError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
@@ -16,9 +18,13 @@ from crm_es.service import queue as q
 from crm_es.service import ticket as t
 from crm_es.service import ticket_editing as editing
 from crm_es.service import ticket_merging as merging
+from crm_es.service.calendar import Calendar, OpeningHours
 from crm_es.service.enums import HoldReason, Priority, SlaKind, TicketType
 from crm_es.service.queue import QUEUE
+from crm_es.service.sla import Clocks, Policy, SlaTarget
+from crm_es.service.sla_policy import SLA_POLICY, SlaPolicyPublished, publish, stream_of, terms, version_id
 from crm_es.service.ticket_aggregate import TICKET
+from crm_es.service.ticket_clocks import clocks
 from crm_es.values import ExternalId, Tag
 from tests.projector.log import START, Log
 
@@ -38,6 +44,7 @@ class Desk:
     absorbed: list[tuple[UUID, UUID]] = field(default_factory=list)
     persons: list[UUID] = field(default_factory=list)
     texts: list[UUID] = field(default_factory=list)
+    published: dict[UUID, int] = field(default_factory=dict)
     now: datetime = START
 
     def steps(self, count: int) -> None:
@@ -46,7 +53,7 @@ class Desk:
         self.queue()
         self.open_ticket()
         for _ in range(count):
-            self.now += timedelta(minutes=self.random.choice([0, 1, 50]))
+            self.now += timedelta(minutes=self.random.choice([0, 1, 50, 600]))
             try:
                 self.random.choice(self.DEEDS)(self)
             except CrmError:
@@ -111,15 +118,53 @@ class Desk:
         deed = self.random.choice([lambda was: q.change(was, form), q.archive, q.restore])
         self.append(QUEUE, {id_: deed(self.states[id_][1])})
 
+    def publish(self) -> None:
+        """A policy, or its next version: hours and targets as they come."""
+        r = self.random
+        name, queues = r.choice(["Gold", "Silver"]), r.sample(self.of(QUEUE), 1)
+        hours = tuple(OpeningHours(weekday=day, opens=r.choice([0, 540]), closes=1020) for day in range(1, 7))
+        targets = [
+            SlaTarget(kind=kind, priority=priority, seconds=r.choice([600, 7_200, 40_000]))
+            for kind in SlaKind
+            for priority in list(Priority)[: r.randrange(2, 5)]
+        ]
+        calendar = Calendar(time_zone=r.choice(["Europe/Berlin", "UTC"]), hours=hours, closed_on=(START.date(),))
+        id_ = stream_of(self.workspace, name)
+        events = publish(
+            self.states.get(id_, (None, None))[1], name=name, queue_ids=r.choice([UNSET, queues, queues, queues]),
+            targets=targets, calendar=calendar, paused_by=r.sample(list(HoldReason), 2),
+        )  # fmt: skip
+        self.append(SLA_POLICY, {id_: events})
+        self.published[id_] = self.log.positions[self.workspace]
+
+    def policy_of(self, queue: UUID) -> dict[str, Any]:
+        """The newest of those that name the queue, as an event has it."""
+        named = [id_ for id_ in self.published if queue in self.states[id_][1].queue_ids]
+        if not named:
+            return {"sla_policy_id": None, "sla_policy_version": None}
+        id_ = max(named, key=self.published.__getitem__)
+        return {"sla_policy_id": id_, "sla_policy_version": self.states[id_][1].version}
+
+    def policies(self) -> dict[UUID, Policy]:
+        """Every version there is, by its id."""
+        said = [fact for fact in self.log.facts if isinstance(fact.event, SlaPolicyPublished)]
+        return {version_id(f.stream, f.version): terms(f.stream, f.version, f.event) for f in said}
+
+    def clocks(self, facts: Any) -> Clocks:
+        """Of a ticket, by folding its events."""
+        return clocks([fact.event for fact in facts], self.policies().__getitem__)
+
     # Tickets
 
     def open_ticket(self) -> None:
         r = self.random
+        queue = r.choice(self.of(QUEUE))
         events = editing.open_ticket(
-            title=r.choice(["It broke", "壊れた"]), queue_id=r.choice(self.of(QUEUE)), type=r.choice(list(TicketType)),
+            title=r.choice(["It broke", "壊れた"]), queue_id=queue, type=r.choice(list(TicketType)),
             priority=r.choice(list(Priority)), requester_id=r.choice([None, *self.persons]), company_id=r.choice(FIRMS),
             tags=[Tag(name) for name in r.sample(["a", "Ä", "b"], 2)], on=Occasion(self.now),
-            external_ids=[ExternalId(system="desk", value=str(r.randrange(10**9)))], sla_policy_id=r.choice([None, UUID(int=3)]),
+            external_ids=[ExternalId(system="desk", value=str(r.randrange(10**9)))],
+            **self.policy_of(queue),
         )  # fmt: skip
         self.append(TICKET, {self.new_id(): events})
 
@@ -140,7 +185,7 @@ class Desk:
 
     def move(self) -> None:
         queue = self.random.choice(self.of(QUEUE))
-        self.decide(lambda was: t.move(was, queue, sla_policy_id=None, sla_policy_version=None, on=Occasion(self.now)))
+        self.decide(lambda was: t.move(was, queue, **self.policy_of(queue), on=Occasion(self.now)))
 
     def reply(self) -> None:
         internal = self.random.random() < 0.5
@@ -201,8 +246,7 @@ class Desk:
             self.log.append(self.workspace, (self.random.choice(self.texts), i.InteractionCorrected(ticket_id=ticket)))
 
     DEEDS = (
-        person, merge_persons, merge_persons, unmerge_persons, queue, change_queue, open_ticket, open_ticket, open_ticket,
-        edit, edit, assign, assign, prioritize, move, reply, receive, hold, hold, resume, resolve, resolve, close, reopen,
-        reopen, rate, breach, merge, merge, unmerge, unmerge, write, write,
-        put_elsewhere,
+        publish, publish, person, merge_persons, merge_persons, unmerge_persons, queue, change_queue, open_ticket, open_ticket,
+        open_ticket, edit, edit, assign, assign, prioritize, move, reply, receive, hold, hold, resume, resolve, resolve, close,
+        reopen, reopen, rate, breach, merge, merge, unmerge, unmerge, write, write, put_elsewhere,
     )  # fmt: skip

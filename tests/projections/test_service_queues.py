@@ -17,6 +17,7 @@ from crm_es.projector.runner import Projector
 from crm_es.projector.scrub import scrub
 from crm_es.service.enums import Priority, TicketStatus, TicketType
 from crm_es.service.queue import QueueArchived, QueueCreated
+from crm_es.service.sla import has_breached
 from crm_es.service.ticket import evolve
 from crm_es.service.ticket_events import (
     TicketAbsorbed,
@@ -86,8 +87,8 @@ def test_tickets_as_of_any_position_equal_their_fold(desk, project, rows):
         means = meanings(desk.log, desk.workspace, position).get(state.requester_id, state.requester_id)
         assert found == [
             (
-                *(getattr(state, name) for name in SAME), state.status, state.standing, state.comment, bool(state.breached),
-                facts[-1].version, list(state.tags), means,
+                *(getattr(state, name) for name in SAME), state.status, state.standing, state.comment,
+                bool(state.breached) or has_breached(desk.clocks(facts)), facts[-1].version, list(state.tags), means,
             )
         ]  # fmt: skip
         seen.add(state.status)

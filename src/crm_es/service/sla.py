@@ -88,7 +88,8 @@ class Clock:
     """One promise to the customer of a ticket. `cycle` counts the clocks of a kind from 1.
 
     `spent` had been counted by `since`; without `since` it stands still: paused since `paused`, or over since `done`. A
-    clock without `target` is not shown: its policy promises nothing for the priority the ticket has now.
+    clock without `target` is not shown: its policy promises nothing for the priority the ticket has now. `recorded`: an event
+    tells of its breach.
     """
 
     kind: SlaKind
@@ -101,11 +102,19 @@ class Clock:
     due: int | None = None
     breached: int | None = None
     done: int | None = None
+    recorded: bool = False
 
     @property
     def settled(self) -> bool:
         """Met or breached: no policy and no priority changes it any more."""
         return self.done is not None or self.breached is not None
+
+    @property
+    def to_record(self) -> int | None:
+        """When a breach is to be recorded of it: once that moment is over, and nothing happens to it before."""
+        if self.target is None or self.recorded:
+            return None
+        return self.breached if self.breached is not None or self.done is not None else self.due
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,14 +229,17 @@ def _wanted(state: Clocks) -> Iterable[SlaKind]:
 
 def _breached(state: Clocks, breach: Breach) -> Clocks:
     """What was recorded stays, whatever is told of earlier moments afterwards."""
-    due = seconds(breach.due)
     clocks = tuple(
-        replace(clock, breached=due, due=due)
-        if (clock.kind, clock.cycle) == (breach.kind, breach.cycle) and not clock.settled
-        else clock
+        _recorded(clock, seconds(breach.due)) if (clock.kind, clock.cycle) == (breach.kind, breach.cycle) else clock
         for clock in state.clocks
     )
     return replace(state, clocks=clocks)
+
+
+def _recorded(clock: Clock, due: int) -> Clock:
+    if clock.breached is not None:
+        return replace(clock, recorded=True)
+    return clock if clock.done is not None else replace(clock, breached=due, due=due, recorded=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
