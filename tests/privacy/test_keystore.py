@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 import time
+from contextlib import closing
 from uuid import uuid4
 
 import psycopg
@@ -195,6 +196,25 @@ def test_nothing_readable_of_a_key_is_left_in_the_file(tmp_path, workspace):
 
     for file in tmp_path.iterdir():
         assert wrapped not in file.read_bytes()
+    store.close()
+
+
+def test_a_key_that_lingers_in_the_write_ahead_log_is_not_destroyed_yet(tmp_path, workspace):
+    path = tmp_path / "keys.sqlite"
+    store = KeyStore.open(path, ROOT)
+    key_id = store.take(workspace).id
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        store._rows._db.execute("PRAGMA busy_timeout = 10")
+        reader.execute("BEGIN")
+        wrapped = reader.execute("SELECT wrapped FROM key WHERE key_id = ?", [key_id.bytes]).fetchone()[0]
+
+        with pytest.raises(KeyUnavailableError, match="read by another process"):
+            store.destroy([key_id])
+        assert store.key(key_id) is ERASED
+
+    store.destroy([key_id])
+
+    assert not any(wrapped in file.read_bytes() for file in tmp_path.iterdir())
     store.close()
 
 

@@ -35,7 +35,7 @@ class KeyRows(Protocol):
         """Forget keys that sealed nothing."""
 
     def shred(self, ids: Sequence[UUID], erasure: UUID | None) -> int:
-        """Turn keys into tombstones; answers how many were keys until now."""
+        """Turn keys into tombstones; answers how many were keys until now. Where it raises, it is to be asked again."""
         ...
 
     def secret(self, name: str) -> bytes | None: ...
@@ -126,7 +126,13 @@ class SqliteKeyRows:
             " WHERE key_id = ? AND state <> 'shredded'"
         )
         done = self._do(lambda db: db.executemany(sql, values).rowcount)
-        self._select("PRAGMA wal_checkpoint(TRUNCATE)", ())  # the old pages must not outlive it in the WAL
+        [(busy, *_)] = self._select(
+            "PRAGMA wal_checkpoint(TRUNCATE)", ()
+        )  # the old pages must not outlive it in the WAL
+        if busy:
+            raise KeyUnavailableError(
+                "The key store is read by another process: what was destroyed lingers in its write-ahead log. Try again."
+            )
         return max(done, 0)
 
     def secret(self, name: str) -> bytes | None:

@@ -134,7 +134,13 @@ class KeyStore:
         return {row.key_id for row in self._rows.keys(list(key_ids))}
 
     def destroy(self, key_ids: Sequence[UUID], erasure: UUID | None = None) -> int:
-        """Shred keys: what they sealed is erased from then on, in every process within `CACHE_SECONDS`."""
+        """Shred keys: what they sealed is erased from then on, in every process within `CACHE_SECONDS`.
+
+        Raises: KeyUnavailableError where something of them may be left; ask again.
+        """
+        with self._lock:
+            for key_id in key_ids:  # read anew, should this fail half done
+                self._cache.pop(key_id, None)
         done = self._rows.shred(key_ids, erasure)
         for key_id in key_ids:
             self._remember(key_id, ERASED)
