@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -75,6 +75,7 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
             yield
 
     routes = [
+        Route("/", partial(front, to_graphiql=settings.graphiql)),
         Route("/graphql", _Http()),
         WebSocketRoute("/graphql", _Sockets()),
         Route("/healthz", healthz),
@@ -128,6 +129,14 @@ class _Http:
 class _Sockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.sockets(scope, receive, send)
+
+
+async def front(request: Request, *, to_graphiql: bool) -> Response:
+    """A browser goes on to GraphiQL, where there is one; a program is told what there is."""
+    if to_graphiql and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/graphql", headers={"Vary": "Accept"})
+    doors = {"graphql": "/graphql", "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    return JSONResponse(doors, headers={"Vary": "Accept"})
 
 
 async def healthz(_request: Request) -> Response:

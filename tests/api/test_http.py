@@ -4,11 +4,14 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.limits import BODY_BYTES, VARIABLES_BYTES
+from crm_es.app import serving
 from crm_es.schema import schema
+from tests.api.conftest import running
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +214,25 @@ async def test_the_page_is_graphiql_and_asks_no_other_host(api):
     assert "://" not in page.text
     assert "@import" not in style.text
     assert "url(http" not in style.text
+
+
+async def test_the_front_door_leads_a_browser_to_graphiql_and_tells_programs_what_there_is(api):
+    page = await api.http.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    told = await api.http.get("/")
+
+    assert (page.status_code, page.headers["location"]) == (307, "/graphql")
+    assert (told.status_code, told.headers["vary"]) == (200, "Accept")
+    assert told.json() == {"graphql": "/graphql", "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    assert (await api.http.post("/")).status_code == 405
+
+
+async def test_without_graphiql_the_front_door_leads_nowhere(place):
+    settings = replace(place.settings, graphiql=False)
+    app = serving(settings, lambda: running(place, {}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm.test") as client:
+        answer = await client.get("/", headers={"accept": "text/html"})
+
+    assert answer.json()["graphql"] == "/graphql"
 
 
 async def test_health_and_metrics_answer_without_a_token(api):
