@@ -34,6 +34,13 @@ def test_a_workspace_is_founded_once(data_dir: Path, workspace: str) -> None:
     assert again.stderr.strip() == "crm-es: There is a workspace Acme already."
 
 
+def test_workspaces_are_listed(data_dir: Path, workspace: str) -> None:
+    done = crm(data_dir, "workspace", "list")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{workspace}  Europe/Berlin  EUR  Acme"]
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
@@ -82,9 +89,13 @@ def test_one_url_of_a_database_of_ones_own_will_do(server: DatabaseUrls, tmp_pat
     migrated = crm(tmp_path, "migrate", CRM_DATABASE_URL=own)
     founded = crm(tmp_path, "workspace", "create", "Own", CRM_DATABASE_URL=own)
     entered = crm(tmp_path, "token", "--workspace", "Own", "--role", "admin", CRM_DATABASE_URL=own)
+    younger = crm(tmp_path, "workspace", "create", "Its branch", CRM_DATABASE_URL=own)
+    listed = crm(tmp_path, "workspace", "list", CRM_DATABASE_URL=own)
 
     assert "Run `crm-es migrate`" in refused.stderr
     assert (migrated.returncode, founded.returncode, entered.returncode) == (0, 0, 0), founded.stderr
+    ids = [done.stdout.splitlines()[-1] for done in (founded, younger)]
+    assert listed.stdout.splitlines() == [f"{ids[0]}  UTC  USD  Own", f"{ids[1]}  UTC  USD  Its branch"]
     assert not list(tmp_path.glob("postgres-*"))
     with psycopg.connect(own, autocommit=True) as admin:
         owners = admin.execute(

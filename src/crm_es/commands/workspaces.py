@@ -1,7 +1,7 @@
-"""`workspace create` and `token`: founding a workspace and getting into it, for whoever has the machine."""
+"""`workspace create`, `workspace list` and `token`: founding a workspace and getting into it, for whoever has the machine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from crm_es.workspaces import workspace as workspaces
 from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.permissions import ROLES
 from crm_es.workspaces.tokens import DevelopmentIssuer
-from crm_es.workspaces.workspace import WORKSPACE
+from crm_es.workspaces.workspace import WORKSPACE, Workspace
 
 SYSTEM: Final = "crm-es token"
 T = TypeVar("T")
@@ -58,6 +58,17 @@ def create(name: str, time_zone: str, currency: str) -> None:
         return fresh
 
     click.echo(at_desk(found))
+
+
+@workspace.command("list")
+def list_() -> None:
+    """List all workspaces, the oldest first: id, time zone, currency, name."""
+
+    async def read(desk: Desk) -> Mapping[UUID, Workspace]:
+        return await desk.all()
+
+    for id_, each in at_desk(read).items():
+        click.echo(f"{id_}  {each.time_zone}  {each.currency}  {each.name}")
 
 
 @click.command()
@@ -119,10 +130,14 @@ class Desk:
 
     async def named(self, name: str) -> list[UUID]:
         """Workspaces of that name, the oldest first."""
+        return [id_ for id_, each in (await self.all()).items() if each.name == name]
+
+    async def all(self) -> Mapping[UUID, Workspace]:
+        """Every workspace, the oldest first."""
         with psycopg.connect(owner_url(self.urls)) as connection:
             rows = connection.execute("SELECT workspace_id FROM es.head ORDER BY workspace_id").fetchall()
-        states = {each: await self.store.load(WORKSPACE, WorkspaceId(each), each) for (each,) in rows}
-        return [each for each, loaded in states.items() if loaded and loaded.state.name == name]
+        loaded = {each: await self.store.load(WORKSPACE, WorkspaceId(each), each) for (each,) in rows}
+        return {each: found.state for each, found in loaded.items() if found}
 
     async def member_with(self, workspace: WorkspaceId, role: str) -> UUID:
         """The member kept for tokens of that role. Raises: InvalidInputError for a role there is not."""
