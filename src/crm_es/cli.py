@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from crm_es.commands.groups import FullSentences
 from crm_es.errors import CrmError
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -26,7 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 
 
-class Commands(click.Group):
+class Commands(FullSentences):
     """Imports a command's module when it is run, so that `--help` and `token` do not wait for a web server's imports."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature

@@ -12,6 +12,7 @@ import click
 import psycopg
 
 from crm_es.catalog import AGGREGATES
+from crm_es.commands.groups import FullSentences
 from crm_es.config import Settings
 from crm_es.database.doors import current, owner_url
 from crm_es.database.urls import DatabaseUrls
@@ -32,7 +33,7 @@ SYSTEM: Final = "crm-es token"
 T = TypeVar("T")
 
 
-@click.group()
+@click.group(cls=FullSentences)
 def workspace() -> None:
     """Workspaces: one tenant each."""
 
