@@ -165,8 +165,11 @@ async def test_a_rotated_key_is_read_after_a_pause_and_old_ones_stand_while_the_
     assert await known(unknown=False) == ["1", "2"]
 
 
-async def test_no_keys_at_all_is_unavailable_not_unauthenticated(tmp_path: Path) -> None:
-    settings = Settings(jwt_jwks=str(tmp_path / "missing.json"))
+@pytest.mark.parametrize("text", [None, "[]", "{}", "<html>"])
+async def test_no_keys_at_all_is_unavailable_not_unauthenticated(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "jwks.json").write_text(text)
+    settings = Settings(jwt_jwks=str(tmp_path / "jwks.json"))
 
     with pytest.raises(UnavailableError, match="keys of token signers"):
         await Verifier.of(settings).verify("a.b.c")

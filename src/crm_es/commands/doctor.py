@@ -18,12 +18,15 @@ from crm_es.database.place import SYSTEM_HOME, orphans
 from crm_es.errors import CrmError, KeyUnavailableError
 from crm_es.privacy.keystore import KeyStore
 from crm_es.serving.projecting import opened_keys
+from crm_es.workspaces.tokens import published_keys
 from projections import READ_MODELS
 
 SUPPORTED: Final = (15, 18)
 SKEW: Final = timedelta(seconds=1)
 DISK_FLOOR: Final = 0.05
 KEY_PAGE: Final = 1_000
+SIGNS_WITH: Final = {"ED": "OKP", "ES": "EC", "PS": "RSA", "RS": "RSA", "HS": "oct"}
+"""Kinds of keys by how algorithms' names begin."""
 SEALED_KEYS: Final = """
 SELECT DISTINCT found[1]::uuid
 FROM es.events, regexp_matches(convert_from(state, 'UTF8'), '"k":"([0-9a-f-]{36})"', 'g') AS found
@@ -43,7 +46,10 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Look at settings, database, keys, read models, clock and disk. Changes nothing. Exit code 1 when something is wrong."""
+    """Look at settings, token signers, database, keys, read models, clock and disk.
+
+    Changes nothing. Exit code 1 when something is wrong.
+    """
     ill = False
     for finding in examination():
         ill = ill or bool(finding.advice and finding.wrong)
@@ -59,6 +65,7 @@ def examination() -> Iterator[Finding]:
         settings = Settings.from_environment()
         yield Finding(f"settings: {settings.environment}, data in {settings.data_dir}")
         yield from disk(settings)
+        yield from signers(settings)
         yield from left_behind()
         with opened(settings) as urls:
             check(settings.database_url or urls.app)
@@ -79,6 +86,26 @@ def disk(settings: Settings) -> Iterator[Finding]:
             free = usage.free / usage.total
             advice = "Make room: at 0 PostgreSQL stops taking events." if free < DISK_FLOOR else ""
             yield Finding(f"disk: {free:.0%} free under {folder}", advice)
+
+
+def signers(settings: Settings) -> Iterator[Finding]:
+    """Whether the keys that tokens are signed with can be read, and used."""
+    if settings.jwt_jwks is None:
+        yield Finding("tokens: signed by the development issuer")
+        return
+    try:
+        keys = published_keys(settings.jwt_jwks).keys
+    except (OSError, ValueError) as error:
+        advice = f"CRM_JWT_JWKS: {error}. Until it can be read, nobody gets in by a token."
+        yield Finding(f"tokens: keys of their signers at {settings.jwt_jwks}", advice)
+        return
+    advice = ""
+    if not {SIGNS_WITH.get(name[:2].upper()) for name in settings.jwt_algorithms} & {key.key_type for key in keys}:
+        accepted = ", ".join(settings.jwt_algorithms)
+        advice = f"None of them signs by CRM_JWT_ALGORITHMS ({accepted}): no token will be accepted."
+    elif any(key.is_private for key in keys):
+        advice = "Secret keys are among them: whoever reads them signs tokens. Publish the public ones alone."
+    yield Finding(f"tokens: {len(keys)} keys of their signers at {settings.jwt_jwks}", advice)
 
 
 def left_behind() -> Iterator[Finding]:

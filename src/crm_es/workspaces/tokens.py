@@ -10,6 +10,7 @@ from base64 import b32decode, b32encode
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.request import Request, urlopen
@@ -107,15 +108,27 @@ class JwksKeys:
     async def _read(self) -> None:
         self._read_at = time.monotonic()
         try:
-            self._keys = KeySet.import_key_set(await asyncio.to_thread(self._document))
-        except (OSError, ValueError, JoseError):
+            self._keys = await asyncio.to_thread(published_keys, self._location)
+        except (OSError, ValueError):
             self._read_at += JWKS_PAUSE_SECONDS - JWKS_SECONDS  # try again after a pause
 
-    def _document(self) -> Any:
-        if self._location.startswith("https://"):
-            with urlopen(Request(self._location, headers={"Accept": "application/json"}), timeout=5) as answer:  # noqa: S310
-                return json.loads(answer.read(JWKS_MAX_BYTES))
-        return json.loads(Path(self._location).read_bytes())
+
+def published_keys(location: str) -> KeySet:
+    """What a sign-in service publishes, at a URL or in a file. Raises: OSError, ValueError."""
+    try:
+        return KeySet.import_key_set(json.loads(_published(location)))
+    except HTTPException as exc:
+        raise OSError(f"what answers is no web server: {exc!r}") from exc
+    except (JoseError, KeyError, TypeError) as exc:
+        raise ValueError(f"this is no JSON Web Key Set: {exc}") from exc
+
+
+def _published(location: str) -> bytes:
+    if not location.startswith("https://"):
+        return Path(location).read_bytes()
+    with urlopen(Request(location, headers={"Accept": "application/json"}), timeout=5) as answer:  # noqa: S310
+        text: bytes = answer.read(JWKS_MAX_BYTES)
+        return text
 
 
 class Verifier:
