@@ -8,6 +8,7 @@ import pytest
 
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 from tests.reads import small
+from tests.reads.test_compiled import both
 from tests.reads.test_driver import until
 from tests.reads.world import World, gid
 
@@ -128,6 +129,15 @@ async def test_what_is_being_recorded_belongs_to_a_moment_as_much_as_what_was(wo
         await asked
     world.project()
     assert await world.ask(ask, {"a": {"time": moment.isoformat()}}) == {"contacts": {"nodes": [{"asOf": "2"}]}}
+
+
+async def test_two_times_at_one_position_have_a_now_of_their_own(world: World) -> None:
+    world.insert(small.CONTACT, last_at=world.time(-24))
+    ask = 'query ($a: AsOf, $b: AsOf) { a: contacts(asOf: $a, filter: {lastAt: {past: "P2D"}}) { totalCount }'
+    ask += ' b: contacts(asOf: $b, filter: {lastAt: {past: "P2D"}}) { totalCount } }'
+
+    times = {name: {"time": world.time(hours).isoformat()} for name, hours in (("a", 2), ("b", 200))}
+    assert await both(world, ask, times) == {"a": {"totalCount": 1}, "b": {"totalCount": 0}}
 
 
 async def test_position_zero_is_empty(world: World) -> None:

@@ -133,7 +133,7 @@ async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
         found = {row[0]: made(read, row, moment) for row in rows}
         return [found.get(id_) for id_ in ids]
 
-    return await moment.reads.loader(("record", read.name, moment.at), all_of).load(id_)
+    return await moment.reads.loader(("record", read.name, moment), all_of).load(id_)
 
 
 async def find(reads: Reads, type_: type[Any], id_: UUID, at: int | None = None) -> Any | None:
@@ -155,7 +155,7 @@ async def load_columns(record: Any, columns: tuple[str, ...], beside: Source | N
         found = {row[0]: row[1:] for row in rows}
         return [found.get(id_, [None] * len(columns)) for id_ in ids]
 
-    return await moment.reads.loader(("columns", read.name, columns, moment.at), all_of).load(record._row[0])  # type: ignore[no-any-return]  # noqa: SLF001
+    return await moment.reads.loader(("columns", read.name, columns, moment), all_of).load(record._row[0])  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def grouped(rows: list[tuple[Any, ...]], parents: Sequence[object] | None) -> Iterator[list[tuple[Any, ...]]]:

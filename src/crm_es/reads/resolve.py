@@ -83,7 +83,7 @@ def _of_many(declared: Many, name: str, read: ReadType) -> Answer:
         moment = records.moment_of(source)
         if _masked(moment, read, name):
             return None
-        key = ("many", id(declared), moment.at, repr(given))
+        key = ("many", id(declared), moment, repr(given))
         return moment.reads.loader(key, partial(_all_lists, declared, moment, given)).load(source._row[0])  # noqa: SLF001
 
     return answer
@@ -132,7 +132,7 @@ def _list(
     moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], *, parent: UUID | None = None
 ) -> Any:
     """Siblings at one place of the document have the same arguments: these are worked out once."""
-    place = (name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
+    place = (name, moment, *(step for step in info.path.as_list() if isinstance(step, str)))
     ask = moment.reads.asked.get(place)
     if ask is None:
         ask = moment.reads.asked[place] = listing.asked(moment, declared, name, given)
@@ -158,7 +158,7 @@ def _of_batched(declared: Batched, name: str, read: ReadType) -> Answer:
         moment = records.moment_of(source)
         if _masked(moment, read, name):
             return None
-        place = (read.name, name, moment.at, *(step for step in info.path.as_list() if isinstance(step, str)))
+        place = (read.name, name, moment, *(step for step in info.path.as_list() if isinstance(step, str)))
 
         async def load(sources: list[int]) -> Any:
             return await declared.load(moment.reads, [by_id[each] for each in sources], given)

@@ -108,7 +108,7 @@ class Reads:
         self.asked: dict[Hashable, Any] = {}
         self.sources: dict[int, Any] = {}
         self.snapshot = snapshot
-        self._moments: dict[int | None, Moment] = {None: Moment(self, None)}
+        self._moments: dict[Past | None, Moment] = {None: Moment(self, None)}
         self._loaders: dict[Hashable, Loader[Any, Any]] = {}
 
     @property
@@ -136,8 +136,7 @@ class Reads:
         return self._at(await asof.at_position(await self.snapshot(), position))
 
     def _at(self, past: Past | None) -> "Moment":
-        position = None if past is None else past.position
-        return self._moments.setdefault(position, Moment(self, past))
+        return self._moments.setdefault(past, Moment(self, past))
 
     def loader(self, key: Hashable, load: Callable[[list[Any]], Awaitable[Sequence[Any]]]) -> Loader[Any, Any]:
         """The loader of that name in this operation."""
