@@ -3,6 +3,11 @@
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from typing import Final
 
 import click
 
@@ -13,7 +18,8 @@ from crm_es.errors import ConfigurationError
 from crm_es.serving.projecting import check_read_models
 from crm_es.serving.supervisor import Child, Supervisor
 
-BACKLOG = 2048
+BACKLOG: Final = 2048
+ASK_SECONDS: Final = 0.1
 
 
 @click.command()
@@ -27,11 +33,13 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """
     settings = Settings.from_environment()
     with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
-        serve_at(door, settings, urls, workers or settings.workers)
+        serve_at(door, settings, urls, workers or settings.workers, lambda url: click.echo(f"{url}/graphql", err=True))
 
 
-def serve_at(door: socket.socket, settings: Settings, urls: DatabaseUrls, workers: int) -> None:
-    """Serve what comes to `door` until told to stop (SIGTERM, SIGINT)."""
+def serve_at(
+    door: socket.socket, settings: Settings, urls: DatabaseUrls, workers: int, say: Callable[[str], None]
+) -> None:
+    """Serve what comes to `door` until told to stop (SIGTERM, SIGINT); `say` the address once it answers."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -40,9 +48,41 @@ def serve_at(door: socket.socket, settings: Settings, urls: DatabaseUrls, worker
     for number in range(1, workers + 1):
         child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
         children.append(child)
-    click.echo(f"http://{address(door)}/graphql", err=True)
     keep = keeping(settings)
-    Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
+    with telling(door, stop, say):
+        Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
+
+
+@contextmanager
+def telling(door: socket.socket, stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+    """`say` the address of the door, once, when somebody answers there; if nobody ever does, they say why themselves."""
+    over = threading.Event()
+
+    def wait() -> None:
+        while not (stop.is_set() or over.is_set()):
+            if answers(address(door)):
+                say(f"http://{address(door)}")
+                return
+            over.wait(ASK_SECONDS)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        over.set()
+        waiting.join()
+
+
+def answers(at: str) -> bool:
+    connection = HTTPConnection(at, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def listening(host: str, port: int) -> socket.socket:

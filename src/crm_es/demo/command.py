@@ -1,19 +1,17 @@
 """`crm-es demo`: a workspace to try things out in, served."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 from typing import Any
 
 import click
 from tqdm import tqdm
 
 from crm_es.catalog import AGGREGATES
-from crm_es.commands.serve import address, listening, serve_at
+from crm_es.commands.serve import listening, serve_at
 from crm_es.config import Settings, environment_of_children
 from crm_es.database.doors import current, owner_url
 from crm_es.database.urls import DatabaseUrls
@@ -42,8 +40,7 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
     with current(settings) as urls, listening(host or settings.host, port or settings.port) as door:
         made = prepared(settings, urls)
         token = issuer.issue(workspace=made.workspace, member=made.admin, now=datetime.now(UTC))
-        threading.Thread(target=_welcome, args=(address(door), token, made), daemon=True).start()
-        serve_at(door, settings, urls, workers or settings.workers)
+        serve_at(door, settings, urls, workers or settings.workers, lambda url: click.echo(welcome(url, token, made)))
 
 
 def prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:
@@ -87,27 +84,6 @@ def _bar() -> Iterator[Any]:
             bar.update(done - bar.n)
 
         yield reach
-
-
-def _welcome(at: str, token: str, made: Seeded) -> None:
-    """Say what there is once it answers; if it never does, `serve` has said why."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if _ready(at):
-            click.echo(welcome(f"http://{at}", token, made))
-            return
-        time.sleep(0.1)
-
-
-def _ready(at: str) -> bool:
-    connection = HTTPConnection(at, timeout=1)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200  # noqa: PLR2004  # OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def welcome(url: str, token: str, made: Seeded) -> str:
