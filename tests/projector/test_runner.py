@@ -286,3 +286,13 @@ def test_notices_are_not_kept_while_there_is_always_a_next_page(database, log, w
 
 def listening(leader):
     return leader._reader._connection.execute("SELECT pg_listening_channels()").fetchall()
+
+
+def test_read_models_have_their_turn_as_the_program_lists_them(database, log, workspace):
+    turns = []
+    log.append(workspace, (uuid4(), BoxMade()))
+    models = [model(name, lambda _b, _f, name=name: turns.append(name)) for name in ("second_by_name", "first_by_name")]
+
+    Projector(database.projector, log.decode, models).drain()
+
+    assert turns == ["second_by_name", "first_by_name"]

@@ -111,7 +111,8 @@ class Leader:
         with self._connection.cursor() as cursor:
             present = bookmarks.read(cursor)
             swap.drop_left_behind(self._connection, self._models)
-        self._targets = {t.schema: t for b in present.values() if (t := self._target(b))}
+        inorder = [n for m in self._models for n in (m, m + NEXT) if n in present]
+        self._targets = {n: t for n in inorder if (t := self._target(present[n]))}
         self._swaps = {name: w for name, w in self._swaps.items() if name in self._targets}
 
     def _target(self, bookmark: bookmarks.Bookmark) -> Target | None:
