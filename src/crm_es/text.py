@@ -27,6 +27,8 @@ def fold_whole(text: str) -> str:
 
 def bigrams(text: str) -> list[str]:
     """Every character and every pair of neighbours in runs of CJK, once each, in order."""
+    if text.isascii():
+        return []
     return list(dict.fromkeys(gram for run in _CJK.findall(text) for gram in _grams(run)))
 
 
@@ -36,7 +38,7 @@ def _grams(run: str) -> Iterator[str]:
 
 
 def digits(text: str) -> str:
-    return "".join(c for c in text if c.isdecimal())
+    return "".join(filter(str.isdecimal, text))
 
 
 def words(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.event import Erased, Event, camel, person, personal_fields
+from crm_es.privacy.sealing import Sealed
 from crm_es.values import Money
 
 LARGEST_NUMBER = 2**53 - 1  # what every JSON reader keeps exact
@@ -75,9 +76,6 @@ def decoder(wanted: Any, *, lax: bool = False) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted, strict=not lax, dec_hook=_typed)
 
 
-ABSENT = msgspec.Raw()  # what a personal field reads as that is not in the data
-
-
 class PersonalField(typing.NamedTuple):
     """`each`: a tuple whose items are sealed one by one, since each can be about another person."""
 
@@ -109,11 +107,11 @@ class Numbers(Enum):
 
 
 class Shape:
-    """How one event class is stored: its data as JSON, personal fields left raw for opening."""
+    """How one event class is stored: its data as JSON, personal fields sealed; UNSET where they are absent."""
 
     __slots__ = (
-        "_numbers", "_personal_values", "_values", "event_class", "marked", "names", "personal", "plain", "schema", "stored",
-        "topic",
+        "_numbers", "_personal_values", "_values", "event_class", "marked", "names", "personal", "plain", "plain_values",
+        "schema", "stored", "topic",
     )  # fmt: skip
 
     def __init__(self, event_class: type[Event]) -> None:
@@ -130,11 +128,12 @@ class Shape:
         self.names = tuple(f.name for f in fields)
         sealed = personal_fields(event_class)
         self.plain = tuple(name for name in self.names if name not in sealed)
+        self.plain_values = _getter(self.plain)
         self.personal = tuple(_personal(f, hints[f.name], lax=lax) for f in fields if f.name in sealed)
         self.marked = any(field.subject for field in self.personal)
         self._values = _getter(self.names)
         self._personal_values = _getter(sealed)
-        self.stored = decoder(_stored(event_class, hints) if sealed else event_class, lax=lax)
+        self.stored = decoder(_stored(self, hints) if sealed else event_class, lax=lax)
 
     def encode(self, value: object, field: FieldPath = ()) -> bytes:
         if self._numbers is Numbers.ANY:
@@ -215,13 +214,13 @@ def _readable(annotation: Any) -> Any:
     return Union[tuple(part for part in get_args(annotation) if part not in (Erased, UnsetType))]  # noqa: UP007
 
 
-def _stored(event_class: type[Event], hints: dict[str, Any]) -> type[msgspec.Struct]:
-    personal = personal_fields(event_class)
+def _stored(shape: Shape, hints: dict[str, Any]) -> type[msgspec.Struct]:
+    sealed = {field.name: list[Sealed] if field.each else Sealed for field in shape.personal}
     fields: list[tuple[str, Any, Any]] = [
-        (f.name, msgspec.Raw, ABSENT) if f.name in personal else (f.name, hints[f.name], _default(f))
-        for f in dataclasses.fields(event_class)
+        (f.name, sealed[f.name] | UnsetType | None, UNSET) if f.name in sealed else (f.name, hints[f.name], _default(f))
+        for f in dataclasses.fields(shape.event_class)
     ]
-    return msgspec.defstruct(event_class.__name__, fields, kw_only=True)
+    return msgspec.defstruct(shape.event_class.__name__, fields, kw_only=True, gc=False)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -98,8 +98,7 @@ def changed_fields(event: Event) -> tuple[str, ...]:
     always, own = _api_names(type(event))
     if not own:
         return always
-    said = ((api, getattr(event, name)) for name, api in own)
-    held = [api for api, value in said if value is not UNSET and not (always and value is False)]
+    held = [api for name, api in own if (v := getattr(event, name)) is not UNSET and not (always and v is False)]
     return tuple(dict.fromkeys((*always, *held)))
 
 
