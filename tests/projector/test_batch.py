@@ -117,8 +117,17 @@ def test_of_rows_put_only_the_newest_stands(connection, facts):
     assert connection.execute("SELECT topic, position FROM boxes.latest").fetchall() == [("5", 5)]
 
 
-def test_a_column_that_is_not_declared_is_refused(connection, facts):
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda batch, fact: insert(batch, fact, colour="red"),
+        lambda batch, fact: batch.put(LATEST, fact, id=fact.stream, colour="red"),
+        lambda batch, fact: batch.update(BOX, fact, {"id": fact.stream}, colour="red"),
+    ],
+)
+def test_a_column_that_is_not_declared_is_refused(connection, facts, write):
     batch = PageBatch(connection, "boxes")
+    write(batch, facts[0])
 
     with pytest.raises(TypeError, match="colour"):
-        insert(batch, facts[0], colour="red")
+        batch.flush()

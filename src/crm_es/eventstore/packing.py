@@ -74,13 +74,17 @@ def pack(name: str, values: Sequence[Any]) -> Packed:
         return packed(_EMPTY(0, 0, oid))
     kinds = set(map(type, values))
     nothing = bool(kinds & _NOTHING)
-    if kinds <= _NOTHING:
-        body = _NULL * len(values)
-    elif name in _SIZE and not nothing:
+    if name in _SIZE and not nothing:
         body = _SIZE[name] + _SIZE[name].join(map(_ELEMENT[name], values))
     else:
         body = _cells(_ELEMENT[name], values)
     return packed(_HEAD(1, nothing, oid, len(values), 1) + body)
+
+
+def repeat(name: str, value: Any, times: int) -> Packed:
+    """The same as `pack` of one value so many times."""
+    packed, oid = _TYPES[name]
+    return packed(_HEAD(1, type(value) in _NOTHING, oid, times, 1) + _cells(_ELEMENT[name], (value,)) * times)
 
 
 def _cells(element: Callable[[Any], bytes], values: Sequence[Any]) -> bytes:

@@ -5,6 +5,7 @@ stays a write of its own, so the history twin keeps each version. Rows travel as
 is no more than with binary COPY, which a pipeline does not take.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -15,33 +16,33 @@ from psycopg import Connection
 from crm_es.eventstore.event import Fact
 from crm_es.projector.contract import Sql, Table
 from crm_es.projector.statements import (
-    Row,
+    Rows,
     Shape,
-    columns,
+    changes,
     in_schema,
     insert_statement,
-    layout,
     put_statement,
     update_statement,
-    update_types,
+    whole_rows,
 )
 
 AT_ONCE: Final = 200  # rows inserted by one statement
-
-
-@dataclass(slots=True)
-class _Update:
-    """Rows to set the same columns by the same expressions, each row once. Without a shape: rows to save whole."""
-
-    table: Table
-    shape: Shape | None
-    rows: list[Row]
+Key = tuple[int | str, ...]
 
 
 @dataclass(slots=True)
 class _Statement:
     sql: LiteralString
     params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Writes:
+    """Rows to set the same columns by the same expressions, each row once. Without a shape: rows to save whole."""
+
+    table: Table
+    shape: Shape | None
+    rows: list[tuple[Fact, Mapping[str, Any]]]
 
 
 class PageBatch:
@@ -51,49 +52,41 @@ class PageBatch:
     def __init__(self, connection: Connection[Any], schema: str) -> None:
         self._cursor = connection.cursor()
         self._schema = schema
-        self._inserts: dict[Table, list[Row]] = {}
-        self._puts: dict[Table, dict[Row, tuple[Fact, dict[str, Any]]]] = {}
-        self._rounds: list[dict[tuple[Table, Shape | None], _Update]] = []
-        self._turns: dict[Table, dict[Row, int]] = {}
-        self._queue: list[_Update | _Statement] = []
+        self._inserts = defaultdict[Table, list[tuple[Fact, Mapping[str, Any]]]](list)
+        self._puts = defaultdict[Table, dict[Key, tuple[Fact, dict[str, Any]]]](dict)
+        self._rounds: list[dict[tuple[Table, Shape | None], _Writes]] = []
+        self._turns = defaultdict[Table, dict[Key, int]](dict)
+        self._queue: list[_Writes | _Statement] = []
 
     def insert(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        rows = self._inserts.setdefault(table, [])
-        rows.append(layout(table).row(fact, values))
+        rows = self._inserts[table]
+        rows.append((fact, values))
         if len(rows) == AT_ONCE:  # inserts go first anyway, and the server need not wait for the rest
-            self._send(insert_statement(self._schema, table), layout(table).types, rows)
+            self._insert(table, rows)
             rows.clear()
 
     def put(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        rows = self._puts.setdefault(table, {})
-        named = _quick(fact.workspace, [values[k] for k in table.key])
-        before = rows.get(named)
-        rows[named] = fact, before[1] | values if before else values
+        rows, key = self._puts[table], _key(table, fact, values)
+        before = rows.get(key)
+        rows[key] = fact, before[1] | values if before else values
 
     def update(self, table: Table, fact: Fact, key: Mapping[str, Any], /, **values: Any) -> None:
-        layout(table).refuse_unknown(values)
-        named = [key[k] for k in table.key]
         shape = tuple([(n, v.expression if type(v) is Sql else None) for n, v in values.items()])
-        plain = [v.value if type(v) is Sql else v for v in values.values()]
-        row = (fact.workspace, *named, *plain, fact.position)
-        self._queue_row(table, _quick(fact.workspace, named), shape, row)
+        self._queue_row(table, shape, fact, {**key, **values})
 
     def save(self, table: Table, fact: Fact, /, **values: Any) -> None:
-        named = [values[k] for k in table.key]
-        self._queue_row(table, _quick(fact.workspace, named), None, layout(table).row(fact, values))
+        self._queue_row(table, None, fact, values)
 
-    def _queue_row(self, table: Table, named: Row, shape: Shape | None, row: Row) -> None:
+    def _queue_row(self, table: Table, shape: Shape | None, fact: Fact, values: Mapping[str, Any]) -> None:
         """Put a write of a row into the round behind the row's last one."""
-        turns = self._turns.setdefault(table, {})
-        turn = turns.get(named, 0)
-        turns[named] = turn + 1
+        turns, key = self._turns[table], _key(table, fact, values)
+        turns[key] = turn = turns.get(key, -1) + 1
         if turn == len(self._rounds):
             self._rounds.append({})
-        updates = self._rounds[turn]
-        update = updates.get((table, shape))
-        if update is None:
-            update = updates[table, shape] = _Update(table, shape, [])
-        update.rows.append(row)
+        writes = self._rounds[turn].get((table, shape))
+        if writes is None:
+            writes = self._rounds[turn][table, shape] = _Writes(table, shape, [])
+        writes.rows.append((fact, values))
 
     def execute(self, fact: Fact, sql: LiteralString, /, **params: Any) -> None:
         self._end_rounds()
@@ -109,37 +102,44 @@ class PageBatch:
         self._end_rounds()
         for table, rows in self._inserts.items():
             if rows:
-                self._send(insert_statement(self._schema, table), layout(table).types, rows)
+                self._insert(table, rows)
         for table, latest in self._puts.items():
             self._put(table, latest.values())
         for item in self._queue:
-            match item:
-                case _Update(table, None, rows):
-                    whole = layout(table)
-                    self._send(put_statement(self._schema, table, whole.names[1:-1]), whole.types, rows)
-                case _Update(table, shape, rows):
-                    self._send(update_statement(self._schema, table, shape), update_types(table, shape), rows)
-                case _Statement(sql, params):
-                    self._cursor.execute(in_schema(sql, self._schema), params, prepare=True)
-        self._inserts, self._puts, self._queue = {}, {}, []
+            if isinstance(item, _Statement):
+                self._send(in_schema(item.sql, self._schema), item.params)
+            elif item.shape is None:
+                self._put_rows(item.table, tuple(c.name for c in item.table.columns), item.rows)
+            else:
+                statement = update_statement(self._schema, item.table, item.shape)
+                self._send(statement, changes(item.table, item.shape, item.rows))
+        self._inserts.clear()
+        self._puts.clear()
+        self._queue.clear()
+
+    def _insert(self, table: Table, rows: Rows) -> None:
+        self._send(insert_statement(self._schema, table), whole_rows(table, rows))
 
     def _put(self, table: Table, latest: Iterable[tuple[Fact, dict[str, Any]]]) -> None:
-        shape = layout(table)
-        named: dict[tuple[str, ...], list[Row]] = {}
+        named = defaultdict[tuple[str, ...], list[tuple[Fact, Mapping[str, Any]]]](list)
         for fact, values in latest:
-            named.setdefault(tuple(values), []).append(shape.row(fact, values))
+            named[tuple(values)].append((fact, values))
         for names, rows in named.items():
-            self._send(put_statement(self._schema, table, names), shape.types, rows)
+            self._put_rows(table, names, rows)
 
-    def _send(self, statement: bytes, types: Sequence[str], rows: Sequence[Row]) -> None:
-        self._cursor.execute(statement, columns(types, rows), prepare=True)
+    def _put_rows(self, table: Table, names: tuple[str, ...], rows: Rows) -> None:
+        self._send(put_statement(self._schema, table, names), whole_rows(table, rows))
+
+    def _send(self, statement: bytes, params: Sequence[Any] | Mapping[str, Any]) -> None:
+        self._cursor.execute(statement, params, prepare=True)
 
     def _end_rounds(self) -> None:
         for round_ in self._rounds:
             self._queue.extend(round_.values())
-        self._rounds, self._turns = [], {}
+        self._rounds.clear()
+        self._turns.clear()
 
 
-def _quick(workspace: UUID, key: Sequence[Any]) -> Row:
+def _key(table: Table, fact: Fact, values: Mapping[str, Any]) -> Key:
     """A row's key to look it up by; a UUID is slow to hash."""
-    return (workspace.int, *[v.int if type(v) is UUID else v for v in key])
+    return (fact.workspace.int, *[v.int if type(v := values[name]) is UUID else v for name in table.key])
