@@ -200,6 +200,19 @@ async def test_what_is_redacted_is_in_no_past(api):
     assert nowhere["redactInteraction"]["userErrors"][0]["field"] == ["passages", "0"]
 
 
+async def test_redacting_a_passage_freezes_the_past_subject_too(api):
+    made = await record(api, subject="Call with Adda", body="Her card is 4111.")
+    then = (await api.ask("{ viewer { position } }"))["viewer"]["position"]
+    await api.ask(CORRECT, input={"id": made["id"], "set": {"subject": "Call with Ada"}})
+    ask = "query($id: ID!, $p: Position!) { interaction(id: $id, asOf: {position: $p}) { subject } }"
+    before = (await api.ask(ask, id=made["id"], p=then))["interaction"]["subject"]
+
+    await api.ask(REDACT, input={"id": made["id"], "passages": ["4111"], "reason": "Card."})
+
+    assert before == "Call with Adda"
+    assert (await api.ask(ask, id=made["id"], p=then))["interaction"]["subject"] == "Call with Ada"
+
+
 @pytest.mark.parametrize("visibility", ["PRIVATE", "TEAM"])
 async def test_interactions_that_are_not_shared_are_for_those_who_took_part_and_for_auditors(api, visibility):
     contact = await register(api)

@@ -142,7 +142,8 @@ class InteractionUnlinked:
 class InteractionRedacted:
     """All that remains of the personal content, sealed under a new key; the store destroys the old one.
 
-    `NEW_KEY` tells the store so. What was cut out is stored nowhere.
+    `NEW_KEY` tells the store so. What was cut out is stored nowhere. The past is frozen with it: every `asOf` shows the subject,
+    text, participants and external id that remain now, and earlier wordings that a correction had replaced are gone too.
     """
 
     TOPIC: ClassVar[str] = "interaction.redacted"

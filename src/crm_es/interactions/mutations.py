@@ -131,7 +131,8 @@ class InteractionMutations:
 
     @mutation(
         RedactInteractionPayload, needs(EntityType.INTERACTION, Action.ERASE), shows=SHOWS,
-        description="Cut text out of an interaction for ever: what is cut is in no past and no export any more.",
+        description="Cut text out of an interaction for ever: what is cut is in no past and no export any more. Every `asOf` "
+        "then shows what remains now, the subject line too, even where a correction had replaced an earlier one.",
     )  # fmt: skip
     async def redact_interaction(deed: Deed, input: RedactInteractionInput) -> Outcome:
         parse_text(input.reason, ("reason",), longest=10_000)
