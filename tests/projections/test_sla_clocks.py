@@ -85,7 +85,11 @@ def state_at(desk, id_, version, position):
     return state, [f for f in facts if f.version == version and f.position <= position]
 
 
-def test_a_stored_policy_counts_as_the_published_one(desk, project, rows):
+def test_a_stored_policy_counts_as_the_published_one(log, workspace, project, rows):
+    desk = Desk(log, workspace, Random(3))
+    desk.queue()
+    for _ in range(6):
+        desk.publish()
     project()
 
     stored = rows("SELECT id, targets, calendar, paused_by FROM service_queues.sla_policy")

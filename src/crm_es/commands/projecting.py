@@ -17,10 +17,10 @@ from projections import READ_MODELS
 
 @click.command()
 def project() -> None:
-    """Feed the read models until stopped. `serve` does this too; a second projector stands by."""
+    """Feed the read models, and record broken promises, until stopped. `serve` does this too; a second projector stands by."""
     settings = Settings.from_environment()
     with current(settings) as urls:
-        projecting.project(settings, urls.projector)
+        projecting.project(settings, urls)
 
 
 @click.command()

@@ -22,6 +22,7 @@ from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
 from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.serving.timing import Timer
 from projections import READ_MODELS
 
 CANNOT_START: Final = 3
@@ -50,13 +51,13 @@ def decoding(settings: Settings) -> Iterator[Decode]:
         yield Codec(AGGREGATES, keys).decode_many
 
 
-def project(settings: Settings, url: str) -> None:
-    """Project until told to stop (SIGTERM, SIGINT)."""
+def project(settings: Settings, urls: DatabaseUrls) -> None:
+    """Project, and record what SLA clocks ran out, until told to stop (SIGTERM, SIGINT)."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with decoding(settings) as decode:
-        Projector(url, decode, READ_MODELS).run(stop)
+    with opened_keys(settings) as keys, rarely_collected(), Timer(urls, keys).running():
+        Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS).run(stop)
 
 
 def inherited(settings: Settings) -> DatabaseUrls:
@@ -98,7 +99,7 @@ def main() -> int:
     hold_on_to_parent()
     try:
         settings = Settings.from_environment()
-        project(settings, inherited(settings).projector)
+        project(settings, inherited(settings))
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return CANNOT_START
