@@ -102,7 +102,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _remove_run(run_dir: Path) -> None:
-    for data_dir in run_dir.iterdir():
+    for data_dir in (each for each in run_dir.iterdir() if each.name.isdigit()):
         server = EmbeddedServer(data_dir, version=int(data_dir.name), durable=False)
         server.start()
         if not server.stop():
