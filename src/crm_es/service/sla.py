@@ -6,7 +6,7 @@ is resolved, closed or merged. What was met or breached stays so; reopening begi
 Moments are whole seconds since 1970, as in `calendar.py`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -136,25 +136,25 @@ def advance(state: Clocks, transition: Transition, policies: Policies) -> Clocks
     """The clocks after one more transition. Takes any history: one that goes back in time happens when the last one did."""
     if transition.breach is not None:
         return _breached(state, transition.breach)
-    at = max(state.at, seconds(transition.at))
-    overdue = tuple(_overdue(clock, at) for clock in state.clocks)
-    state = _changed(replace(state, at=at, clocks=overdue), transition)
-    clocks = tuple(_after(clock, state, transition, policies) for clock in state.clocks)
-    return _begun(replace(state, clocks=clocks), policies)
+    state = _changed(state, transition)
+    if state.policy is None:
+        return state
+    clocks = tuple([_after(_overdue(clock, state.at), state, transition, policies) for clock in state.clocks])
+    return replace(state, clocks=(*clocks, *_begun(state, clocks, policies(state.policy))))
 
 
 def _changed(state: Clocks, transition: Transition) -> Clocks:
     """What the transition says of the ticket."""
-    status = transition.status or state.status
-    return replace(
-        state,
-        status=status,
+    return Clocks(
+        at=max(state.at, seconds(transition.at)),
+        status=transition.status or state.status,
         hold_reason=state.hold_reason if transition.status is None else transition.hold_reason,
         merged=state.merged if transition.merged is None else transition.merged,
         priority=transition.priority or state.priority,
         policy=transition.policy or state.policy,
         answered=state.answered or transition.replied,
         waiting=(state.waiting or transition.asked) and not transition.replied,
+        clocks=state.clocks,
     )
 
 
@@ -203,22 +203,19 @@ def _set_going(clock: Clock, state: Clocks, policies: Policies) -> Clock:
     return replace(clock, since=state.at, paused=None, due=clock.breached or due)
 
 
-def _begun(state: Clocks, policies: Policies) -> Clocks:
-    """With a new clock for each promise that nothing measures yet."""
-    if state.policy is None:
-        return state
-    made = list(state.clocks)
-    for kind in _wanted(state):
-        target = policies(state.policy).target(kind, state.priority)
-        cycle = 1 + sum(clock.kind is kind for clock in made)
-        clock = Clock(kind=kind, cycle=cycle, policy=state.policy, target=target)
-        made.append(_set_going(clock, state, policies))
-    return replace(state, clocks=tuple(made))
+def _begun(state: Clocks, clocks: Sequence[Clock], policy: Policy) -> list[Clock]:
+    """A new clock for each promise that nothing measures yet."""
+    made = []
+    for kind in _wanted(state, clocks):
+        cycle = 1 + sum(clock.kind is kind for clock in clocks)
+        clock = Clock(kind=kind, cycle=cycle, policy=policy.id, target=policy.target(kind, state.priority))
+        made.append(_set_going(clock, state, lambda _id: policy))
+    return made
 
 
-def _wanted(state: Clocks) -> Iterable[SlaKind]:
+def _wanted(state: Clocks, clocks: Sequence[Clock]) -> Iterable[SlaKind]:
     """The kinds that the ticket wants a clock of and has none of that is not over."""
-    going = {clock.kind for clock in state.clocks if clock.done is None}
+    going = {clock.kind for clock in clocks if clock.done is None}
     if not state.answered and SlaKind.FIRST_RESPONSE not in going:
         yield SlaKind.FIRST_RESPONSE
     if state.answered and state.waiting and SlaKind.NEXT_RESPONSE not in going:
