@@ -14,7 +14,7 @@ from crm_es.contacts import company, contact_events
 from crm_es.contacts.contact_events import Item
 from crm_es.eventstore.event import Erased, Fact
 from crm_es.projector.contract import Batch, Column, Index, Table
-from crm_es.service import ticket_events
+from crm_es.service import article, ticket_events
 from crm_es.text import bigrams, digits, fold
 from crm_es.workspaces import member
 
@@ -60,7 +60,15 @@ _Ticket = (
     | ticket_events.TicketAbsorbed
     | ticket_events.TicketUnmerged
 )
-_Event = contact_events.ContactEvent | company.CompanyEvent | member.MemberInvited | member.MemberRegistered | _Ticket
+_Article = article.ArticleSaved | article.ArticleArchived | article.ArticleRestored
+_Event = (
+    contact_events.ContactEvent
+    | company.CompanyEvent
+    | member.MemberInvited
+    | member.MemberRegistered
+    | _Ticket
+    | _Article
+)
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
 _NAMES: Final = {
@@ -80,9 +88,9 @@ def _record(batch: Batch, fact: Fact) -> None:
     if fact.version == 1:
         values["type"] = fact.topic.partition(".")[0].upper()
     match fact.event:
-        case contact_events.ContactArchived() | company.CompanyArchived():
+        case contact_events.ContactArchived() | company.CompanyArchived() | article.ArticleArchived():
             values["archived"] = True
-        case contact_events.ContactRestored() | company.CompanyRestored():
+        case contact_events.ContactRestored() | company.CompanyRestored() | article.ArticleRestored():
             values["archived"] = False
         case contact_events.ContactAbsorbed() | ticket_events.TicketAbsorbed():
             values["absorbed"] = True

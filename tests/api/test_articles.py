@@ -138,6 +138,23 @@ async def test_a_draft_of_a_published_article_is_not_found_before_it_is_publishe
     assert (await titles(api, at, text="call"), await titles(api, at, text="press")) == hidden
 
 
+async def test_the_search_of_all_records_finds_articles_by_title(api):
+    search = "query($text: String!) { search(text: $text, types: [ARTICLE]) { edges { field node { id } } } }"
+
+    async def hits(payload, text):
+        waiting = {"CRM-Min-Position": payload["position"]}
+        found = (await api.post(search, variables={"text": text}, headers=waiting)).json()["data"]["search"]["edges"]
+        return [(edge["field"], edge["node"]["id"]) for edge in found]
+
+    article = await save(api, title="重置密码 Password")
+    published = await do(api, "publishArticle", article)
+    shown = await hits(published, "password"), await hits(published, "密码")
+    archived = await do(api, "archiveArticle", article)
+
+    assert shown == ([("title", article["id"])],) * 2
+    assert await hits(archived, "password") == []
+
+
 async def test_lists_narrow_by_state_audience_language_and_tag(api):
     await save(api, title="Ours", audience="INTERNAL", tags=["a"])
     german = await save(api, title="Deutsch", language="de", tags=["b"])
