@@ -4,7 +4,7 @@ was in.
 For caches that sync and screens that subscribe. A record in a container it left is GONE from there at the position it left.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -68,8 +68,13 @@ def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
         values = {"version": fact.version, "command_id": fact.command_id, "type": fact.topic.partition(".")[0].upper()}
         if fact.topic in _GONE or fact.topic in _BACK:
             values["gone"] = fact.topic in _GONE
-        batch.put(RECORD, fact, id=fact.stream, **values)
+        _write(batch, fact)(RECORD, fact, id=fact.stream, **values)
         _contain(batch, fact)
+
+
+def _write(batch: Batch, fact: Fact) -> Callable[..., None]:
+    """A stream's first event finds no row of its own: most events are the first, and an insert looks for none."""
+    return batch.insert if fact.version == 1 else batch.put
 
 
 def _contain(batch: Batch, fact: Fact) -> None:
@@ -109,8 +114,9 @@ def _known(id_: UUID | UnsetType | None) -> Iterable[UUID]:
 
 
 def _enter(batch: Batch, fact: Fact, containers: Iterable[UUID], kind: str) -> None:
-    for container in containers:
-        batch.put(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
+    write = _write(batch, fact)
+    for container in dict.fromkeys(containers):
+        write(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
 
 
 def _move(batch: Batch, fact: Fact, kind: str, into: UUID | UnsetType | None) -> None:

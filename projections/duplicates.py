@@ -59,7 +59,7 @@ def apply(batch: Batch, facts: Sequence[Fact], /) -> None:
 def _contact(batch: Batch, fact: Fact) -> None:
     match fact.event:
         case c.ContactRegistered():
-            batch.put(CONTACT, fact, id=fact.stream)
+            batch.insert(CONTACT, fact, id=fact.stream)
         case c.ContactArchived() | c.ContactRestored():
             batch.put(CONTACT, fact, id=fact.stream, archived=isinstance(fact.event, c.ContactArchived))
         case c.ContactAbsorbed() | c.ContactUnmerged():
@@ -101,7 +101,8 @@ def _slot(fact: Fact, item: Item) -> str:
 
 def _put(batch: Batch, fact: Fact, slot: str, kind: str, value: str | None) -> None:
     """A key of the contact; None: gone."""
-    batch.save(KEY, fact, contact_id=fact.stream, slot=slot, kind=kind, value=value)
+    write = batch.insert if fact.version == 1 else batch.save  # a first event finds no keys
+    write(KEY, fact, contact_id=fact.stream, slot=slot, kind=kind, value=value)
 
 
 def _name(name: str | Erased | None) -> str | None:

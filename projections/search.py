@@ -106,7 +106,8 @@ def _record(batch: Batch, fact: Fact) -> None:
             pass
     if values:
         values.setdefault("type", fact.topic.partition(".")[0].upper())
-        batch.put(RECORD, fact, id=fact.stream, **values)
+        write = batch.insert if fact.version == 1 else batch.put
+        write(RECORD, fact, id=fact.stream, **values)
 
 
 def _terms(batch: Batch, fact: Fact) -> None:
@@ -142,14 +143,14 @@ def _terms(batch: Batch, fact: Fact) -> None:
         case ticket_events.TicketUpdated(requester_id=requester) if requester is not UNSET:
             batch.execute(fact, _ABOUT, id=fact.stream, requester=requester)
         case ticket_events.TicketOpened(external_ids=others) if others is not UNSET:
-            for one in others:
+            for one in dict.fromkeys(others):
                 _put(batch, fact, f"external {one.system} {one.value}", "externalIds", one.value)
         case _:
             pass
 
 
 def _domains(batch: Batch, fact: Fact, domains: Iterable[str]) -> None:
-    for domain in domains:
+    for domain in dict.fromkeys(domains):
         _put(batch, fact, f"domain {domain}", "domains", domain)
 
 
@@ -171,7 +172,8 @@ def _put(batch: Batch, fact: Fact, slot: str, field: str, text: str | Erased | N
     if isinstance(fact.event, ticket_events.TicketUpdated):  # it stays about whom it was
         batch.update(TERM, fact, {"id": fact.stream, "slot": slot}, **words)
     else:
-        batch.save(TERM, fact, id=fact.stream, slot=slot, subject_id=_subject(fact), field=field, **words)
+        write = batch.insert if fact.version == 1 else batch.save  # a first event finds no words
+        write(TERM, fact, id=fact.stream, slot=slot, subject_id=_subject(fact), field=field, **words)
 
 
 def _subject(fact: Fact) -> UUID | None:
