@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -111,3 +112,17 @@ async def test_a_reply_that_comes_in_between_is_heard(api, monkeypatch):  # noqa
     due = Due(api.workspace, id_, SlaKind.FIRST_RESPONSE, 1)
 
     assert await record(store, {}, due, now=datetime.now(UTC)) is None
+
+
+async def test_one_that_cannot_be_decided_holds_up_no_other(api, place, caplog):  # noqa: F811
+    promised = await promise(api)
+    await open_ticket(api, promised, 60)
+    other = Due(api.workspace, await open_ticket(api, promised, 60), SlaKind.RESOLUTION, 1)
+    timer = Timer(place.urls, place.keys)
+    unheard = Due(api.workspace, uuid4(), SlaKind.RESOLUTION, 1)
+    broken = Due(api.workspace, api.known["admin"].member_id, SlaKind.RESOLUTION, 1)
+
+    await timer._record(api.engine.store, [unheard, broken, other])
+
+    assert [ticket for ticket, _ in breaches(api, place)] == [other.ticket]
+    assert [record.args[2] for record in caplog.records if "waits" in record.msg] == [broken.ticket]

@@ -15,7 +15,7 @@ import psycopg
 
 from crm_es.catalog import AGGREGATES
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import CrmError
+from crm_es.errors import UnavailableError
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore
 from crm_es.service import breaching
@@ -24,9 +24,12 @@ from crm_es.service.enums import SlaKind
 
 log = logging.getLogger(__name__)
 
+PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 POLL_SECONDS: Final = 1.0
+BACK_OFF: Final = 2.0
 AGAIN_SECONDS: Final = 30.0  # until then a clock that was dealt with is left alone: its row is to follow
 AT_ONCE: Final = 16
+READERS: Final = 2
 MOST_KNOWN: Final = 10_000
 # Of each workspace the clocks that ran out first, by the index that begins with the workspace.
 _DUE: Final = """
@@ -69,12 +72,15 @@ class Timer:
         while not stop.is_set():
             try:
                 asyncio.run(self._keep_time(stop))
-            except (psycopg.Error, CrmError) as error:
-                log.warning("the SLA timer stopped, again soon: %s: %s", type(error).__name__, error)
-                stop.wait(self._poll)
+            except PASSING as error:
+                log.warning("the SLA timer stopped, again in %s s: %s: %s", BACK_OFF, type(error).__name__, error)
+                stop.wait(BACK_OFF)
+            except Exception:
+                log.exception("the SLA timer stopped, again in %s s", BACK_OFF)
+                stop.wait(BACK_OFF)
 
     async def _keep_time(self, stop: threading.Event) -> None:
-        store = await Store.open(self._urls.app, AGGREGATES, self._keys)
+        store = await Store.open(self._urls.app, AGGREGATES, self._keys, readers=READERS)
         try:
             with psycopg.connect(self._urls.projector, autocommit=True) as connection:
                 while not stop.is_set():
@@ -107,5 +113,7 @@ class Timer:
         self._dealt_with[due] = time.monotonic() + AGAIN_SECONDS
         try:
             await breaching.record(store, self._known, due, now=datetime.now(UTC))
-        except CrmError as error:
-            log.warning("the breach of %s %s of ticket %s waits: %s", due.kind, due.cycle, due.ticket, error)
+        except PASSING:
+            raise
+        except Exception:
+            log.exception("the breach of %s %s of ticket %s waits", due.kind, due.cycle, due.ticket)
