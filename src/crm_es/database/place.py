@@ -134,12 +134,19 @@ def orphans() -> list[tuple[Path, Path | None]]:
 
 
 def _made_for(cluster: Path) -> Path | None:
-    note = cluster.with_suffix(".of")
-    return Path(note.read_text().strip()) if note.exists() else None
+    return _noted(cluster.with_suffix(".of"))
 
 
 def _points_to(data_dir: Path, cluster: Path) -> bool:
-    return any(Path(note.read_text().strip()) == cluster for note in data_dir.glob("postgres-*.elsewhere"))
+    return any(_noted(note) == cluster for note in data_dir.glob("postgres-*.elsewhere"))
+
+
+def _noted(note: Path) -> Path | None:
+    """None where there is no note; it may be taken away while we look."""
+    try:
+        return Path(note.read_text().strip())
+    except FileNotFoundError:
+        return None
 
 
 def _opened(data_dir: Path, user: ServerUser) -> bool:
