@@ -12,11 +12,7 @@ from crm_es.api.http import body_of
 from crm_es.schema import schema
 from tests.isolation.walking import LIST, places
 
-pytestmark = [
-    pytest.mark.anyio,
-    # A subscription cut while an event is being answered leaves resolvers that nobody awaits any more.
-    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore:Exception ignored in.*coroutine"),
-]
+pytestmark = pytest.mark.anyio
 PATIENCE_SECONDS = 0.15
 MOST = 30
 
