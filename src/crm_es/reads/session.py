@@ -49,7 +49,9 @@ class Loader(Generic[K, V]):
             if not self._waiting:
                 loop.call_soon(self._send)
             self._waiting.append(key)
-        return asyncio.shield(answer)  # a resolver that is cancelled takes it from nobody else
+        for_one = asyncio.shield(answer)  # a resolver that is cancelled takes it from nobody else
+        for_one.add_done_callback(_heeded)
+        return for_one
 
     def _send(self) -> None:
         keys, self._waiting = self._waiting, []
@@ -76,7 +78,7 @@ class Loader(Generic[K, V]):
 
 
 def _heeded(answer: asyncio.Future[Any]) -> None:
-    """An error whose resolvers were all cancelled is nobody's: what cancelled them is told instead."""
+    """A failure is no news where nobody waits any more: another part of the operation failed before."""
     if not answer.cancelled():
         answer.exception()
 
