@@ -12,6 +12,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.waiting import PATIENCE_SECONDS
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
@@ -60,7 +62,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 60) -> Any:
+    async def until(self, expression: str, seconds: float = PATIENCE_SECONDS) -> Any:
         """The expression's value once it is true."""
         found = None
         with suppress(TimeoutError):
@@ -81,7 +83,7 @@ class Page:
         if (session := session or self._session) is not None:
             message["sessionId"] = session
         await self._socket.send(json.dumps(message))
-        answer = await asyncio.wait_for(self._waiting[number], 60)
+        answer = await asyncio.wait_for(self._waiting[number], PATIENCE_SECONDS)
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
 
@@ -131,7 +133,7 @@ async def page() -> AsyncIterator[Page]:
             await process.wait()
 
 
-async def _devtools(profile: Path, seconds: float = 60) -> str:
+async def _devtools(profile: Path, seconds: float = PATIENCE_SECONDS) -> str:
     told = profile / "DevToolsActivePort"
     async with asyncio.timeout(seconds):
         while not (told.exists() and len(told.read_text().splitlines()) > 1):  # noqa: ASYNC110

@@ -1,6 +1,7 @@
 """The application on a real port, and Node's clients against it."""
 
 import asyncio
+import fcntl
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -14,17 +15,20 @@ from starlette.applications import Starlette
 from crm_es.serving.web import Server
 
 NODE = Path(__file__).parent.parent / "node"
+INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 
 
 def need_node() -> None:
     """Skip where there is no Node; install what package-lock.json names where it is not there yet."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("no Node.js here")
-    if not (NODE / "node_modules" / ".package-lock.json").exists():
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=NODE, check=True)  # noqa: S607
+    with (NODE / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one worker installs
+        if not (NODE / "node_modules" / ".package-lock.json").exists():
+            subprocess.run(INSTALL, cwd=NODE, check=True)  # noqa: S603
 
 
-async def node(*command: str, seconds: float = 120) -> tuple[int, str]:
+async def node(*command: str, seconds: float = 600) -> tuple[int, str]:
     """Run a script or tool of tests/node: its exit code and all it printed."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=NODE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -13,6 +13,7 @@ from crm_es.values import EmailAddress
 from crm_es.workspaces import member, team
 from tests.api.conftest import identity
 from tests.api.served import served
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,7 @@ async def test_what_may_not_be_read_is_not_told(api):
 @asynccontextmanager
 async def listening(api, query, who="admin"):
     """Lines of an event stream as they come."""
-    async with served(api.app) as address, httpx.AsyncClient(timeout=10) as client:
+    async with served(api.app) as address, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         headers = {"authorization": f"Bearer {who}", "accept": "text/event-stream"}
         async with client.stream(
             "POST", f"http://{address}/graphql", json={"query": query}, headers=headers
@@ -131,7 +132,7 @@ async def test_a_stream_ends_when_its_token_does(api):
     api.known["brief"] = identity(api.workspace, "admin", lasts=timedelta(seconds=0.5))
 
     async with listening(api, "subscription { changes { id } }", who="brief") as lines:
-        told = await asyncio.wait_for(following(lines), 5)
+        told = await asyncio.wait_for(following(lines), PATIENCE_SECONDS)
 
     assert told["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 

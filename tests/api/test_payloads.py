@@ -12,6 +12,7 @@ from crm_es.api.execution import CrmSchema
 from crm_es.api.http import GraphQLOverHTTP
 from crm_es.schema import PROBLEMS, Query, Subscription
 from tests.api.small_mutations import Mutation
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 schema = CrmSchema(Query, Mutation, Subscription, types=PROBLEMS)
@@ -163,7 +164,7 @@ async def test_waiting_to_be_shown_holds_no_connection(app):
     others = [await connections.take() for _ in range(connections._room._value - 1)]
     await (await context.snapshot()).rows(SQL("SELECT 1"))
 
-    await asyncio.wait_for(context.shown(), 5)
+    await asyncio.wait_for(context.shown(), PATIENCE_SECONDS)
 
     for other in others:
         await connections.give(other, sound=True)

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.waiting import PATIENCE_SECONDS
+
 CRM = [sys.executable, "-m", "crm_es"]
 ADDRESS = re.compile(r"http://\S+/graphql")
 
@@ -22,7 +24,7 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603
-        [*CRM, *argv], env=environment(data_dir) | settings, capture_output=True, text=True, check=False, timeout=120
+        [*CRM, *argv], env=environment(data_dir) | settings, capture_output=True, text=True, check=False, timeout=600
     )
 
 
@@ -41,7 +43,7 @@ class Serving:
         self.said: list[str] = []
         listening = threading.Event()
         threading.Thread(target=self._listen, args=[listening], daemon=True).start()
-        assert listening.wait(60), f"serve did not listen: {self.said}"
+        assert listening.wait(PATIENCE_SECONDS), f"serve did not listen: {self.said}"
         self.url = next(found[0] for line in self.said if (found := ADDRESS.search(line)))
         try:
             self.get_until("/readyz", 200)
@@ -59,10 +61,10 @@ class Serving:
                     listening.set()
 
     def get_until(self, path: str, status: int) -> httpx.Response:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                answer = httpx.get(self.url.replace("/graphql", path), timeout=10)
+                answer = httpx.get(self.url.replace("/graphql", path), timeout=PATIENCE_SECONDS)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code == status:
@@ -72,11 +74,11 @@ class Serving:
 
     def ask(self, query: str, token: str) -> Any:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.post(self.url, json={"query": query}, headers=headers, timeout=30).json()
+        return httpx.post(self.url, json={"query": query}, headers=headers, timeout=PATIENCE_SECONDS).json()
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_SECONDS)

@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -15,6 +15,7 @@ import pytest
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls, on_database
 from tests.commands.running import Serving, crm, token
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 def test_help_names_every_command(data_dir: Path) -> None:
@@ -136,10 +137,8 @@ def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) 
         child.kill()
 
     serving.get_until("/readyz", 200)
-    deadline = time.monotonic() + 20
-    while len(serving.children()) < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert len(before) == len(serving.children()) == 3
+    assert len(before) == 3
+    eventually(lambda: len(serving.children()) == 3)
     assert "data" in serving.ask("{ viewer { position } }", mine)
 
 
@@ -148,15 +147,12 @@ def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serv
     pid_file = next(data_dir.glob("postgres-18/postmaster.pid"))
     os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
 
-    deadline = time.monotonic() + 60
-    while True:
+    def told() -> Any:
         answer = serving.ask("{ viewer { position } }", mine)
-        if answer.get("data") or time.monotonic() > deadline:
-            break
-        assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
-        time.sleep(0.2)
+        assert answer.get("data") or answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
+        return answer.get("data")
 
-    assert int(answer["data"]["viewer"]["position"]) > 0
+    assert int(eventually(told)["viewer"]["position"]) > 0
 
 
 def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
@@ -165,7 +161,7 @@ def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     serving.process.kill()
     serving.process.wait()
 
-    gone, alive = psutil.wait_procs(children, timeout=20)
+    gone, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
     assert len(gone) == 3
     assert not alive
 

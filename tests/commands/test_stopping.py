@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psycopg
 
+from crm_es.config import Settings
 from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving, token
+from tests.waiting import APPENDING, PATIENCE_SECONDS, eventually, wanted
 
-APPEND_LOCK = 4711001
 REGISTER = """mutation { registerContact(input: {displayName: "Ada Lovelace"}) {
   contact { displayName } position projected userErrors { message } } }"""
 
@@ -21,18 +22,8 @@ REGISTER = """mutation { registerContact(input: {displayName: "Ada Lovelace"}) {
 def appends_held(data_dir: Path) -> Iterator[psycopg.Connection]:
     """Nothing can be appended until the connection lets go."""
     with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [APPEND_LOCK])
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [APPENDING])
         yield connection
-
-
-def waiting_for(connection: psycopg.Connection, seconds: float = 20) -> None:
-    """Until somebody wants the lock."""
-    deadline = time.monotonic() + seconds
-    while not connection.execute(
-        "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s", [APPEND_LOCK]
-    ).fetchone():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_mutation_begun_before_the_stop_is_answered_and_shown(data_dir: Path, serving: Serving) -> None:
@@ -41,11 +32,11 @@ def test_a_mutation_begun_before_the_stop_is_answered_and_shown(data_dir: Path, 
     with ThreadPoolExecutor() as threads:
         with appends_held(data_dir) as held:
             answer = threads.submit(serving.ask, REGISTER, mine)
-            waiting_for(held)
+            eventually(lambda: wanted(held))
             serving.process.send_signal(signal.SIGTERM)
             time.sleep(1)
             held.rollback()
-        payload = answer.result(30)["data"]["registerContact"]
+        payload = answer.result(PATIENCE_SECONDS)["data"]["registerContact"]
 
     assert serving.stop() == 0
     assert payload["contact"] == {"displayName": "Ada Lovelace"}
@@ -59,14 +50,14 @@ def test_begun_requests_are_waited_for_no_longer_than_was_set(data_dir: Path) ->
     children = serving.children()
     with ThreadPoolExecutor() as threads, appends_held(data_dir) as held:
         answer = threads.submit(serving.ask, REGISTER, mine)
-        waiting_for(held)
+        eventually(lambda: wanted(held))
         began = time.monotonic()
 
         code = serving.stop()
 
         took = time.monotonic() - began
         held.rollback()
-        assert answer.exception(10)
+        assert answer.exception(PATIENCE_SECONDS)
     assert code == 0
-    assert took < 15
+    assert took < Settings().shutdown_seconds  # what would have been waited otherwise
     assert not any(child.is_running() for child in children)

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from crm_es.eventstore.commit import Append, Committer, Verdict
 from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 def append() -> Append:
@@ -31,7 +32,7 @@ class Log:
     def write(self, appends: Sequence[Append]) -> list[Verdict]:
         self.sizes.append(len(appends))
         self.writing.set()
-        assert self.may_write.wait(10)
+        assert self.may_write.wait(PATIENCE_SECONDS)
         return [Verdict("OK")] * len(appends)
 
 
@@ -41,12 +42,11 @@ def test_what_comes_while_a_batch_is_written_goes_into_the_next_one_together() -
 
     with ThreadPoolExecutor(8) as writers:
         first = writers.submit(committer.append_and_wait, append())
-        assert log.writing.wait(10)
+        assert log.writing.wait(PATIENCE_SECONDS)
         others = [writers.submit(committer.append_and_wait, append()) for _ in range(7)]
-        while committer.waiting < 7:
-            threading.Event().wait(0.001)
+        eventually(lambda: committer.waiting == 7)
         log.may_write.set()
-        answers = [one.result(10) for one in (first, *others)]
+        answers = [one.result(PATIENCE_SECONDS) for one in (first, *others)]
 
     committer.close()
     assert log.sizes == [1, 7]
@@ -62,7 +62,7 @@ def test_a_writer_whose_companions_stay_away_is_written_alone() -> None:
 
     alone = threading.Thread(target=committer.append_and_wait, args=(append(),))
     alone.start()
-    alone.join(10)
+    alone.join(PATIENCE_SECONDS)
 
     assert not alone.is_alive()
     committer.close()

@@ -10,28 +10,22 @@ from crm_es.errors import KeyUnavailableError
 from crm_es.eventstore import doomed
 from crm_es.eventstore.event import ERASED
 from tests.eventstore.samples import VISIT, Visit, VisitRecorded, VisitRedacted, command
+from tests.waiting import APPENDING, soon, wanted
 
 pytestmark = pytest.mark.anyio
-WAITS = """
-SELECT 1
-FROM pg_locks
-WHERE locktype = 'advisory' AND objid = 4711001 AND NOT granted
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
 
 
 def redaction(_state):
     return [VisitRedacted(body="…")]
 
 
-async def bodies(store, workspace, id_, wanted):
-    """The recorded texts, once they are as wanted or a minute is over."""
-    for _ in range(1_200):
-        found = [fact.event.body for fact in await store.facts(workspace, id_)]
-        if found == wanted:
-            break
-        await asyncio.sleep(0.05)
-    return found
+async def become(store, workspace, id_, wanted):
+    """Whether the recorded texts come to be as wanted."""
+
+    async def found():
+        return [fact.event.body for fact in await store.facts(workspace, id_)] == wanted
+
+    return await soon(found)
 
 
 async def test_redaction_seals_what_remains_anew_and_destroys_the_old_key(store, workspace, owner):
@@ -67,16 +61,15 @@ async def test_a_key_that_could_not_be_destroyed_is_when_the_store_opens_next(
 async def test_a_caller_who_went_away_has_redacted_all_the_same(store, owner, workspace):
     id_ = uuid4()
     await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
-    owner.execute("SELECT pg_advisory_lock(4711001)")
+    owner.execute("SELECT pg_advisory_lock(%s)", [APPENDING])
     caller = asyncio.create_task(store.decide(command(workspace), VISIT, id_, redaction))
-    while owner.execute(WAITS).fetchone() is None:  # noqa: ASYNC110  # nobody tells us
-        await asyncio.sleep(0.01)
+    await soon(lambda: wanted(owner))  # by the append
 
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    owner.execute("SELECT pg_advisory_unlock(4711001)")
+    owner.execute("SELECT pg_advisory_unlock(%s)", [APPENDING])
 
-    assert await bodies(store, workspace, id_, [ERASED, "…"]) == [ERASED, "…"]
+    assert await become(store, workspace, id_, [ERASED, "…"])
 
 
 async def test_a_key_store_that_was_away_loses_the_key_when_it_is_back(store, workspace, monkeypatch):
@@ -90,7 +83,7 @@ async def test_a_key_store_that_was_away_loses_the_key_when_it_is_back(store, wo
     monkeypatch.setattr(doomed, "SWEEP_SECONDS", 0.05)
     store._doomed.keep_sweeping(store._run)
 
-    assert await bodies(store, workspace, id_, [ERASED, "…"]) == [ERASED, "…"]
+    assert await become(store, workspace, id_, [ERASED, "…"])
     assert (await store.decide(asked, VISIT, id_, redaction)).replayed
 
 

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -18,8 +17,8 @@ import psycopg
 
 from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving, crm, token
-
-PATIENCE = 20  # times a request is sent again while the database is away
+from tests.gate import held
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 class Installation:
@@ -54,17 +53,17 @@ class Installation:
                 self.serving.stop()
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(headers={"authorization": f"Bearer {self.token}"}, timeout=30)
+        return httpx.AsyncClient(headers={"authorization": f"Bearer {self.token}"}, timeout=PATIENCE_SECONDS)
 
     def ask(self, query: str) -> Any:
         """The answer; asked again, as clients are told to, while the database comes back from a kill."""
-        for _ in range(PATIENCE):
+
+        def told() -> Any:
             answer = self.serving.ask(query, self.token)
-            if [error["extensions"]["code"] for error in answer.get("errors", ())] != ["TIMEOUT"]:
-                break
-            time.sleep(answer["errors"][0]["extensions"]["retryAfter"])
-        assert "errors" not in answer, answer
-        return answer["data"]
+            assert {error["extensions"]["code"] for error in answer.get("errors", ())} <= {"TIMEOUT"}, answer
+            return None if "errors" in answer else answer["data"]
+
+        return eventually(told)
 
     # harm
 
@@ -86,6 +85,12 @@ class Installation:
         elsewhere = self.data_dir / "postgres-18.elsewhere"
         cluster = Path(elsewhere.read_text().strip()) if elsewhere.exists() else self.data_dir / "postgres-18"
         return int((cluster / "postmaster.pid").read_text().splitlines()[0])
+
+    @contextmanager
+    def held(self, position: int) -> Iterator[Callable[[], bool]]:
+        """As `gate.held`, in our workspace."""
+        with EmbeddedServer(self.data_dir) as urls, held(urls.owner, self.workspace, position) as reached:
+            yield reached
 
     # what must hold
 
@@ -138,6 +143,6 @@ class Sender:
             return payload
 
 
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
+def gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
     return not alive

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.faults.installation import Sender
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 REGISTER = """mutation($input: RegisterContactInput!) { registerContact(input: $input) {
@@ -24,7 +25,7 @@ async def write(installation, harm, start, count):
             if waiting and len(sender.acknowledged) >= min(waiting):
                 waiting.pop(min(waiting))()
 
-    async with installation.client() as client, asyncio.timeout(120), asyncio.TaskGroup() as tasks:
+    async with installation.client() as client, asyncio.timeout(5 * PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
         for _ in range(CLIENTS):
             tasks.create_task(work(client))
     return sender

@@ -11,12 +11,12 @@ from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving
 from tests.faults.installation import gone
 from tests.faults.listening import subscribed
+from tests.waiting import APPENDING, PATIENCE_SECONDS, soon, wanted
 
 pytestmark = pytest.mark.anyio
 REGISTER = (
     'mutation { registerContact(input: {displayName: "Late"}) { contact { displayName } userErrors { message } } }'
 )
-APPENDING = 4711001  # the lock every append takes
 
 
 async def test_a_begun_mutation_is_finished_and_listeners_are_told(installation):
@@ -25,19 +25,19 @@ async def test_a_begun_mutation_is_finished_and_listeners_are_told(installation)
 
     with EmbeddedServer(installation.data_dir) as urls:
         async with installation.client() as client, subscribed(serving.url, installation.token, listening) as socket:
-            async with await psycopg.AsyncConnection.connect(urls.owner) as blocking:
-                await blocking.execute("SELECT pg_advisory_xact_lock(%s)", [APPENDING])
+            with psycopg.connect(urls.owner) as blocking:
+                blocking.execute("SELECT pg_advisory_xact_lock(%s)", [APPENDING])
                 late = asyncio.create_task(client.post(serving.url, json={"query": REGISTER}))
-                await asyncio.sleep(0.5)
+                await soon(lambda: wanted(blocking))
                 serving.process.send_signal(signal.SIGTERM)
                 await asyncio.sleep(1)
                 assert not late.done()
-            answer = await asyncio.wait_for(late, 20)
+            answer = await asyncio.wait_for(late, PATIENCE_SECONDS)
             with pytest.raises(ConnectionClosed) as closed:
-                await asyncio.wait_for(socket.recv(), 20)
+                await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS)
 
     assert answer.json()["data"]["registerContact"]["contact"] == {"displayName": "Late"}
     assert closed.value.rcvd
     assert closed.value.rcvd.code in {1001, 1012}
-    assert await asyncio.to_thread(serving.process.wait, 20) == 0
-    assert gone(children, 5)
+    assert await asyncio.to_thread(serving.process.wait, PATIENCE_SECONDS) == 0
+    assert gone(children)

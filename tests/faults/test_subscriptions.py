@@ -10,6 +10,7 @@ from tests.api.served import need_node, node
 from tests.commands.running import token
 from tests.faults.installation import Sender
 from tests.faults.listening import results, subscribed
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 RECORD = "mutation($input: RecordInteractionsInput!) { recordInteractions(input: $input) { position userErrors { message } } }"
@@ -37,7 +38,7 @@ async def record(installation, batches, size):
 async def hearing(installation, who, query, work):
     """The results of a subscription while `work` is done; the block ends when both have."""
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(5 * PATIENCE_SECONDS),
         subscribed(installation.serving.url, who, query) as socket,
         asyncio.TaskGroup() as tasks,
     ):
@@ -73,7 +74,9 @@ async def test_5000_events_come_once_through_the_client_of_the_wider_world(insta
     url = installation.serving.url.replace("http", "ws", 1)
     query = 'subscription { events(after: "0") { position } }'
 
-    listening = asyncio.create_task(node("node", "ws.mjs", url, auditor, query, str(expected), seconds=300))
+    listening = asyncio.create_task(
+        node("node", "ws.mjs", url, auditor, query, str(expected), seconds=5 * PATIENCE_SECONDS)
+    )
     await record(installation, 25, 200)
     _, printed = await listening
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,13 @@ from crm_es.eventstore.event import WorkspaceId
 from crm_es.imports.session import Done, Request, run_import
 from crm_es.imports.world import identity
 from crm_es.schema import schema
+from tests.gate import held
+from tests.waiting import eventually
 
+OTHER_SESSIONS = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
 
 
@@ -92,24 +97,24 @@ class Office:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
             **options,
         )
 
     def killed(self, *arguments: str, when: int) -> None:
-        """`crm-es …`, killed as soon as the workspace has `when` events."""
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "crm_es", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while self.events() < when and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was done before it could be killed"
+        """`crm-es …`, killed when the workspace is to get its event number `when`, and forgotten by the database."""
+        with held(self.urls.owner, self.workspace, when) as reached:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "crm_es", *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            eventually(reached)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        eventually(lambda: not self.sql(OTHER_SESSIONS))
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.owner) as connection:

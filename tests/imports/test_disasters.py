@@ -2,8 +2,7 @@
 
 import os
 import signal
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import psycopg
@@ -13,8 +12,10 @@ from crm_es.config import Settings
 from crm_es.database.migrate import migrate
 from crm_es.database.server import EmbeddedServer
 from crm_es.eventstore.event import WorkspaceId
+from tests.gate import held
 from tests.imports.office import EXAMPLES, Office
 from tests.imports.test_real_files import PURCHASES, check_purchases
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -36,11 +37,12 @@ async def test_postgresql_killed_in_the_middle_loses_nothing(server, tmp_path, d
     office = Office(settings=Settings(data_dir=tmp_path / "data"), urls=urls, folder=tmp_path)
     office.ids.append(WorkspaceId(UUID(office.command("workspace", "create", office.name).stdout.split()[-1])))
     arguments = (str(EXAMPLES / "cdnow.toml"), str(data / "purchases" / "cdnow_sample.txt"))
-    killer = threading.Thread(target=kill_when, args=(office, 3_000))
-    killer.start()
 
-    cut = office.command("import", *arguments)
-    killer.join()
+    with held(urls.owner, office.workspace, 3_000) as reached, ThreadPoolExecutor() as threads:
+        importing = threads.submit(office.command, "import", *arguments)
+        eventually(reached)
+        kill(office)
+        cut = importing.result()
     own.revive()
     again = office.command("import", *arguments)
 
@@ -51,10 +53,7 @@ async def test_postgresql_killed_in_the_middle_loses_nothing(server, tmp_path, d
     check_purchases(await office.ask(PURCHASES))
 
 
-def kill_when(office, events):
-    deadline = time.monotonic() + 60
-    while office.events() < events and time.monotonic() < deadline:
-        time.sleep(0.02)
+def kill(office):
     with psycopg.connect(office.urls.owner) as connection:
         [(pid,)] = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchall()
     os.kill(int(pid.split()[0]), signal.SIGKILL)

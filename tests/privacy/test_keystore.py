@@ -2,7 +2,6 @@
 
 import secrets
 import sqlite3
-import time
 from contextlib import closing
 from uuid import uuid4
 
@@ -13,6 +12,7 @@ from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED
 from crm_es.privacy.keystore import BLOCK, FIRST_BLOCK, KeyStore, root_key
 from tests.open_connections import none_left_open
+from tests.waiting import eventually
 
 ROOT = secrets.token_bytes(32)
 PLACE = b"workspace|stream|1|data.name"
@@ -39,13 +39,6 @@ def keys(location):
 @pytest.fixture
 def workspace():
     return uuid4()
-
-
-def eventually(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def reopened(location, root=ROOT):

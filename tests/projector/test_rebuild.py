@@ -13,7 +13,8 @@ from crm_es.projector.runner import Projector
 from tests.projector import boxes
 from tests.projector.boxes import BoxMade, BoxMoved
 from tests.projector.conftest import model
-from tests.projector.test_runner import eventually, many
+from tests.projector.test_runner import many
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -90,14 +91,15 @@ def test_the_leader_swaps_while_people_read_and_events_come(database, log, proje
 
     readers = [threading.Thread(target=read, args=(mine,)) for mine in seen]
     with projector.running():
-        assert eventually(lambda: projector.leading)
+        eventually(lambda: projector.leading)
         for reader in readers:
             reader.start()
+        eventually(lambda: all(seen) or failures)
         writer = threading.Thread(target=lambda: [log.append(workspace, (box, BoxMoved(place="x"))) for _ in range(60)])
         writer.start()
         rebuild.run("boxes")
         writer.join()
-        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark WHERE read_model = 'boxes'") == [(log.end,)])
+        eventually(lambda: rows("SELECT log_id FROM es.bookmark WHERE read_model = 'boxes'") == [(log.end,)])
         stop.set()
         for reader in readers:
             reader.join()

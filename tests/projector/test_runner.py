@@ -14,15 +14,7 @@ from tests.open_connections import none_left_open
 from tests.projector import boxes
 from tests.projector.boxes import AllMoved, BoxBroken, BoxMade, BoxMoved
 from tests.projector.conftest import model
-
-
-def eventually(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
+from tests.waiting import eventually
 
 
 def many(log, workspace, count):
@@ -62,7 +54,7 @@ def test_running_projects_what_is_appended(log, projector, workspace, rows):
     with projector.running():
         log.append(workspace, (uuid4(), BoxMade()))
 
-        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+        eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
 
     assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
 
@@ -158,12 +150,12 @@ def test_unavailable_keys_park_nothing(database, log, workspace, rows):
     log.append(workspace, (uuid4(), BoxMade()))
     projector = Projector(database.projector, decode, [boxes], poll=0.05)
     with projector.running():
-        assert eventually(lambda: rows("SELECT 1 FROM es.bookmark"))
+        eventually(lambda: rows("SELECT 1 FROM es.bookmark"))
         time.sleep(0.3)
         assert rows("SELECT log_id, parked FROM es.bookmark") == [(0, None)]
         closed.clear()
 
-        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+        eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
 
 
 def test_a_deadlock_parks_nothing_and_is_tried_again(database, log, workspace, rows):
@@ -178,7 +170,7 @@ def test_a_deadlock_parks_nothing_and_is_tried_again(database, log, workspace, r
     log.append(workspace, (uuid4(), BoxMade()))
     projector = Projector(database.projector, log.decode, [model("boxes", apply)], poll=0.05)
     with projector.running():
-        assert eventually(lambda: rows("SELECT log_id, parked FROM es.bookmark") == [(log.end, None)])
+        eventually(lambda: rows("SELECT log_id, parked FROM es.bookmark") == [(log.end, None)])
 
     assert rows("SELECT count(*) FROM boxes.box") == [(1,)]
 
@@ -207,14 +199,14 @@ WHERE l.locktype = 'advisory' AND d.datname = current_database()
 def test_a_standby_takes_over_when_the_leader_dies(database, log, workspace, rows):
     first, second = (Projector(database.projector, log.decode, [boxes], poll=0.05) for _ in range(2))
     with first.running():
-        assert eventually(lambda: first.leading)
+        eventually(lambda: first.leading)
         with second.running():
             time.sleep(0.2)
             assert not second.leading
             rows(CUT_LEADER)
             many(log, workspace, 20)
 
-            assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+            eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
 
     assert rows("SELECT moves FROM boxes.box") == [(19,)]
 
@@ -230,7 +222,7 @@ def test_cut_in_the_middle_of_a_page_nothing_is_lost_or_doubled(database, log, w
     many(log, workspace, 50)
     projector = Projector(database.projector, log.decode, [model("boxes", apply)], page_size=20, poll=0.05)
     with projector.running():
-        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+        eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
 
     assert rows("SELECT moves FROM boxes.box") == [(49,)]
     assert rows("SELECT count(*) FROM boxes.move") == [(49,)]
@@ -259,7 +251,7 @@ def test_facts_that_do_not_open_stop_it_only_until_they_do(database, log, worksp
         return log.decode(stored)
 
     with Projector(database.projector, decode, [boxes], poll=0.1).running():
-        assert eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
+        eventually(lambda: rows("SELECT log_id FROM es.bookmark") == [(log.end,)])
     assert refused.is_set()
 
 

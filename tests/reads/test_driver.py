@@ -129,7 +129,7 @@ async def test_who_is_cancelled_while_a_connection_opens_leaves_none_open(shared
 
 
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
-    reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=50)
+    reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=1000)
 
     with pytest.raises(ReadTimeoutError):
         async with reading.snapshot(uuid4()) as snapshot:
@@ -348,6 +348,7 @@ async def until(true: Callable[[], bool]) -> None:
 def running(urls: DatabaseUrls, text: str) -> list[Any]:
     with psycopg.connect(urls.owner) as connection:
         return connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s AND pid <> pg_backend_pid()",
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'active' AND query LIKE %s AND pid <> pg_backend_pid()",
             [f"SELECT {text}%"],
         ).fetchall()
