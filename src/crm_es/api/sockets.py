@@ -15,8 +15,9 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
+from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
 from crm_es.api.execution import QUERY_SECONDS, CrmSchema
@@ -53,6 +54,9 @@ class Connection:
             raise ConnectionRejectionError from exc
         self.identity, self.seconds_left = context.identity, context.seconds_left()
 
+    def kind_of(self, query: str, operation_name: str | None) -> OperationType | None:
+        return self._schema.kind_of(query, operation_name)
+
     async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """What the protocol's handler takes for the schema."""
         if self.identity is None:
@@ -69,6 +73,14 @@ class Handler(BaseGraphQLTransportWSHandler[Connection, None]):
         super().__init__(*args, **kwargs)
         self.schema = self.context  # type: ignore[assignment]  # it asks it for `stream` alone
         self._expiry: asyncio.Task[None] | None = None
+        self._mutations: set[asyncio.Task[Any]] = self.view.mutations  # type: ignore[attr-defined]  # it is ours
+
+    async def run_operation(self, operation: Operation[Connection, None]) -> None:
+        task = asyncio.current_task()
+        if task and self.context.kind_of(operation.query, operation.operation_name) is OperationType.MUTATION:
+            self._mutations.add(task)
+            task.add_done_callback(self._mutations.discard)
+        await super().run_operation(operation)
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         try:
@@ -107,6 +119,12 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
         )
         self.engine = engine
         self.query_seconds = query_seconds
+        self.mutations: set[asyncio.Task[Any]] = set()
+
+    async def finished(self, seconds: float | None) -> None:
+        """Once the mutations that are running now are answered, or the time is over."""
+        if self.mutations:
+            await asyncio.wait(set(self.mutations), timeout=seconds)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Connection:  # noqa: ARG002
         if not isinstance(request, WebSocket) or not isinstance(self.schema, CrmSchema):

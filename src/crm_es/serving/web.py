@@ -3,6 +3,7 @@
 import gc
 import socket
 import sys
+from time import monotonic
 
 import psycopg
 import uvicorn
@@ -24,7 +25,7 @@ def main(descriptor: int) -> int:
     hold_on_to_parent()
     try:
         settings = Settings.from_environment()
-        server = Server(config(from_environment(), settings))
+        server = ProcessServer(config(from_environment(), settings))
         server.run(sockets=[socket.socket(fileno=descriptor)])
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -36,18 +37,30 @@ def main(descriptor: int) -> int:
 
 
 class Server(uvicorn.Server):
+    """Stops in order: nobody new; event streams end, which would go on until the grace is over; mutations that came over
+    WebSockets are answered. uvicorn then closes the WebSockets, with 1012."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: Starlette = self.config.app  # type: ignore[assignment]  # we give it no other
+        for server in self.servers:
+            server.close()
+        app.state.http.closing.set()
+        grace, began = self.config.timeout_graceful_shutdown, monotonic()
+        await app.state.sockets.finished(grace)
+        if grace is not None:
+            self.config.timeout_graceful_shutdown = max(0, grace - round(monotonic() - began))
+        await super().shutdown(sockets)
+
+
+class ProcessServer(Server):
+    """The one server of its process."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """What was made until now lives as long as the process: the cycle collector need not walk it again and again, which
         took a quarter of the time of a large batch."""
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Event streams end first: they would go on until the grace is over. uvicorn closes WebSockets itself, with 1012."""
-        app: Starlette = self.config.app  # type: ignore[assignment]  # we give it no other
-        app.state.http.closing.set()
-        await super().shutdown(sockets)
 
 
 def config(app: Starlette, settings: Settings) -> uvicorn.Config:
