@@ -2,14 +2,18 @@
 
 import asyncio
 import csv
+from dataclasses import replace
 
 import pytest
 
+from crm_es.database.urls import DatabaseUrls
 from crm_es.eventstore.codec import Stored
 from crm_es.eventstore.event import ActorKind
 from crm_es.imports.runs import AlreadyRunningError, ImportRun, Job, connected
 from crm_es.imports.tally import Verdict
+from crm_es.imports.world import ImportStoppedError
 from crm_es.serving.projecting import decoding
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -182,6 +186,13 @@ async def test_every_event_says_that_an_import_did_it_which_run_and_which_row(of
     assert sorted(fact.origin.import_.row for fact in facts) == [1, 1, 2, 3, 3]
 
 
+async def test_a_database_that_is_away_ends_it_with_what_to_do(office):
+    nowhere = DatabaseUrls(**dict.fromkeys(("owner", "app", "projector"), "postgresql://crm_app@127.0.0.1:1/crm"))
+
+    with pytest.raises(ImportStoppedError, match="run the import again to go on"):
+        await replace(office, urls=nowhere).run(office.file("people.toml", PEOPLE), office.file("people.csv", ROWS))
+
+
 async def test_a_second_importer_of_the_mapping_is_refused_while_one_runs(office):
     job = Job(workspace=office.workspace, mapping="people", mapping_hash="m", file_name="f.csv", file_hash="f")
 
@@ -194,7 +205,7 @@ async def test_a_second_importer_of_the_mapping_is_refused_while_one_runs(office
             await ImportRun.begin(other, job)
 
     async with connected(office.urls.app, office.workspace) as later:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     await ImportRun.begin(later, job)

@@ -45,7 +45,7 @@ async def connected(app_url: str, workspace: UUID) -> AsyncIterator[psycopg.Asyn
             await connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])
             yield connection
     except psycopg.OperationalError as exc:
-        raise UnavailableError(f"The database does not answer: {exc}. Run the import again to go on.") from exc
+        raise UnavailableError(f"The database does not answer: {exc}") from exc
 
 
 class ImportRun:

@@ -16,7 +16,7 @@ from crm_es.catalog import AGGREGATES
 from crm_es.config import Settings
 from crm_es.context import Engine
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import CrmError
+from crm_es.errors import CrmError, UnavailableError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.eventstore.store import Store
 from crm_es.imports.mapping import Mapping, read_mapping
@@ -27,7 +27,7 @@ from crm_es.imports.report import report_path, write_report
 from crm_es.imports.run import Import
 from crm_es.imports.runs import ImportRun, Job, connected
 from crm_es.imports.tally import Tally
-from crm_es.imports.world import SchemaWorld, identity
+from crm_es.imports.world import ImportStoppedError, SchemaWorld, identity
 from crm_es.privacy.key_rows import open_rows
 from crm_es.privacy.keystore import KeyStore, root_key
 from crm_es.schema import schema
@@ -94,7 +94,7 @@ async def run_import(
     """Raises: CrmError when nothing, or no more, could be done. What was recorded stays."""
     mapping, plan = plan_of(request)
     unhurried = replace(settings, projection_wait_ms=0, minute_limit=False)  # nobody reads the payloads
-    with _alone():
+    with _resumable():
         async with engine(unhurried, urls) as running, connected(urls.app, request.workspace) as connection:
             work = _Work(request, plan, running, connection, display, stopped)
             if request.dry_run:
@@ -102,6 +102,16 @@ async def run_import(
             done = await work.run(mapping)
             await asyncio.to_thread(settle, settings, urls.projector, await work.newest())
             return done
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Raises: ImportStoppedError, which says how to go on, for whatever does not answer."""
+    try:
+        with _alone():
+            yield
+    except UnavailableError as exc:
+        raise ImportStoppedError(exc.message) from exc
 
 
 @contextmanager

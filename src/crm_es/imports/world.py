@@ -33,7 +33,7 @@ class ImportStoppedError(CrmError):
     rule = "import.stopped"
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"{message} What was recorded stays; run the import again to go on.")
+        super().__init__(f"{message.rstrip()} What was recorded stays; run the import again to go on.")
 
 
 def identity(workspace: WorkspaceId, run: UUID) -> Identity:
