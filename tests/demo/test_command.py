@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from crm_es.demo.queries import QUERIES, worth_trying
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,8 @@ def served(demo):
 
 @contextmanager
 def serving(settings, urls):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "crm_es", "demo", "--port", str(port)],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crm_es", "demo", "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -39,7 +38,7 @@ def serving(settings, urls):
         yield [line.rstrip() for line in takewhile(lambda line: "Ctrl-C" not in line, process.stdout)]
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         process.stdout.close()
 
 
@@ -63,7 +62,7 @@ def ask(printed, query):
         json.dumps({"query": query}).encode(),
         {"Authorization": f"Bearer {said(printed, 'Token')}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
         found = json.load(answer)
     assert "errors" not in found, found
     return found["data"]
@@ -107,7 +106,7 @@ def test_the_past_shows_fewer_contacts_than_today(served, demo):
 
 def test_a_browser_gets_the_page_for_trying(served):
     request = urllib.request.Request(said(served, "URL"), headers={"Accept": "text/html"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=10) as page:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as page:  # noqa: S310
         assert "graphiql" in page.read().decode().lower()
 
 
@@ -118,7 +117,7 @@ def test_a_port_in_use_ends_it_before_anything_is_seeded(database, tmp_path):
             [sys.executable, "-m", "crm_es", "demo", "--port", str(port)],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
             env=environment(tmp_path, database),
         )

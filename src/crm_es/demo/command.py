@@ -27,7 +27,7 @@ READY_SECONDS = 60.0
 
 @click.command()
 @click.option("--host", help="Address to listen on (CRM_HOST).")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (CRM_PORT).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (CRM_PORT); 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
 def demo(host: str | None, port: int | None, workers: int | None) -> None:
     """Seed a demo workspace (once) and serve it: 2,000 invented contacts over the 18 months behind us.
@@ -37,7 +37,7 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
     """
     settings = Settings.from_environment()
     issuer = DevelopmentIssuer(settings)
-    with current(settings) as urls, listening(host or settings.host, port or settings.port) as door:
+    with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
         made = prepared(settings, urls)
         token = issuer.issue(workspace=made.workspace, member=made.admin, now=datetime.now(UTC))
         serve_at(door, settings, urls, workers or settings.workers, lambda url: click.echo(welcome(url, token, made)))
