@@ -2,10 +2,10 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,21 @@ from crm_es.database.migrate import migrate
 from crm_es.database.place import EMBEDDED_VERSION, binaries
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls, on_database
+from crm_es.errors import CrmError
+from crm_es.projector.leader import Leader
+from projections import READ_MODELS
+from tests.sharing import ByFile, long_ones_first
 
-TEMPLATE = "crm_template"
+MIGRATED = "crm_migrated"
+READY = "crm_ready"
 ON_EVERY_VERSION = ("eventstore", "projector")
 
-settings.register_profile(
-    "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+PATIENT = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("ci", derandomize=True, print_blob=True, **PATIENT)
+settings.register_profile("explore", max_examples=1000, **PATIENT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,10 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--must-run", action="append", default=[], metavar="MARK", help="fail instead of skipping: node, chromium"
     )
+    parser.addoption("--requests", type=int, default=150, help="how many requests the fuzzer makes")
 
 
 RUN_DIR = pytest.StashKey[Path]()
-OLD_SECONDS = 600
+ALIVE = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,14 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("hypothesis-profile", default=None):
         settings.load_profile("ci")
     told: dict[str, str] | None = getattr(config, "workerinput", None)
-    run_dir = Path(told["crm_run_dir"] if told else tempfile.mkdtemp(prefix="crm-es-test-"))
+    if told:
+        config.stash[RUN_DIR] = Path(told["crm_run_dir"])
+        return
+    run_dir = config.stash[RUN_DIR] = Path(tempfile.mkdtemp(prefix="crm-es-test-"))
     run_dir.chmod(0o711)
-    config.stash[RUN_DIR] = run_dir
-    if not told:
-        config.pluginmanager.register(MustRun(config.getoption("--must-run")))
+    config.stash[ALIVE] = os.open(run_dir / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(config.stash[ALIVE], fcntl.LOCK_EX)
+    config.pluginmanager.register(MustRun(config.getoption("--must-run")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    long_ones_first(items)
     if not config.getoption("--slow"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         items[:] = [item for item in items if item not in slow]
@@ -90,24 +108,54 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Workers are gone: stop their servers. Then those of runs that were killed."""
-    if hasattr(config, "workerinput") or RUN_DIR not in config.stash:
+    if ALIVE not in config.stash:
         return
     run_dir = config.stash[RUN_DIR]
-    _remove_run(run_dir)
-    for other in run_dir.parent.glob("crm-es-test-*"):
-        with suppress(FileNotFoundError):  # another run ended at this moment
-            found = other.stat()
-            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > OLD_SECONDS:
-                _remove_run(other)
+    os.close(config.stash[ALIVE])
+    for each in (run_dir, *run_dir.parent.glob("crm-es-test-*")):
+        with suppress(FileNotFoundError, PermissionError):  # another run ended at this moment, or is another user's
+            _remove_run(each)
 
 
 def _remove_run(run_dir: Path) -> None:
-    for data_dir in (each for each in run_dir.iterdir() if each.name.isdigit()):
-        server = EmbeddedServer(data_dir, version=int(data_dir.name), durable=False)
+    """Its servers too, unless it lives."""
+    with (run_dir / "alive").open("r+") as alive, suppress(BlockingIOError):
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if all(_remove_cluster(*found) for found in _clusters(run_dir)):
+            shutil.rmtree(run_dir)
+
+
+def _clusters(run_dir: Path) -> set[tuple[Path, int]]:
+    """Data directories with the version of the cluster in each, or of one that they say is elsewhere."""
+    found = (*run_dir.glob("*/postgres-*"), *run_dir.glob("*/*/postgres-*"))
+    named = ((path.parent, re.fullmatch(r"postgres-([0-9]+)(\.elsewhere)?", path.name)) for path in found)
+    return {(data_dir, int(name[1])) for data_dir, name in named if name}
+
+
+def _remove_cluster(data_dir: Path, version: int) -> bool:
+    """False when somebody still uses it."""
+    note = data_dir / f"postgres-{version}.elsewhere"
+    elsewhere = Path(note.read_text().strip()) if note.exists() else None
+    server = EmbeddedServer(data_dir, version=version, durable=False)
+    with suppress(CrmError):  # one that was hurt too much to start is not running either
         server.start()
         if not server.stop():
-            return
-    shutil.rmtree(run_dir)
+            return False
+    if elsewhere is not None:
+        forget(elsewhere)
+    return True
+
+
+def forget(cluster: Path) -> None:
+    """Remove a cluster from the system user's home, with the note whose it was."""
+    shutil.rmtree(cluster, ignore_errors=True)
+    cluster.with_suffix(".of").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def new_folder(pytestconfig: pytest.Config) -> Callable[[], Path]:
+    """Makes empty folders that the server's user can reach and whose servers do not outlive a killed run for long."""
+    return lambda: Path(tempfile.mkdtemp(dir=pytestconfig.stash[RUN_DIR]))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -136,8 +184,20 @@ class Servers:
                 pytest.skip(f"no PostgreSQL {version} on this machine")
             server = EmbeddedServer(self._directory / str(version), version=version, durable=False)
             self._running[version] = server, server.start()
-            _make_template(self._directory / str(version), self._running[version][1])
+            self.template(version, MIGRATED, lambda urls: migrate(urls.owner), source="template1")
         return self._running[version][1]
+
+    def template(self, version: int, name: str, fill: Callable[[DatabaseUrls], None], *, source: str = MIGRATED) -> str:
+        """A database to clone, made once for all workers. Nobody connects to it any more, or it could not be cloned."""
+        urls, lock = self.urls(version), self._directory / str(version) / f"{name}.lock"
+        with locked(lock), _admin(urls) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                begun = f"{name}_being_made"
+                connection.execute(f"DROP DATABASE IF EXISTS {begun}")
+                _copy(connection, begun, source)
+                fill(urls.on(begun))
+                connection.execute(f"ALTER DATABASE {begun} RENAME TO {name}")
+        return name
 
     def leave(self) -> None:
         """Other workers may still be there; the last one out stops the server."""
@@ -153,29 +213,34 @@ def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One worker at a time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def _admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
     with psycopg.connect(on_database(urls.owner, "postgres"), autocommit=True) as connection:
         yield connection
 
 
-def _make_template(directory: Path, urls: DatabaseUrls) -> None:
-    """Migrate once for all workers; nobody connects to a template, or it could not be cloned."""
-    with (directory / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with _admin(urls) as connection:
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
-                return
-            connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}_being_made")
-            connection.execute(f"CREATE DATABASE {TEMPLATE}_being_made")
-            migrate(urls.on(f"{TEMPLATE}_being_made").owner)
-            connection.execute(f"ALTER DATABASE {TEMPLATE}_being_made RENAME TO {TEMPLATE}")
+def _copy(connection: psycopg.Connection, name: str, source: str) -> None:
+    connection.execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
+    if source != "template1":
+        connection.execute(f"GRANT CREATE ON DATABASE {name} TO crm_projector")  # clones take no grants along
 
 
-def _clone(urls: DatabaseUrls) -> DatabaseUrls:
+def _make_read_models(urls: DatabaseUrls) -> None:
+    with Leader(urls.projector, lambda _: [], READ_MODELS) as leader:
+        assert leader.try_lead()
+
+
+def _clone(urls: DatabaseUrls, template: str = MIGRATED) -> DatabaseUrls:
     name = f"t_{uuid4().hex}"
     with _admin(urls) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-        connection.execute(f"GRANT CREATE ON DATABASE {name} TO crm_projector")  # clones take no grants along
+        _copy(connection, name, template)
     return urls.on(name)
 
 
@@ -195,6 +260,20 @@ def server(servers: Servers, postgres_version: int) -> DatabaseUrls:
 def database(server: DatabaseUrls) -> Iterator[DatabaseUrls]:
     """A migrated database of this test's own."""
     urls = _clone(server)
+    yield urls
+    _drop(urls)
+
+
+@pytest.fixture(scope="session")
+def ready(servers: Servers) -> str:
+    """The template whose read models are made: making them takes long, and projecting into them is the same."""
+    return servers.template(EMBEDDED_VERSION, READY, _make_read_models)
+
+
+@pytest.fixture
+def ready_database(server: DatabaseUrls, ready: str) -> Iterator[DatabaseUrls]:
+    """A database of this test's own with every read model."""
+    urls = _clone(server, ready)
     yield urls
     _drop(urls)
 

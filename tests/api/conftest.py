@@ -34,6 +34,7 @@ from crm_es.workspaces.permissions import Permissions
 from crm_es.workspaces.tokens import DevelopmentIssuer, Verifier
 from projections import READ_MODELS, members
 from tests.conftest import Servers, _clone
+from tests.waiting import PATIENCE_SECONDS
 
 ROLES = {"admin": ("admin",), "auditor": ("auditor",), "sales": ("sales",), "nobody": ()}
 
@@ -48,8 +49,8 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    urls, settings = _clone(servers.urls(EMBEDDED_VERSION)), Settings(data_dir=tmp_path_factory.mktemp("api"))
+def place(servers: Servers, ready: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    urls, settings = _clone(servers.urls(EMBEDDED_VERSION), ready), Settings(data_dir=tmp_path_factory.mktemp("api"))
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
     with projector.running():
@@ -127,7 +128,7 @@ class Api:
     async def projected(self) -> None:
         """Until everything written is shown."""
         progress = self.engine.progress
-        assert await progress.wait(self.newest, MODELS, 10)
+        assert await progress.wait(self.newest, MODELS, PATIENCE_SECONDS)
 
     async def post(self, query: str, *, who: str | None = "admin", **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {who}"} if who else {}

@@ -1,8 +1,7 @@
 """An installation of each test module's own, with a workspace, and a `serve` for the tests that want one."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from tests.commands.running import Serving, crm
 
 
 @pytest.fixture(scope="module")
-def data_dir() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="crm-es-cli-"))
+def data_dir(new_folder: Callable[[], Path]) -> Iterator[Path]:
+    directory = new_folder()
     yield directory
     with EmbeddedServer(directory):
         pass

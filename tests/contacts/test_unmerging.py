@@ -364,7 +364,7 @@ def check_marks(contact: Contact) -> None:
 STEP = st.tuples(st.sampled_from(["edit", "edit", "edit", "merge", "unmerge"]), st.integers(0, 99), st.integers(0, 99))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(STEP, max_size=25))
 def test_any_interleaving_gives_every_contact_back(steps):
     twins = Twins()
@@ -387,7 +387,7 @@ def test_any_interleaving_gives_every_contact_back(steps):
         check_marks(twins.log.load(id_).state)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(STEP, max_size=15))
 def test_reservations_are_never_held_twice(steps):
     twins = Twins()

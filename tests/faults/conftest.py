@@ -1,6 +1,5 @@
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ from tests.faults.installation import Installation
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
+def installation(new_folder: Callable[[], Path]) -> Iterator[Installation]:
     """A data directory of its own with workspace Acme, served for all fault tests of this worker."""
-    directory = Path(tempfile.mkdtemp(prefix="crm-es-faults-"))
+    directory = new_folder()
     installation = Installation(directory)
     try:
         with installation.served():

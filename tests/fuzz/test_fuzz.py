@@ -1,6 +1,6 @@
 """Operations that schemathesis makes of the schema, sent to a running server: none may fail in a way nobody thought of.
 
-A few of each root field in every run; ten thousand with --slow, or by `sh scripts/fuzz`.
+A few of each root field in every run, more with --requests, ten thousand by `sh scripts/fuzz`.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from crm_es.api import ids
 from crm_es.schema import text
 from tests.api.served import served
 from tests.isolation.walking import SCHEMA
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 AT_ONCE = 4
@@ -93,7 +94,7 @@ class Range:
     async def shoot(self, documents: list[str]) -> None:
         waiting, headers = iter(documents), {"authorization": "Bearer admin"}
         async with (
-            httpx.AsyncClient(base_url=f"http://{self.address}", headers=headers, timeout=60) as client,
+            httpx.AsyncClient(base_url=f"http://{self.address}", headers=headers, timeout=PATIENCE_SECONDS) as client,
             asyncio.TaskGroup() as tasks,
         ):
             for _ in range(AT_ONCE):
@@ -109,9 +110,8 @@ class Range:
                 self.faults.append((document, response.text))
 
 
-@pytest.mark.parametrize("total", [150, pytest.param(10_000, marks=pytest.mark.slow)])
-async def test_generated_requests_cause_no_unhandled_error(new_neighbours, caplog, total):
-    neighbours = new_neighbours
+async def test_generated_requests_cause_no_unhandled_error(new_neighbours, caplog, pytestconfig):
+    neighbours, total = new_neighbours, pytestconfig.getoption("--requests")
     their_head, fields, sent = neighbours.theirs.head(), operations(pool(neighbours)), 0
 
     taking = sum(

@@ -12,9 +12,9 @@ from tests.imports.office import Office, shared_data
 
 
 @pytest.fixture
-def office(database, tmp_path):
+def office(ready_database, tmp_path):
     """A new workspace in a database of its own."""
-    opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=database, folder=tmp_path)
+    opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=ready_database, folder=tmp_path)
     opened.ids.append(asyncio.run(found(opened)))
     return opened
 

@@ -9,6 +9,12 @@ from tests.projector.log import Log
 
 
 @pytest.fixture
+def database(ready_database):
+    """With every read model in it."""
+    return ready_database
+
+
+@pytest.fixture
 def log(database):
     return Log(database.owner)
 

@@ -4,7 +4,7 @@ from random import Random
 from uuid import uuid4
 
 import psycopg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_es.projector.digest import digests
@@ -19,7 +19,7 @@ def all_digests(database):
         return {m.NAME: digests(connection.cursor(), m, m.NAME) for m in READ_MODELS}
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10**6), pieces=st.lists(st.integers(1, 40), min_size=3, max_size=5), size=st.integers(1, 60))
 def test_a_rebuild_equals_the_live_read_model_for_any_cuts(database, shared_log, seed, pieces, size):
     log = shared_log(database.owner)

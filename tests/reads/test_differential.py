@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_es.database.urls import DatabaseUrls
@@ -131,9 +131,7 @@ variables = st.fixed_dictionaries(
 
 
 @given(document=documents(), given_=variables)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=60)
 def test_both_executors_answer_alike(
     known: tuple[asyncio.Runner, World], document: str, given_: dict[str, Any]
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_es.database.urls import DatabaseUrls
@@ -69,7 +69,7 @@ changes = st.lists(
 
 
 @given(rows=contacts, edits=changes, order=orders, size=st.integers(1, 4), backwards=st.booleans(), past=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_all_pages_make_the_list(
     paged: tuple[asyncio.Runner, DatabaseUrls, ReadConnections],
     rows: list[Any],
