@@ -50,7 +50,10 @@ class Place:
 
 @pytest.fixture(scope="session")
 def place(servers: Servers, ready: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    urls, settings = _clone(servers.urls(EMBEDDED_VERSION), ready), Settings(data_dir=tmp_path_factory.mktemp("api"))
+    urls, settings = (
+        _clone(servers.urls(EMBEDDED_VERSION), ready),
+        Settings(data_dir=tmp_path_factory.mktemp("api"), projection_wait_ms=60_000),
+    )
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
     with projector.running():

@@ -81,6 +81,7 @@ async def test_a_position_that_is_not_shown_yet_is_waited_for_within_bounds(api,
         early = await api.post(TEAMS, headers={"crm-min-position": "6"})
         without = await api.post(TEAMS)
 
+    waiting(api, 60_000)
     later = await api.post(TEAMS, headers={"crm-min-position": "6"})
 
     assert (early.status_code, early.headers["retry-after"]) == (503, "1")

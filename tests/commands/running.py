@@ -19,7 +19,9 @@ ADDRESS = re.compile(r"http://\S+/graphql")
 
 
 def environment(data_dir: Path) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "CRM_DATA_DIR": str(data_dir), "PYTHONWARNINGS": "ignore"}
+    """A mutation is shown in its answer however long that takes here."""
+    own = {"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"}
+    return own | {"CRM_DATA_DIR": str(data_dir), "CRM_PROJECTION_WAIT_MS": "60000"}
 
 
 def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":
