@@ -45,6 +45,7 @@ def contacts(installation):
 
 
 async def test_nothing_acknowledged_is_lost_or_doubled_when_processes_are_killed(installation):
+    installation = installation.beside("Crowd")
     harm = {
         60: installation.kill_projector, 120: installation.kill_web, 180: installation.kill_database,
         240: installation.kill_projector,
