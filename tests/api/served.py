@@ -45,7 +45,15 @@ async def node(*command: str, seconds: float = 600) -> tuple[int, str]:
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
     """`host:port` of the application, whose lifespan runs already."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_level="warning", ws="websockets-sansio")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        lifespan="off",
+        log_level="warning",
+        ws="websockets-sansio",
+        timeout_keep_alive=3_600,
+    )
     server = Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
