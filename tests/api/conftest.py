@@ -1,9 +1,10 @@
 """The API over ASGI on a real database that a projector follows, in a workspace of its own with members of several roles."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,10 +51,14 @@ class Place:
 
 @pytest.fixture(scope="session")
 def place(servers: Servers, ready: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    urls, settings = (
-        _clone(servers.urls(EMBEDDED_VERSION), ready),
-        Settings(data_dir=tmp_path_factory.mktemp("api"), projection_wait_ms=60_000),
-    )
+    with a_place(_clone(servers.urls(EMBEDDED_VERSION), ready), tmp_path_factory.mktemp("api")) as made:
+        yield made
+
+
+@contextmanager
+def a_place(urls: DatabaseUrls, folder: Path) -> Iterator[Place]:
+    """A database with a projector behind it."""
+    settings = Settings(data_dir=folder, projection_wait_ms=60_000)
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
     with projector.running():
