@@ -4,6 +4,7 @@ import socket
 import threading
 
 from crm_es.commands.serve import address, listening, telling
+from tests.waiting import PATIENCE_SECONDS
 
 
 def answer(door: socket.socket, status: str) -> bytes:
@@ -27,7 +28,7 @@ def test_the_address_is_said_once_it_answers_and_not_before() -> None:
         asked = answer(door, "503 Service Unavailable")
         before = list(said)
         answer(door, "200 OK")
-        assert told.wait(30)
+        assert told.wait(PATIENCE_SECONDS)
         url = f"http://{address(door)}"
 
     assert asked == b"GET /healthz HTTP/1.1"

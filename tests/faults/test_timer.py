@@ -13,14 +13,9 @@ from crm_es.service.enums import SlaKind
 from crm_es.serving.timing import Timer
 from tests.api.conftest import api, place  # noqa: F401  # fixtures
 from tests.faults.timed import answer, breaches, open_ticket, process, promise
+from tests.waiting import soon
 
 pytestmark = pytest.mark.anyio
-
-
-async def until(condition, seconds=60):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # other processes set it
-            await asyncio.sleep(0.05)
 
 
 async def test_a_breach_is_recorded_once_though_two_processes_watch_and_one_is_killed(api, place):  # noqa: F811
@@ -29,13 +24,13 @@ async def test_a_breach_is_recorded_once_though_two_processes_watch_and_one_is_k
         await open_ticket(api, promised, 60)
 
     with process(place) as first, process(place):
-        await until(lambda: len(breaches(api, place)) >= 5)
+        await soon(lambda: len(breaches(api, place)) >= 5)
         first.kill()
         with process(place):
-            await until(lambda: len(breaches(api, place)) == 120)
+            await soon(lambda: len(breaches(api, place)) == 120)
             for _ in range(5):
                 await open_ticket(api, promised, 60)
-            await until(lambda: len(breaches(api, place)) == 130)
+            await soon(lambda: len(breaches(api, place)) == 130)
 
     assert set(breaches(api, place).values()) == {1}
 
@@ -49,9 +44,9 @@ async def test_what_was_kept_or_still_runs_is_not_recorded(api, place):  # noqa:
     await api.projected()
 
     with Timer(place.urls, place.keys, poll=0.05).running():
-        await until(lambda: breaches(api, place))
+        await soon(lambda: breaches(api, place))
         last = await open_ticket(api, promised, 11)
-        await until(lambda: len(breaches(api, place)) == 2)
+        await soon(lambda: len(breaches(api, place)) == 2)
 
     assert {ticket for ticket, _ in breaches(api, place)} == {late, last}
 

@@ -11,9 +11,10 @@ from crm_es.api import ids
 from crm_es.api.http import body_of
 from crm_es.schema import schema
 from tests.isolation.walking import LIST, places
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
-PATIENCE_SECONDS = 0.15
+MOMENT_SECONDS = 0.15
 MOST = 30
 
 
@@ -26,7 +27,7 @@ async def heard(neighbours, where, value, *, at_least=0):
     results = await schema.stream(query, variable_values=variables, context_value=context)
     bodies = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(10 if at_least else PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS if at_least else MOMENT_SECONDS):
             async for result in results:
                 bodies.append(body_of(result))
                 if len(bodies) >= (at_least or MOST):
@@ -69,7 +70,7 @@ async def test_the_whole_log_followed_is_our_own(neighbours):
     query = 'subscription { events(after: "0") { position streamId reason data changes { from to } } }'
     results = await schema.stream(query, context_value=context)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for result in results:
             body = body_of(result)
             assert neighbours.theirs.word.lower() not in json.dumps(body, ensure_ascii=False).lower()

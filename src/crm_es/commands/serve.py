@@ -75,7 +75,7 @@ def telling(door: socket.socket, stop: threading.Event, say: Callable[[str], Non
 
 
 def answers(at: str) -> bool:
-    connection = HTTPConnection(at, timeout=1)
+    connection = HTTPConnection(at, timeout=5)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == HTTPStatus.OK
