@@ -48,7 +48,7 @@ class Occasion:
 
 
 def dated(events: Iterable[Event]) -> list[Event | Dated]:
-    """For the store: events that say when they happened, in an envelope that says the same."""
+    """For the store: events that say when they happened, in an envelope that says the same; others at the command's time."""
     return [Dated(event, at) if (at := _moment(event)) else event for event in events]
 
 

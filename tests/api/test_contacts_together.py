@@ -1,10 +1,13 @@
 """Many contacts at once, and many clients at one contact."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
+from crm_es.workspaces.actions import Action, EntityType, Scope
+from crm_es.workspaces.permissions import Permissions, may
 from tests.api.test_contacts import PROBLEMS, REGISTER, UPDATE, register
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +243,23 @@ async def test_a_repeated_batch_that_was_done_is_answered_though_its_contacts_we
     assert again["userErrors"] == []
     assert (again["replayed"], again["position"]) == (True, first["position"])
     assert [row["contact"]["id"] for row in again["rows"]] == [one["id"], two["id"]]
+
+
+async def test_every_row_beyond_ones_reach_is_refused(api):
+    writing = may((Action.UPDATE,), (EntityType.CONTACT,), Scope.OWN)
+    reading = may((Action.READ,), (EntityType.CONTACT,))
+    api.known["own"] = replace(api.known["sales"], permissions=Permissions([*reading, *writing]))
+    mine = await register(api, displayName="Mine", ownerId=api.id("Member", api.known["sales"].member_id))
+    others = await register_some(api, 2)
+    rows = [{"id": each["id"], "jobTitle": "Clerk"} for each in (others[0], mine, others[1])]
+
+    async def done(all_or_none):
+        given = {"contacts": rows, "allOrNone": all_or_none}
+        return (await api.ask(UPDATE_MANY, who="own", input=given))["updateContacts"]
+
+    whole, single = await done(True), await done(False)
+
+    assert refusals(whole["userErrors"]) == [
+        ("permission.denied", ["contacts", "0", "id"]), ("permission.denied", ["contacts", "2", "id"]),
+    ]  # fmt: skip
+    assert [bool(row["contact"]) for row in single["rows"]] == [False, True, False]

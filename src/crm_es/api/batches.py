@@ -1,22 +1,24 @@
 """Changes of many records in one mutation: all or none in one append, or row by row, each row a command of its own."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from crm_es.api.payloads import Deed
-from crm_es.api.references import absent, located, pointing
+from crm_es.api.references import Reference, absent, beyond_reach, located, missing, pointing
 from crm_es.api.refusals import REFUSALS
 from crm_es.api.remembered import noted, told
 from crm_es.errors import ConflictError, CrmError, FieldPath, InvalidInputError, VersionConflictError
 from crm_es.eventstore.aggregate import Aggregate, Loaded
-from crm_es.eventstore.event import Dated, Event, Fact
+from crm_es.eventstore.event import Dated, Event, Fact, camel
 from crm_es.eventstore.merging import check_edits, unknown_version
 from crm_es.eventstore.states import fold
 from crm_es.eventstore.store import Decided, Outcome
+from crm_es.occasions import check_happened
+from crm_es.workspaces.actions import Action
 
 MOST: Final = 1_000
 AT_ONCE: Final = 16
@@ -25,19 +27,22 @@ TRIES: Final = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """One row. `place` is its path in the input; `taken` the places of values that must be unique, below it."""
+    """One row. `place` is its path in the input; `taken` the places of values that must be unique, below it.
+
+    What `decide` has not dated itself happened at `occurred_at`.
+    """
 
     id: UUID
     place: FieldPath
-    decide: Callable[[Any], Sequence[Event]]
+    decide: Callable[[Any], Sequence[Event | Dated]]
     expected_version: int | None = None
     occurred_at: datetime | None = None
     lists: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[tuple[str, str], FieldPath] = field(default_factory=dict)
 
     def events(self, state: Any) -> list[Event | Dated]:
-        found = self.decide(state)
-        return [Dated(event, self.occurred_at) if self.occurred_at else event for event in found]
+        at = self.occurred_at
+        return [one if at is None or isinstance(one, Dated) else Dated(one, at) for one in self.decide(state)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,40 @@ def check_length(rows: Sequence[Any], field_name: str) -> None:
     """Raises: InvalidInputError."""
     if len(rows) > MOST:
         raise InvalidInputError(f"At most {MOST:,} at once.", rule="batch.too_long", field=(field_name,))
+
+
+Parse = Callable[[Deed, Any, FieldPath], tuple[Change, Iterable[Reference]]]
+"""An input's row as a change, and the records it names."""
+
+
+async def rows(  # noqa: PLR0917  # what is asked, of whom, by what right
+    deed: Deed, given: Sequence[Any], field_name: str, cls: type[Any], action: Action, parse: Parse
+) -> list[Row]:
+    """Each row of an input as a change, or why it cannot be one. Raises: InvalidInputError for too many."""
+    check_length(given, field_name)
+    found: list[Row] = []
+    references: list[Reference] = []
+    for index, each in enumerate(given):
+        place = (field_name, str(index))
+        try:
+            _check_envelope(each, deed.context.now)
+            parsed, named = parse(deed, each, place)
+            references += [Reference(one.aggregate, one.id, (*place, *one.field)) for one in named]
+            found.append(parsed)
+        except REFUSALS as error:
+            found.append(located(error, place=place))
+    reached = {row.id: (*row.place, "id") for row in found if isinstance(row, Change)}
+    faults = [*await missing(deed, references), *await beyond_reach(deed, action, cls, reached)]
+    refused: dict[str, CrmError] = {error.field[1]: error for error in faults}
+    return [refused.get(str(index), row) for index, row in enumerate(found)]
+
+
+def _check_envelope(row: Any, now: datetime) -> None:
+    check_happened(row.occurred_at, now)
+    for name in ("command_id", "reason"):
+        if getattr(row, name):
+            message = f"In a batch {camel(name)} stands on the batch."
+            raise InvalidInputError(message, rule="batch.row_envelope", field=(camel(name),))
 
 
 async def change(
@@ -176,9 +215,12 @@ class _Decision:
         facts = self.facts.get((there.id, there.version))
         if facts is None:
             return True
-        mine = [one.event if isinstance(one, Dated) else one for one in events]
-        check_edits(self.aggregate, facts, expected, mine)
+        check_edits(self.aggregate, facts, expected, _bare(events))
         return False
+
+
+def _bare(events: Sequence[Event | Dated]) -> list[Event]:
+    return [one.event if isinstance(one, Dated) else one for one in events]
 
 
 # Row by row
@@ -238,7 +280,7 @@ async def _again(deed: Deed, aggregate: Aggregate[Any, Any], row: Row, note: Map
         facts = await deed.store.facts(deed.command.workspace, stream, upto=error.current_version)
         try:
             state = fold(aggregate, None, facts)
-            check_edits(aggregate, facts, row.expected_version, row.decide(state and state.state))
+            check_edits(aggregate, facts, row.expected_version, _bare(row.decide(state and state.state)))
         except REFUSALS as found:  # of somebody erased since, nothing can be read again
             return found.at(*error.field) if isinstance(found, VersionConflictError) else error
     return error

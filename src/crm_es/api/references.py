@@ -1,5 +1,6 @@
 """What an input names beside its own record: it must be there, in this workspace, and within the actor's reach."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -98,21 +99,30 @@ async def within_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[
 
     Raises: NotFoundError where he may not see the record, NotAllowedError where he may.
     """
+    for error in await beyond_reach(deed, action, cls, ids):
+        raise error
+
+
+async def beyond_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[UUID, FieldPath]) -> list[CrmError]:
+    """One refusal for each record that it does not extend to."""
     read = read_of(cls)
     kind = EntityType(str(read.entity))
     reading, acting = (deed.context.permissions.scope(kind, one) for one in (Action.READ, action))
-    if reading is acting is Scope.WORKSPACE:
-        return
+    if not ids or reading is acting is Scope.WORKSPACE:
+        return []
     moment = deed.context.reads.present
-    seen = {id_ for id_ in ids if await records.load(moment, read, id_) is not None}
+    found = await asyncio.gather(*(records.load(moment, read, id_) for id_ in ids))
+    seen = {id_ for id_, record in zip(ids, found, strict=True) if record is not None}
     query = moment.query()
     query.viewer = replace(moment.viewer, scope=lambda _entity: acting)
     reached = {row[0] for row in await moment.rows(query, records.by_ids(query, read, list(ids), ["id"]))}
-    for id_, field in ids.items():
-        if id_ not in seen:
-            raise absent(kind.lower(), field)
-        if id_ not in reached:
-            raise NotAllowedError(f"Your permission to {action.lower()} does not reach this record.", field=field)
+    return [_beyond(kind, action, field, seen=id_ in seen) for id_, field in ids.items() if id_ not in seen & reached]
+
+
+def _beyond(kind: EntityType, action: Action, field: FieldPath, *, seen: bool) -> CrmError:
+    if not seen:
+        return absent(kind.lower(), field)
+    return NotAllowedError(f"Your permission to {action.lower()} does not reach this record.", field=field)
 
 
 def check_shown(deed: Deed, kind: EntityType, input: Any) -> None:

@@ -1,7 +1,6 @@
 """Changing or archiving up to 1,000 contacts at once."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,12 +8,12 @@ from uuid import UUID
 import strawberry
 
 from crm_es.api import batches
-from crm_es.api.batches import Change, Done, Row
+from crm_es.api.batches import Change, Done, Parse
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Answer, Deed, Envelope, Payload, mutation
 from crm_es.api.problems import UserError
-from crm_es.api.references import Reference, located, missing, within_reach
-from crm_es.api.refusals import REFUSALS, user_error
+from crm_es.api.references import Reference
+from crm_es.api.refusals import user_error
 from crm_es.api.rules import PARENT, needs, ruled
 from crm_es.contacts import contact, editing, inputs
 from crm_es.contacts.contact_aggregate import CONTACT
@@ -22,8 +21,7 @@ from crm_es.contacts.graphql import Contact
 from crm_es.contacts.inputs import UpdateContactInput
 from crm_es.contacts.mutations import SHOWS, ArchiveContactInput, checked_edit
 from crm_es.context import Info
-from crm_es.errors import CrmError, FieldPath, InvalidInputError
-from crm_es.occasions import check_happened
+from crm_es.errors import FieldPath
 from crm_es.reads import records
 from crm_es.reads.model import read_of
 
@@ -88,12 +86,8 @@ class BulkContactMutations:
         return await _change(deed, input, Action.ARCHIVE, _archive)
 
 
-Parse = Callable[[Deed, Any, FieldPath], tuple[Change, Iterable[Reference]]]
-
-
 async def _change(deed: Deed, input: Any, action: Action, parse: Parse) -> Answer:
-    batches.check_length(input.contacts, "contacts")
-    rows = await _rows(deed, input.contacts, action, parse)
+    rows = await batches.rows(deed, input.contacts, "contacts", Contact, action, parse)
     outcome, done = await batches.change(deed, CONTACT, rows, all_or_none=input.all_or_none)
     if input.all_or_none and any(one.error for one in done):
         return Answer(outcome, {"user_errors": [user_error(one.error) for one in done if one.error]})
@@ -102,42 +96,6 @@ async def _change(deed: Deed, input: Any, action: Action, parse: Parse) -> Answe
 
 def _answered(index: int, done: Done) -> ContactRow:
     return ContactRow(index=index, id=done.id, user_errors=[user_error(done.error)] if done.error else [])
-
-
-async def _rows(deed: Deed, given: Sequence[Any], action: Action, parse: Parse) -> list[Row]:
-    """Each row as a change, or why it cannot be one."""
-    rows: list[Row] = []
-    references: list[Reference] = []
-    for index, each in enumerate(given):
-        place = ("contacts", str(index))
-        try:
-            _check_envelope(each, deed.context.now)
-            change, named = parse(deed, each, place)
-            references += [Reference(one.aggregate, one.id, (*place, *one.field)) for one in named]
-            rows.append(change)
-        except REFUSALS as error:
-            rows.append(located(error, place=place))
-    refused: dict[str, CrmError] = {error.field[1]: error for error in await missing(deed, references)}
-    refused |= await _out_of_reach(deed, action, rows)
-    return [refused.get(str(index), row) for index, row in enumerate(rows)]
-
-
-async def _out_of_reach(deed: Deed, action: Action, rows: Sequence[Row]) -> dict[str, CrmError]:
-    try:
-        await within_reach(deed, action, Contact, {r.id: (*r.place, "id") for r in rows if isinstance(r, Change)})
-    except REFUSALS as error:
-        return {error.field[1]: error}
-    return {}
-
-
-def _check_envelope(row: Any, now: datetime) -> None:
-    check_happened(row.occurred_at, now)
-    for name in ("command_id", "reason"):
-        if getattr(row, name):
-            named = "commandId" if name == "command_id" else name
-            raise InvalidInputError(
-                f"In a batch {named} stands on the batch.", rule="batch.row_envelope", field=(named,)
-            )
 
 
 def _edit(deed: Deed, row: UpdateContactInput, place: FieldPath) -> tuple[Change, Iterable[Reference]]:
