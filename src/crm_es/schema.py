@@ -24,6 +24,11 @@ from crm_es.context import Info
 from crm_es.interactions.graphql import Interaction, InteractionQueries
 from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
+from crm_es.sales.bulk_mutations import BulkDealMutations
+from crm_es.sales.graphql import Deal, Pipeline, Product, SalesQueries, Stage
+from crm_es.sales.mutations import DealMutations
+from crm_es.sales.pipeline_mutations import PipelineMutations
+from crm_es.sales.product_mutations import ProductMutations
 from crm_es.service.article_graphql import Article, ArticleQueries
 from crm_es.service.article_mutations import ArticleMutations
 from crm_es.service.sla_graphql import SlaPolicy, sla_policies
@@ -45,6 +50,10 @@ finding.KINDS.add(
     Contact,
     Company,
     Interaction,
+    Product,
+    Pipeline,
+    Stage,
+    Deal,
     Article,
     SlaPolicy,
     ApiKey=workspaces.find_api_key,
@@ -87,7 +96,7 @@ def _followed(resolver: Any, rule: Rule, description: str) -> Any:
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
-class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries, ArticleQueries):
+class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries, SalesQueries, ArticleQueries):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
     node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
@@ -143,6 +152,10 @@ class Mutation(
     BulkContactMutations,
     MergingMutations,
     CompanyMutations,
+    ProductMutations,
+    PipelineMutations,
+    DealMutations,
+    BulkDealMutations,
     InteractionMutations,
     ArticleMutations,
     SlaMutations,

@@ -24,6 +24,7 @@ from crm_es.reads.declare import (
     read_type,
     values,
 )
+from crm_es.sales import graphql as sales_graphql
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
@@ -60,6 +61,7 @@ class Company(Entity):
     external_ids: list[ExternalId] | None = external_ids(source(tables.COMPANY_EXTERNAL_ID), via="company_id")
     archived_at: datetime | None = column("archived_at", "Since when it is put away.")
     contacts = connection(lambda: contact_graphql.Contact, via="company_id", description="Who works there, by name.")
+    deals = connection(lambda: sales_graphql.Deal, via="company_id", description="The deals with it, newest first.")
     timeline = timeline(lambda: interaction_graphql.Interaction, via="company_id")
 
 

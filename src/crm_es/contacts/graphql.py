@@ -38,6 +38,8 @@ from crm_es.reads.declare import (
     values,
 )
 from crm_es.reads.session import Moment
+from crm_es.sales import graphql as sales_graphql
+from crm_es.sales.links import OF_CONTACT as DEALS
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
@@ -123,6 +125,7 @@ class Contact(Entity):
     interactions = connection(
         lambda: interaction_graphql.Interaction, via=OF_CONTACT, description="What happened, newest first."
     )
+    deals = connection(lambda: sales_graphql.Deal, via=DEALS, description="The deals they are in, newest first.")
 
 
 ContactFilter: Any = filters.filter_type(
@@ -145,6 +148,7 @@ ContactFilter: Any = filters.filter_type(
     updated_at=filters.moment("updated_at"),
     last_interaction_at=filters.beside(ACTIVITY, seen_activity(filters.moment("last_interaction_at"))),
     company=filters.related("company_id", lambda: company_graphql.Company, fields=("company",)),
+    deals=filters.listed("DealListFilter", lambda: sales_graphql.Deal, DEALS),
 )
 
 

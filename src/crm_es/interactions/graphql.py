@@ -39,6 +39,7 @@ from crm_es.reads.later import Later
 from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
+from crm_es.sales import graphql as sales_graphql
 from crm_es.values import Money as Amount
 from crm_es.workspaces import graphql as workspaces
 from projections import interactions
@@ -198,6 +199,7 @@ class Interaction(Entity, TimelineItem):
         _participants, ("participants",), "Who took part, in which part.", contextual=True
     )
     company = one("company_id", lambda: company_graphql.Company, "The company it was with.")
+    deal = one("deal_id", lambda: sales_graphql.Deal, "The deal it was about.")
     member = one("member_id", lambda: workspaces.Member, "The colleague whose interaction it was.")
     visibility: Visibility = column("visibility", "Who in the workspace sees it.", render=Visibility)
     internal: bool = column("internal", "True: never to be shown to customers.")

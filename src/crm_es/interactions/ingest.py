@@ -19,6 +19,7 @@ from crm_es.eventstore.store import Outcome
 from crm_es.interactions import recording
 from crm_es.interactions.inputs import Row
 from crm_es.interactions.interaction import INTERACTION
+from crm_es.sales.deal import DEAL
 from crm_es.uuids import new_ids
 from crm_es.workspaces.member import MEMBER
 
@@ -140,6 +141,8 @@ def _references(row: Row) -> Iterator[Reference]:
         yield Reference(CONTACT, id_, (*place, "contactIds", str(index)))
     if given["company_id"]:
         yield Reference(COMPANY, given["company_id"], (*place, "companyId"))
+    if given["deal_id"]:
+        yield Reference(DEAL, given["deal_id"], (*place, "dealId"))
     for index, one in enumerate(given["participants"]):
         if one.contact_id:
             yield Reference(CONTACT, one.contact_id, (*place, "participants", str(index), "contactId"))
@@ -148,10 +151,9 @@ def _references(row: Row) -> Iterator[Reference]:
 
 
 def _check_references(row: Row, known: Known) -> None:
-    """Deals and tickets are not kept yet: no id names one. Raises: NotFoundError."""
-    for name, kind in (("deal_id", "deal"), ("ticket_id", "ticket")):
-        if row.given[name]:
-            raise absent(kind, (f"{kind}Id",))
+    """Tickets are not kept yet: no id names one. Raises: NotFoundError."""
+    if row.given["ticket_id"]:
+        raise absent("ticket", ("ticketId",))
     for reference in _references(row) if known.missing else ():
         if reference.field in known.missing:
             raise known.missing[reference.field]

@@ -29,6 +29,7 @@ from crm_es.interactions.inputs import (
 from crm_es.interactions.interaction import INTERACTION, Visibility
 from crm_es.reads import records
 from crm_es.reads.model import read_of
+from crm_es.sales.deal import DEAL
 from crm_es.values import parse_text
 
 SHOWS: Final = ("interactions",)
@@ -179,6 +180,7 @@ def _references(correction: recording.Correction) -> Iterator[Reference]:
         yield Reference(CONTACT, id_, ("addContactIds", str(index)))
     if isinstance(correction.company_id, UUID):
         yield Reference(COMPANY, correction.company_id, ("companyId",))
-    for kind, other in (("deal", correction.deal_id), ("ticket", correction.ticket_id)):
-        if isinstance(other, UUID):
-            raise absent(kind, (f"{kind}Id",))
+    if isinstance(correction.deal_id, UUID):
+        yield Reference(DEAL, correction.deal_id, ("dealId",))
+    if isinstance(correction.ticket_id, UUID):
+        raise absent("ticket", ("ticketId",))

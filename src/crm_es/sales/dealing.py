@@ -132,7 +132,7 @@ def change_owner(deal: Deal, owner_id: UUID | None, *, on: Occasion) -> list[Dea
 
 def move(deal: Deal, *, stage_id: UUID, rank: str, on: Occasion) -> list[DealEvent]:
     """To another stage, or to another place in its column. Raises: RuleViolatedError `deal.closed`, `deal.archived`."""
-    _check_open(deal)
+    check_open(deal)
     if stage_id == deal.stage_id:
         return [] if rank == deal.rank else [DealMoved(rank=rank, occurred_at=on.at)]
     return [DealMoved(stage_id=stage_id, rank=rank, occurred_at=on.following(deal.moved_at))]
@@ -152,7 +152,7 @@ def win(
 
     Raises: RuleViolatedError `deal.closed`, `deal.archived`, `deal.amount_missing`; InvalidInputError `money.negative`.
     """
-    _check_open(deal)
+    check_open(deal)
     check_amount(amount)
     at = on.following(deal.moved_at)
     final = deal.amount if isinstance(amount, UnsetType) else amount
@@ -168,7 +168,7 @@ def lose(deal: Deal, *, reason: str, stage_id: UUID, rank: str, on: Occasion) ->
     if not reason.strip():
         message = "Say why the deal was lost."
         raise InvalidInputError(message, rule="deal.reason_missing", field=("lostReason",))
-    _check_open(deal)
+    check_open(deal)
     said = UNSET if deal.erased else reason
     return [DealLost(stage_id=stage_id, rank=rank, lost_reason=said, occurred_at=on.following(deal.moved_at))]
 
@@ -199,7 +199,8 @@ def check_writable(deal: Deal) -> None:
         raise RuleViolatedError("This deal is archived: restore it first.", rule="deal.archived", field=("id",))
 
 
-def _check_open(deal: Deal) -> None:
+def check_open(deal: Deal) -> None:
+    """Raises: RuleViolatedError `deal.closed`, `deal.archived`."""
     check_writable(deal)
     if deal.status is not DealStatus.OPEN:
         message = f"This deal was {deal.status.lower()}: reopen it first."

@@ -104,9 +104,14 @@ MASKABLE: Final[Mapping[EntityType, frozenset[str]]] = {
     ),
     T.COMPANY: frozenset({"annualRevenue", "addresses", "externalIds"}),
     T.INTERACTION: frozenset({"subject", "preview", "body", "participants", "amount"}),
+    T.PRODUCT: frozenset({"price", "externalIds"}),
+    T.DEAL: frozenset({"amount", "weightedAmount", "lines", "lostReason", "externalIds"}),
     T.MEMBER: frozenset({"email", "externalIds"}),
 }
 """What a role may withhold, by its name in the API. All of these are nullable there; everything else is always shown."""
+
+PLACES: Final[Mapping[EntityType, EntityType]] = {T.DEAL: T.PIPELINE}
+"""Whoever may read the first may read the second, all of it: no deal is shown without where it stands."""
 
 WIDTH: Final = {Scope.OWN: 0, Scope.TEAM: 1, Scope.WORKSPACE: 2}
 
@@ -118,7 +123,7 @@ class Permissions:
 
     def __init__(self, granted: Iterable[Permission]) -> None:
         self._granted: dict[tuple[EntityType, Action], Permission] = {}
-        for permission in granted:
+        for permission in _with_places(granted):
             key = permission.type, permission.action
             mine = self._granted.get(key)
             self._granted[key] = permission if mine is None else _wider(mine, permission)
@@ -158,6 +163,13 @@ class Permissions:
             read = self._granted.get((entity, Action.READ))
             if read and read.fields is not None:
                 yield entity, maskable.difference(read.fields)
+
+
+def _with_places(granted: Iterable[Permission]) -> Iterator[Permission]:
+    for permission in granted:
+        yield permission
+        if permission.action is Action.READ and permission.type in PLACES:
+            yield from may((Action.READ,), (PLACES[permission.type],))
 
 
 def _wider(mine: Permission, other: Permission) -> Permission:

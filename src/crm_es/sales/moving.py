@@ -1,0 +1,109 @@
+"""Where a deal may go and at which place of the column: what the decisions of `dealing.py` are told."""
+
+from typing import Any
+from uuid import UUID
+
+import strawberry
+from psycopg.sql import SQL, Composable, Identifier
+
+from crm_es.api.enums import Action
+from crm_es.api.payloads import Deed
+from crm_es.api.references import absent, within_reach
+from crm_es.errors import FieldPath, InvalidInputError
+from crm_es.eventstore.store import Outcome
+from crm_es.occasions import Occasion
+from crm_es.sales import ranks
+from crm_es.sales.deal import DEAL, Deal
+from crm_es.sales.graphql import Deal as DealType
+from crm_es.sales.links import source
+from crm_es.sales.pipeline import PIPELINE, Pipeline
+from projections.pipelines import tables
+
+
+def occasion(deed: Deed) -> Occasion:
+    return Occasion.of(deed.command.occurred_at, deed.context.now)
+
+
+async def done_before(deed: Deed, input: Any) -> Outcome | None:
+    """The outcome of a command sent again: nothing that changed since may stand in its way."""
+    return await deed.store.seen(deed.command) if input.command_id else None
+
+
+async def named(deed: Deed, global_id: str, action: Action) -> tuple[UUID, Deal]:
+    """The deal of an input, within the actor's reach. Raises: NotFoundError, NotAllowedError."""
+    id_ = deed.live(global_id, "Deal")
+    await within_reach(deed, action, DealType, {id_: ("id",)})
+    loaded = await deed.store.load(DEAL, deed.command.workspace, id_)
+    if loaded is None:
+        raise absent("deal", ("id",))
+    return id_, loaded.state
+
+
+async def pipeline_of(deed: Deed, id_: UUID, field: FieldPath) -> Pipeline:
+    """Raises: NotFoundError."""
+    loaded = await deed.store.load(PIPELINE, deed.command.workspace, id_)
+    if loaded is None:
+        raise absent("pipeline", field)
+    found: Pipeline = loaded.state
+    return found
+
+
+async def on_top(deed: Deed, id_: UUID, stage_id: UUID) -> str:
+    """The first place of a column."""
+    return ranks.on_top(deed.context.now, id_, await _next(deed, id_, stage_id))
+
+
+async def rank(deed: Deed, id_: UUID, stage_id: UUID, *, after: Any, before: Any) -> str:
+    """The place between its new neighbours, as far as they are named; on top where none is.
+
+    Where the two stand the other way round by now, what it comes after decides. Raises: NotFoundError, InvalidInputError
+    `deal.not_in_column`.
+    """
+    above = await _neighbour(deed, id_, stage_id, after, "afterDealId")
+    below = await _neighbour(deed, id_, stage_id, before, "beforeDealId")
+    if above is None and below is None:
+        return await on_top(deed, id_, stage_id)
+    if above is not None and (below is None or below <= above):
+        below = await _next(deed, id_, stage_id, behind=above)
+    elif above is None:
+        above = await _next(deed, id_, stage_id, ahead=below)
+    return ranks.between(above, below, id_)
+
+
+async def _neighbour(deed: Deed, id_: UUID, stage_id: UUID, given: Any, field: str) -> str | None:
+    if given is strawberry.UNSET or given is None:
+        return None
+    other = deed.live(given, "Deal", field=field)
+    await within_reach(deed, Action.READ, DealType, {other: (field,)})
+    loaded = await deed.store.load(DEAL, deed.command.workspace, other)
+    if loaded is None:
+        raise absent("deal", (field,))
+    if other == id_ or loaded.state.stage_id != stage_id:
+        message = "This deal is no other one of that column: look at the board again."
+        raise InvalidInputError(message, rule="deal.not_in_column", field=(field,))
+    found: str = loaded.state.rank
+    return found
+
+
+async def _next(
+    deed: Deed, id_: UUID, stage_id: UUID, *, behind: str | None = None, ahead: str | None = None
+) -> str | None:
+    """The place next to one, below it (`behind`) or above (`ahead`); without one the column's first. Its own does not count."""
+    moment = deed.context.reads.present
+    query = moment.query()
+    table, where = query.rows_of(source(tables.DEAL), "r")
+    where += [
+        SQL("r.stage_id = {}").format(query.bind(stage_id, "uuid")),
+        SQL("r.id <> {}").format(query.bind(id_, "uuid")),
+    ]
+    place = Identifier("r", "rank")
+    if behind is not None:
+        where.append(SQL("{} > {}").format(place, query.bind(behind, "text")))
+    if ahead is not None:
+        where.append(SQL("{} < {}").format(place, query.bind(ahead, "text")))
+    direction = SQL("ASC" if ahead is None else "DESC")
+    statement: Composable = SQL("SELECT r.rank FROM {} WHERE {} ORDER BY r.rank {} LIMIT 1").format(
+        table, SQL(" AND ").join(where), direction
+    )
+    rows = await moment.rows(query, statement)
+    return rows[0][0] if rows else None
