@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,9 +22,17 @@ from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.interactions import recording
 from crm_es.interactions.interaction import INTERACTION, InteractionType
+from crm_es.occasions import Occasion
+from crm_es.sales import dealing, pipeline, product
+from crm_es.sales.deal import DEAL
+from crm_es.sales.deal_values import DealContact, DealLine
+from crm_es.sales.dealing import DealEdit
+from crm_es.sales.pipeline import PIPELINE
+from crm_es.sales.product import PRODUCT, ProductEdit
+from crm_es.sales.stages import Stage, StageType
 from crm_es.service import article, calendar, sla, sla_policy
 from crm_es.service.enums import Priority, SlaKind
-from crm_es.values import DomainName, EmailAddress, ExternalId, PhoneNumber, PostalAddress, Tag
+from crm_es.values import DomainName, EmailAddress, ExternalId, Money, PhoneNumber, PostalAddress, Tag
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import ROLES
@@ -140,6 +149,7 @@ async def _records(side: Side, by: UUID) -> None:
         company_id=firm_id, member_id=by,
     )  # fmt: skip
     side.uuids["Interaction"] = await api.begin(INTERACTION, called)
+    await _sales(side, by)
     await _service(side)
 
 
@@ -156,6 +166,38 @@ async def _service(side: Side) -> None:
     await api.begin(sla_policy.SLA_POLICY, promised, id=stream)
     side.uuids["SlaPolicy"] = sla_policy.version_id(stream, 1)
     await api.change(article.ARTICLE, id_, lambda was: article.save(was, title=word, body=f"Ask {word} again.", **text))
+
+
+async def _sales(side: Side, by: UUID) -> None:
+    """A product, a pipeline and two deals in it, one of them in a second pipeline's first stage."""
+    api, word = side.api, side.word
+    price, known = Money(2933, "EUR"), [ExternalId(system="erp", value=word)]
+    listed = product.register(ProductEdit(name=f"{word} Mug", sku=word, family=word, price=price), known)
+    side.uuids["Product"] = await api.begin(PRODUCT, listed, reason=f"because {word}")
+    chances = {StageType.OPEN: "0.5", StageType.WON: "1", StageType.LOST: "0"}
+    stages = [
+        Stage(id=uuid4(), name=f"{word} {type_}", type=type_, probability=Decimal(chance), rot_days=30)
+        for type_, chance in chances.items()
+    ]
+    side.uuids["Stage"] = stages[0].id
+    made = pipeline.create(name=f"{word} Sales", stages=stages)
+    side.uuids["Pipeline"] = where = await api.begin(PIPELINE, made, reason=f"because {word}")
+    line = DealLine(product_id=side.uuids["Product"], quantity=Decimal(2), unit_price=price)
+    form = DealEdit(
+        name=f"Deal of {word}", amount=price, company_id=side.uuids["Company"], owner_id=by,
+        contacts=[DealContact(contact_id=side.uuids["Contact"], part=word)], lines=[(line, f"For {word}")],
+    )  # fmt: skip
+    on = Occasion(datetime(2024, 1, 1, tzinfo=UTC))
+    begun = dealing.open_deal(form, pipeline_id=where, stage_id=stages[0].id, rank="a", on=on, external_ids=known)
+    side.uuids["Deal"] = deal = await api.begin(DEAL, begun, reason=f"because {word}")
+    lost = {"reason": f"{word} said no", "stage_id": stages[2].id, "rank": "b", "on": on}
+    gone = await api.begin(DEAL, dealing.open_deal(form, pipeline_id=where, stage_id=stages[0].id, rank="a", on=on))
+    await api.change(DEAL, gone, lambda was: dealing.lose(was, **lost))
+    about = recording.record(
+        type=InteractionType.NOTE, occurred_at=datetime(2025, 1, 1, tzinfo=UTC), subject=f"Deal {word}", deal_id=deal,
+        contact_ids=[side.uuids["Contact"]], member_id=by,
+    )  # fmt: skip
+    await api.begin(INTERACTION, about)
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ LISTS = [each for each in places("query", "Int") if each.argument == ("first",) 
 @pytest.mark.usefixtures("forgetful")
 @pytest.mark.parametrize("where", LISTS, ids=str)
 async def test_lists_hold_nothing_of_theirs_when_the_application_forgets(neighbours, where):
-    for query, variables in neighbours.asking.documents(where, [20]):
+    for query, variables in neighbours.asking.documents(where, [8]):
         body = await neighbours.post(query, variables)
 
         assert "errors" not in body, body

@@ -43,7 +43,7 @@ SCALARS = {
 }  # fmt: skip
 KINDS = {
     "fromId": "Member", "toId": "Member", "ownerId": "Member", "managerId": "Member", "parentId": "Company",
-    "survivorId": "Contact", "absorbedId": "Contact",
+    "survivorId": "Contact", "absorbedId": "Contact", "moveDealsTo": "Stage", "toStageId": "Stage",
 }  # fmt: skip
 """Of ids whose name does not tell."""
 ENVELOPE = {

@@ -91,7 +91,12 @@ class Sales:
         )  # fmt: skip
         if self.random.random() < 0.3:
             staying.append(self.stage(StageType.OPEN))
-        self.attempt(id_, lambda: pipeline.change(known, name="Sales", stages=staying, retire=retire))
+        self.attempt(
+            id_,
+            lambda: pipeline.change(
+                known, name="Sales", stages=staying, new=[one.id for one in staying], retire=retire
+            ),
+        )
         for one in retire:
             self.move_out(one)
 

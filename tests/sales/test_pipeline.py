@@ -64,7 +64,7 @@ def test_stages_are_renamed_reordered_and_added():
 
     after = (
         given(PIPELINE, CREATED)
-        .when(pipeline.change, name="Sales", stages=[extra, better, NEW, WON, LOST])
+        .when(pipeline.change, name="Sales", stages=[extra, better, NEW, WON, LOST], new=[extra.id])
         .then(PipelineChanged(stages=(extra, better, NEW, WON, LOST)))
     )
 
@@ -91,6 +91,12 @@ def test_a_stage_keeps_its_type_and_stands_once():
     )
 
 
+def test_a_stage_of_another_pipeline_joins_no_other():
+    given(PIPELINE, CREATED).when(pipeline.change, stages=[*STAGES, stage(6, "Call")]).then_refused(
+        InvalidInputError, "stage.unknown", ("stages", "4", "id")
+    )
+
+
 def test_a_retired_stage_is_closed_at_once_and_says_where_its_deals_go():
     after = (
         given(PIPELINE, CREATED)
@@ -106,7 +112,7 @@ def test_a_stage_is_replaced_by_a_new_one_in_one_change():
     retire = [moved(OFFER, stage(6, "Call"))]
     stages = [NEW, stage(6, "Call"), WON, LOST]
 
-    given(PIPELINE, CREATED).when(pipeline.change, stages=stages, retire=retire).then(
+    given(PIPELINE, CREATED).when(pipeline.change, stages=stages, new=[UUID(int=6)], retire=retire).then(
         PipelineChanged(stages=tuple(stages), retired=tuple(retire))
     )
 

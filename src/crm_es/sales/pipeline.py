@@ -3,7 +3,7 @@
 Stages live inside it, each with an id of its own. One that is retired is closed at once; its deals are moved by the mutation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, assert_never, get_args
 from uuid import UUID
@@ -110,9 +110,12 @@ def change(
     *,
     name: str | UnsetType = UNSET,
     stages: Sequence[Stage] | UnsetType = UNSET,
+    new: Collection[UUID] = (),
     retire: Sequence[Retirement] = (),
 ) -> list[PipelineEvent]:
     """The event that makes it so; none where it is so already, a stage retired to the same place included.
+
+    `new` are those of `stages` that are just made.
 
     Raises: InvalidInputError as `create`, `stage.unknown`, `pipeline.stage_left_out`; RuleViolatedError
     `pipeline.archived`, `stage.retired`, `stage.type_fixed`, `stage.other_type`.
@@ -123,7 +126,7 @@ def change(
     left = [stage for stage in pipeline.stages if stage.id not in gone]
     staying = left if isinstance(stages, UnsetType) else list(stages)
     if not isinstance(stages, UnsetType):
-        _check_same(pipeline, staying, gone)
+        _check_same(pipeline, staying, gone, new)
     _check_targets(pipeline, staying, retire)
     _check_stages(staying, ("retire",) if isinstance(stages, UnsetType) else ("stages",))
     changed = PipelineChanged(
@@ -163,7 +166,7 @@ def _check_stages(stages: Sequence[Stage], field: FieldPath) -> None:
             raise InvalidInputError(message, rule=f"pipeline.{rule}", field=field)
 
 
-def _check_same(pipeline: Pipeline, staying: Sequence[Stage], gone: set[UUID]) -> None:
+def _check_same(pipeline: Pipeline, staying: Sequence[Stage], gone: set[UUID], new: Collection[UUID]) -> None:
     """All that stay are named, each once, with the type it has: deals stand in them by that."""
     held = {stage.id: stage.type for stage in pipeline.stages}
     closed = {stage.id for stage, _ in pipeline.retired} | gone
@@ -172,6 +175,8 @@ def _check_same(pipeline: Pipeline, staying: Sequence[Stage], gone: set[UUID]) -
         field = ("stages", str(index))
         if stage.id in closed:
             raise RuleViolatedError("This stage is retired.", rule="stage.retired", field=(*field, "id"))
+        if stage.id not in held and stage.id not in new:
+            raise InvalidInputError("This pipeline has no such stage.", rule="stage.unknown", field=(*field, "id"))
         if stage.id in named:
             raise InvalidInputError("This stage stands here twice.", rule="stage.twice", field=(*field, "id"))
         if held.get(stage.id, stage.type) is not stage.type:

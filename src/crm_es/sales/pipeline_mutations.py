@@ -135,9 +135,10 @@ class PipelineMutations:
             field = "name" if name is None else "stages"
             raise InvalidInputError("Leave the field out.", rule="field.required", field=(field,))
         stages = msgspec.UNSET if input.stages is strawberry.UNSET else _stages(input.stages or (), new=False)
+        new = [stage.id for stage, said_ in zip(stages or (), input.stages or (), strict=True) if not said_.id]
         retire = [_retirement(each, index) for index, each in enumerate(input.retire or ())]
         name = parse_text(name, ("name",)) if isinstance(name, str) else name
-        done = await _decide(deed, id_, partial(pipeline.change, name=name, stages=stages, retire=retire))
+        done = await _decide(deed, id_, partial(pipeline.change, name=name, stages=stages, new=new, retire=retire))
         for one in retire:
             done = await _move_out(deed, one, done)
         return done
@@ -163,11 +164,12 @@ def _stages(given: Sequence[StageInput], *, new: bool) -> list[Stage]:
 
 
 def _stage(input: StageInput, field: FieldPath, *, new: bool) -> Stage:
-    if new and input.id:
+    known = ids.live(input.id, "Stage", field=(*field, "id")) if input.id else None
+    if new and known:
         message = "A new pipeline has new stages: leave the id out."
         raise InvalidInputError(message, rule="stage.unknown", field=(*field, "id"))
     return Stage(
-        id=ids.live(input.id, "Stage", field=(*field, "id")) if input.id else new_id(),
+        id=known or new_id(),
         name=parse_text(input.name, (*field, "name")),
         type=input.type,
         probability=parse_chance(input.probability, (*field, "probability")),
