@@ -1,5 +1,5 @@
-"""What changed since a position: every record once, at its newest; and the containers (contacts, companies, queues) it is or
-was in.
+"""What changed since a position: every record once, at its newest; and the containers (contacts, companies, pipelines, stages,
+queues) it is or was in.
 
 For caches that sync and screens that subscribe. A record in a container it left is GONE from there at the position it left.
 """
@@ -14,11 +14,12 @@ from crm_es.contacts import company, contact_events
 from crm_es.eventstore.event import Fact
 from crm_es.interactions import interaction
 from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.sales import deal_events, pipeline, product
 from crm_es.service import article, queue, ticket_events
 from crm_es.workspaces import member
 
 NAME = "changes"
-VERSION = 2
+VERSION = 3
 
 RECORD: Final = Table(
     name="record",
@@ -46,19 +47,20 @@ CONTAINED: Final = Table(
 )
 TABLES: tuple[Table, ...] = (RECORD, CONTAINED)
 _Party = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
-_Event = _Party | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent
+_Sales = product.ProductEvent | pipeline.PipelineEvent | deal_events.DealEvent
+_Event = _Party | _Sales | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
 _GONE: Final = frozenset(
     {
         "contact.archived", "contact.absorbed", "company.archived", "interaction.retracted", "queue.archived",
-        "ticket.absorbed", "article.archived",
+        "ticket.absorbed", "article.archived", "pipeline.archived", "deal.archived",
     }
 )  # fmt: skip
 _BACK: Final = frozenset(
     {
         "contact.restored", "contact.unmerged", "company.restored", "queue.restored", "ticket.unmerged",
-        "article.restored",
+        "article.restored", "pipeline.restored", "deal.restored",
     }
 )  # fmt: skip
 
@@ -105,6 +107,22 @@ def _contain(batch: Batch, fact: Fact) -> None:
             _move(batch, fact, "CONTACT", requester)
         case ticket_events.TicketMoved(queue_id=into):
             _move(batch, fact, "QUEUE", into)
+        case deal_events.DealOpened(pipeline_id=goes, stage_id=stands, company_id=into, contacts=parties):
+            _enter(batch, fact, [goes], "PIPELINE")
+            _enter(batch, fact, [stands], "STAGE")
+            _enter(batch, fact, _known(into), "COMPANY")
+            _enter(batch, fact, () if parties is UNSET else [one.contact_id for one in parties], "CONTACT")
+        case deal_events.DealUpdated(company_id=into):
+            _move(batch, fact, "COMPANY", into)
+        case (
+            deal_events.DealMoved(stage_id=into)
+            | deal_events.DealWon(stage_id=into)
+            | deal_events.DealLost(stage_id=into)
+            | deal_events.DealReopened(stage_id=into)
+        ):
+            _move(batch, fact, "STAGE", into)
+        case deal_events.DealContactsChanged(contacts=parties):
+            _move_all(batch, fact, "CONTACT", [one.contact_id for one in parties])
         case _:
             pass
 
@@ -121,10 +139,15 @@ def _enter(batch: Batch, fact: Fact, containers: Iterable[UUID], kind: str) -> N
 
 def _move(batch: Batch, fact: Fact, kind: str, into: UUID | UnsetType | None) -> None:
     """Out of the one of this kind that it was in, into another or none."""
-    if into is UNSET:
-        return
-    batch.execute(fact, _LEAVE, id=fact.stream, kind=kind, into=into)
-    for container in _known(into):
+    if into is not UNSET:
+        _move_all(batch, fact, kind, _known(into))
+
+
+def _move_all(batch: Batch, fact: Fact, kind: str, into: Iterable[UUID]) -> None:
+    """Out of all of this kind but these, into those of them that it was not in."""
+    containers = list(into)
+    batch.execute(fact, _LEAVE, id=fact.stream, kind=kind, into=containers)
+    for container in containers:
         batch.save(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
 
 
@@ -132,5 +155,5 @@ _LEAVE: Final = """
 UPDATE {schema}.contained
 SET left_it = true, position = %(position)s
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND type = %(kind)s AND NOT left_it
-  AND container_id IS DISTINCT FROM %(into)s::uuid
+  AND container_id <> ALL (%(into)s::uuid[])
 """

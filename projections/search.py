@@ -14,12 +14,13 @@ from crm_es.contacts import company, contact_events
 from crm_es.contacts.contact_events import Item
 from crm_es.eventstore.event import Erased, Fact
 from crm_es.projector.contract import Batch, Column, Index, Table
+from crm_es.sales import deal_events, pipeline, product
 from crm_es.service import article, ticket_events
 from crm_es.text import bigrams, digits, fold
 from crm_es.workspaces import member
 
 NAME = "search"
-VERSION = 2
+VERSION = 3
 
 RECORD: Final = Table(
     name="record",
@@ -38,7 +39,7 @@ TERM: Final = Table(
     columns=(
         Column(name="id", type="uuid"),
         Column(name="slot", type="text"),
-        Column(name="subject_id", type="uuid", null=True),
+        Column(name="subject_ids", type="uuid[]", default=[]),
         Column(name="field", type="text"),
         Column(name="text", type="text", personal=True),
         Column(name="folded", type="text", personal=True, collate="C"),
@@ -46,7 +47,7 @@ TERM: Final = Table(
     ),
     key=("id", "slot"),
     versioned=False,
-    subject="subject_id",
+    subject="subject_ids",
     indexes=(
         Index(name="folded", columns=("folded",), where="folded IS NOT NULL"),
         Index(name="trigrams", columns=("folded gin_trgm_ops",), method="gin"),
@@ -60,6 +61,13 @@ _Ticket = (
     | ticket_events.TicketAbsorbed
     | ticket_events.TicketUnmerged
 )
+_Deal = (
+    deal_events.DealOpened
+    | deal_events.DealUpdated
+    | deal_events.DealContactsChanged
+    | deal_events.DealArchived
+    | deal_events.DealRestored
+)
 _Article = article.ArticleSaved | article.ArticleArchived | article.ArticleRestored
 _Event = (
     contact_events.ContactEvent
@@ -68,11 +76,15 @@ _Event = (
     | member.MemberRegistered
     | _Ticket
     | _Article
+    | product.ProductEvent
+    | pipeline.PipelineEvent
+    | _Deal
 )
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
 _NAMES: Final = {
     "display_name": "displayName", "given_name": "givenName", "family_name": "familyName", "name": "name", "title": "title",
+    "sku": "sku",
 }  # fmt: skip
 
 
@@ -88,9 +100,9 @@ def _record(batch: Batch, fact: Fact) -> None:
     if fact.version == 1:
         values["type"] = fact.topic.partition(".")[0].upper()
     match fact.event:
-        case contact_events.ContactArchived() | company.CompanyArchived() | article.ArticleArchived():
+        case _ if fact.topic.endswith(".archived"):
             values["archived"] = True
-        case contact_events.ContactRestored() | company.CompanyRestored() | article.ArticleRestored():
+        case _ if fact.topic.endswith(".restored"):
             values["archived"] = False
         case contact_events.ContactAbsorbed() | ticket_events.TicketAbsorbed():
             values["absorbed"] = True
@@ -100,6 +112,8 @@ def _record(batch: Batch, fact: Fact) -> None:
             contact_events.ContactRegistered(company_id=into)
             | contact_events.ContactCompanyChanged(company_id=into)
             | contact_events.ContactMerged(company_id=into)
+            | deal_events.DealOpened(company_id=into)
+            | deal_events.DealUpdated(company_id=into)
         ) if into is not UNSET:
             values["company_id"] = into
         case _:
@@ -141,8 +155,14 @@ def _terms(batch: Batch, fact: Fact) -> None:
         case company.CompanyDomainRemoved(domain=domain):
             _put(batch, fact, f"domain {domain}", "domains", None)
         case ticket_events.TicketUpdated(requester_id=requester) if requester is not UNSET:
-            batch.execute(fact, _ABOUT, id=fact.stream, requester=requester)
-        case ticket_events.TicketOpened(external_ids=others) if others is not UNSET:
+            batch.execute(fact, _ABOUT, id=fact.stream, subjects=[requester] if requester else [])
+        case deal_events.DealContactsChanged(contacts=contacts):
+            batch.execute(fact, _ABOUT, id=fact.stream, subjects=[one.contact_id for one in contacts])
+        case (
+            ticket_events.TicketOpened(external_ids=others)
+            | deal_events.DealOpened(external_ids=others)
+            | product.ProductRegistered(external_ids=others)
+        ) if others is not UNSET:
             for one in dict.fromkeys(others):
                 _put(batch, fact, f"external {one.system} {one.value}", "externalIds", one.value)
         case _:
@@ -169,23 +189,27 @@ def _put(batch: Batch, fact: Fact, slot: str, field: str, text: str | Erased | N
     folded = None if plain is None else digits(plain) if field == "phones" else fold(plain)
     grams = None if plain is None else bigrams(plain)
     words = {"text": plain, "folded": folded, "grams": grams or None}
-    if isinstance(fact.event, ticket_events.TicketUpdated):  # it stays about whom it was
+    if isinstance(fact.event, ticket_events.TicketUpdated | deal_events.DealUpdated):  # it stays about whom it was
         batch.update(TERM, fact, {"id": fact.stream, "slot": slot}, **words)
     else:
         write = batch.insert if fact.version == 1 else batch.save  # a first event finds no words
-        write(TERM, fact, id=fact.stream, slot=slot, subject_id=_subject(fact), field=field, **words)
+        write(TERM, fact, id=fact.stream, slot=slot, subject_ids=_subjects(fact), field=field, **words)
 
 
-def _subject(fact: Fact) -> UUID | None:
+def _subjects(fact: Fact) -> list[UUID]:
     """Whom the words of a record are about."""
-    if isinstance(fact.event, ticket_events.TicketOpened):
-        return fact.event.requester_id or None
-    return fact.stream if fact.topic.startswith(("contact.", "member.")) else None
+    match fact.event:
+        case ticket_events.TicketOpened(requester_id=requester):
+            return [requester] if requester else []
+        case deal_events.DealOpened(contacts=contacts):
+            return [] if contacts is UNSET else [one.contact_id for one in contacts]
+        case _:
+            return [fact.stream] if fact.topic.startswith(("contact.", "member.")) else []
 
 
 _ABOUT: Final = """
 UPDATE {schema}.term
-SET subject_id = %(requester)s, position = %(position)s
+SET subject_ids = %(subjects)s::uuid[], position = %(position)s
 WHERE workspace_id = %(workspace_id)s AND id = %(id)s AND position <= %(position)s
 """
 _RELEASE: Final = """

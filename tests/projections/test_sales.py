@@ -12,6 +12,7 @@ from crm_es.eventstore.event import ERASED
 from crm_es.sales import deal_events as e
 from crm_es.sales import pipeline as p
 from crm_es.sales.deal_values import DealContact, DealLine
+from crm_es.sales.product import ProductRegistered
 from crm_es.sales.stages import ForecastCategory, Stage, StageType
 from crm_es.values import ExternalId, Money
 from tests.projections import sales_past
@@ -162,3 +163,40 @@ def test_what_was_chosen_for_a_deal_outlives_its_closing(log, workspace, project
     log.append(workspace, (deal, e.DealReopened(stage_id=NEW, rank="c", occurred_at=START)))
     project()
     assert rows(asked) == [("COMMIT", Decimal("0.7"), 701)]
+
+
+def test_a_deal_leaves_the_containers_it_is_moved_out_of(log, workspace, project, rows):
+    ann, bob, firm, deal = (UUID(int=n) for n in range(11, 15))
+    log.append(workspace, (PIPELINE, CREATED))
+    both = (DealContact(contact_id=ann, primary=True),)
+    log.append(workspace, (deal, opened(contacts=both, company_id=firm)))
+    log.append(workspace, (deal, e.DealContactsChanged(contacts=(DealContact(contact_id=bob, primary=True),))))
+    log.append(workspace, (deal, e.DealUpdated(name="200 seats", company_id=None)))
+    log.append(workspace, (deal, e.DealWon(stage_id=WON, rank="b", occurred_at=START)), (deal, e.DealArchived()))
+    project()
+
+    assert rows("SELECT container_id, type, left_it FROM changes.contained ORDER BY 1") == [
+        (PIPELINE, "PIPELINE", False), (NEW, "STAGE", True), (WON, "STAGE", False), (ann, "CONTACT", True),
+        (bob, "CONTACT", False), (firm, "COMPANY", True),
+    ]  # fmt: skip
+    assert rows("SELECT id, type, version, gone FROM changes.record ORDER BY 1") == [
+        (PIPELINE, "PIPELINE", 1, False), (deal, "DEAL", 5, True),
+    ]  # fmt: skip
+
+
+def test_deals_are_found_by_their_name_and_are_about_their_contacts(log, workspace, project, rows):
+    ann, bob, deal, mug = UUID(int=11), UUID(int=12), uuid4(), uuid4()
+    both = tuple(DealContact(contact_id=one) for one in (ann, bob))
+    known = (ExternalId(system="erp", value="D-7"),)
+    log.append(workspace, (PIPELINE, CREATED), (deal, opened(contacts=both, external_ids=known)))
+    log.append(workspace, (deal, e.DealUpdated(name="Größere Küche")))
+    log.append(workspace, (mug, ProductRegistered(name="Mug", sku="M-1")))
+    project()
+    asked = "SELECT slot, folded, subject_ids FROM search.term WHERE id = %s ORDER BY slot"
+
+    assert rows(asked, deal) == [("external erp D-7", "d-7", [ann, bob]), ("name", "grossere kuche", [ann, bob])]
+    assert rows(asked, mug) == [("name", "mug", []), ("sku", "m-1", [])]
+    log.append(workspace, (deal, e.DealContactsChanged(contacts=())), (deal, e.DealArchived()))
+    project()
+    assert [subjects for *_, subjects in rows(asked, deal)] == [[], []]
+    assert rows("SELECT archived FROM search.record WHERE id = %s", deal) == [(True,)]

@@ -287,8 +287,8 @@ def test_a_ticket_is_found_by_its_title_until_it_is_absorbed(log, workspace, pro
     log.append(workspace, (ticket, TicketUpdated(title="Das Büro brennt", requester_id=other)))
     project()
 
-    asked = "SELECT slot, folded, subject_id FROM search.term WHERE id = %s ORDER BY slot"
-    assert rows(asked, ticket) == [("external d 1-7", "1-7", other), ("title", "das buro brennt", other)]
+    asked = "SELECT slot, folded, subject_ids FROM search.term WHERE id = %s ORDER BY slot"
+    assert rows(asked, ticket) == [("external d 1-7", "1-7", [other]), ("title", "das buro brennt", [other])]
     log.append(workspace, (ticket, TicketAbsorbed(survivor_id=other, survivor_version=1, occurred_at=hour(1))))
     project()
     assert rows("SELECT absorbed FROM search.record WHERE id = %s", ticket) == [(True,)]

@@ -216,7 +216,10 @@ class Page:
 
 Types = Annotated[list[EntityType] | None, strawberry.argument(description="Of these kinds alone.")]
 Within = Annotated[
-    list[ID] | None, strawberry.argument(description="What is, or just was, in one of these: contacts, companies.")
+    list[ID] | None,
+    strawberry.argument(
+        description="What is, or just was, in one of these: contacts, companies, pipelines, stages, queues."
+    ),
 ]
 
 
