@@ -10,7 +10,7 @@ from tests.api import contract
 from tests.api.served import need_node, node
 
 pytestmark = [pytest.mark.anyio, pytest.mark.node, pytest.mark.slow]
-SCALARS = dict.fromkeys(["DateTime", "Decimal", "Duration", "Position", "TimeZone", "UUID"], "string") | {
+SCALARS = dict.fromkeys(["Date", "DateTime", "Decimal", "Duration", "Position", "TimeZone", "UUID"], "string") | {
     "JSON": "unknown"
 }
 USE = """import type { ContactListQuery, EditContactMutationVariables } from "./operations";
