@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, takewhile
 from typing import Final, NamedTuple, Self
-from uuid import UUID
 
 import psycopg
 
@@ -15,14 +14,16 @@ from crm_es.eventstore.event import Fact
 
 
 class _Row(NamedTuple):
-    stored: Stored
-    append: tuple[UUID, UUID]
+    log_id: int
+    position: int
+    state: bytes
+    append: bytes
 
 
 Decode = Callable[[Sequence[Stored]], Sequence[Fact]]
 
 _PAGE: Final = """
-SELECT notification_id, sequence, state, workspace_id, command_id
+SELECT notification_id, sequence, state, uuid_send(workspace_id) || uuid_send(command_id)
 FROM es.events
 WHERE notification_id > %(after)s AND notification_id <= %(upto)s
 ORDER BY notification_id
@@ -122,15 +123,15 @@ class PageReader:
         full = len(rows) == self._size
         if full:
             rows = self._whole_appends(rows, upto)
-        last = rows[-1].stored.log_id if rows else after
-        return Page(after, last, self._decode([row.stored for row in rows]), full)
+        last = rows[-1].log_id if rows else after
+        return Page(after, last, self._decode([Stored(*row[:3]) for row in rows]), full)
 
     def _whole_appends(self, rows: list[_Row], upto: int) -> list[_Row]:
         append = rows[-1].append
         whole = len(rows) - sum(1 for _ in takewhile(lambda row: row.append == append, reversed(rows)))
         if whole:
             return rows[:whole]
-        while more := self._rows(rows[-1].stored.log_id, upto, self._size):
+        while more := self._rows(rows[-1].log_id, upto, self._size):
             same = [row for row in more if row.append == append]
             rows += same
             if len(same) < len(more):
@@ -140,4 +141,4 @@ class PageReader:
     def _rows(self, after: int, upto: int, limit: int) -> list[_Row]:
         with self._connection.cursor(binary=True) as cursor:
             cursor.execute(_PAGE, {"after": after, "upto": upto, "limit": limit}, prepare=True)
-            return [_Row(Stored(*row[:3]), row[3:]) for row in cursor]
+            return list(map(_Row._make, cursor.fetchall()))
