@@ -271,7 +271,7 @@ class Codec:
 
 def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
     row, envelope, shape, data, sealed, cleared = opening
-    opened = _opened_values(envelope, sealed, keys)
+    opened, erased = _opened_values(envelope, sealed, keys)
     sealed_reason = _reason_field.name in opened
     reason = opened.pop(_reason_field.name) if sealed_reason else _read_reason.decode(envelope.reason)
     recorded_at = datetime.fromisoformat(envelope.recorded_at)
@@ -296,12 +296,8 @@ def _opened_fact(opening: Opening, keys: Mapping[UUID, Key | Erased]) -> Fact:
         reason=reason,
         key_id=key_id,
         other_keys=other_keys,
-        erased=frozenset(name for name, value in opened.items() if _is_erased(value)) if opened else _NOTHING,
+        erased=erased,
     )
-
-
-def _is_erased(value: object) -> bool:
-    return value is ERASED or (type(value) is tuple and ERASED in value)
 
 
 def _keys_of(
@@ -330,16 +326,20 @@ def _opened_values(
     envelope: Envelope,
     sealed: Iterable[tuple[PersonalField, Sealed, int | None]],
     keys: Mapping[UUID, Key | Erased],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """The values by field, and which fields are erased, all or an item of theirs."""
     place = b""
     opened: dict[str, Any] = {}
+    erased = _NOTHING
     for field, value, index in sealed:
         key, found = keys[value.k], ERASED
         if not isinstance(key, Erased):
             place = place or _place(envelope.workspace, envelope.stream, envelope.version)
             found = field.decoder.decode(key.open(value, place + (field.place if index is None else field.item(index))))
+        elif field is not _reason_field:
+            erased |= {field.name}
         opened[field.name] = found if index is None else (*opened.get(field.name, ()), found)
-    return opened
+    return opened, erased
 
 
 def _place(workspace: UUID, stream: UUID, version: int) -> bytes:

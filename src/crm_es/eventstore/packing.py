@@ -1,9 +1,8 @@
 """Columns of rows as binary arrays, packed by hand: psycopg's list dumper was the largest cost of an append."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from types import NoneType
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from psycopg import adapters, postgres
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from crm_es.eventstore.event import Erased
+from crm_es.eventstore.event import ERASED, Erased
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -22,21 +21,21 @@ _INT8 = struct.Struct("!q").pack
 _NULL = _INT4(-1)
 _NOTHING: Final = frozenset({NoneType, Erased})
 
-_ELEMENT: dict[str, Callable[[Any], bytes]] = {
-    "uuid": attrgetter("bytes"),
-    "int4": _INT4,
-    "int8": _INT8,
-    "text": str.encode,
-    "bytea": bytes,
-    "bool": lambda value: b"\x01" if value else b"\x00",
-    "timestamptz": lambda value: _INT8((value - _EPOCH) // _MICROSECOND),
-}
 _SIZE: dict[str, bytes] = {
     "uuid": _INT4(16),
     "int4": _INT4(4),
     "int8": _INT4(8),
     "bool": _INT4(1),
     "timestamptz": _INT4(8),
+}
+_BYTES: dict[str, Callable[[Sequence[Any]], Iterable[bytes]]] = {
+    "uuid": lambda values: [value.int.to_bytes(16, "big") for value in values],  # `bytes` takes half as long again
+    "int4": lambda values: map(_INT4, values),
+    "int8": lambda values: map(_INT8, values),
+    "text": lambda values: map(str.encode, values),
+    "bytea": lambda values: values,
+    "bool": lambda values: [b"\x01" if value else b"\x00" for value in values],
+    "timestamptz": lambda values: [_INT8((value - _EPOCH) // _MICROSECOND) for value in values],
 }
 
 
@@ -64,7 +63,7 @@ def _packed_type(name: str) -> tuple[type[Packed], int]:
     return packed, info.oid
 
 
-_TYPES = {name: _packed_type(name) for name in _ELEMENT}
+_TYPES = {name: _packed_type(name) for name in _BYTES}
 
 
 def pack(name: str, values: Sequence[Any]) -> Packed:
@@ -72,31 +71,35 @@ def pack(name: str, values: Sequence[Any]) -> Packed:
     packed, oid = _TYPES[name]
     if not values:
         return packed(_EMPTY(0, 0, oid))
-    kinds = set(map(type, values))
-    nothing = bool(kinds & _NOTHING)
-    if name in _SIZE and not nothing:
-        body = _SIZE[name] + _SIZE[name].join(map(_ELEMENT[name], values))
-    else:
-        body = _cells(_ELEMENT[name], values)
+    nothing = not _NOTHING.isdisjoint(map(type, values))
+    body = _with_nulls(name, values) if nothing else _cells(name, values)
     return packed(_HEAD(1, nothing, oid, len(values), 1) + body)
 
 
 def repeat(name: str, value: Any, times: int) -> Packed:
     """The same as `pack` of one value so many times."""
     packed, oid = _TYPES[name]
-    return packed(_HEAD(1, type(value) in _NOTHING, oid, times, 1) + _cells(_ELEMENT[name], (value,)) * times)
+    nothing = type(value) in _NOTHING
+    body = _NULL if nothing else _cells(name, (value,))
+    return packed(_HEAD(1, nothing, oid, times, 1) + body * times)
 
 
-def _cells(element: Callable[[Any], bytes], values: Sequence[Any]) -> bytes:
-    parts = []
-    for value in values:
-        if type(value) in _NOTHING:
-            parts.append(_NULL)
-        else:
-            data = element(value)
-            parts.append(_INT4(len(data)))
-            parts.append(data)
-    return b"".join(parts)
+def _cells(name: str, values: Sequence[Any]) -> bytes:
+    size = _SIZE.get(name)
+    return b"".join(_sized(name, values)) if size is None else size + size.join(_BYTES[name](values))
+
+
+def _with_nulls(name: str, values: Sequence[Any]) -> bytes:
+    there = [value for value in values if not (value is None or value is ERASED)]
+    if not there:
+        return _NULL * len(values)
+    cells = iter(_sized(name, there))
+    return b"".join([_NULL if value is None or value is ERASED else next(cells) for value in values])
+
+
+def _sized(name: str, values: Sequence[Any]) -> list[bytes]:
+    size, cells = _SIZE.get(name), _BYTES[name](values)
+    return [_INT4(len(cell)) + cell for cell in cells] if size is None else [size + cell for cell in cells]
 
 
 def pack_rows(types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Packed]:

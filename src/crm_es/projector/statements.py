@@ -1,6 +1,6 @@
 """The statements a batch sends, as bytes and made once, and how rows become their parameters: a binary array a column."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, LiteralString
@@ -164,11 +164,9 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _array(values: Iterable[object]) -> str:
+def _array(values: Collection[object]) -> str:
     """As PostgreSQL writes arrays."""
-    quoted = ",".join([f'"{_escaped(value)}"' for value in values])
-    return f"{{{quoted}}}"
-
-
-def _escaped(value: object) -> str:
-    return str(value).replace("\\", "\\\\").replace('"', '\\"')
+    text = '","'.join(map(str, values))
+    if "\\" in text or text.count('"') != 2 * (len(values) - 1):  # what must be escaped
+        text = '","'.join([str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values])
+    return f'{{"{text}"}}' if values else "{}"
