@@ -106,6 +106,8 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
             verifier=Verifier.of(settings),
             pepper=keys.pepper(),
             bookmark=lambda: progress.touched,
+            read_model=members.NAME,
+            topics=members.TOPICS or (),
             used=uses.note,
         )
         yield Engine(

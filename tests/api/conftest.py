@@ -165,7 +165,7 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
         async with following as progress, recording as uses:
             authenticator = Authenticator(
                 connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
-                bookmark=lambda: progress.touched, used=uses.note,
+                bookmark=lambda: progress.touched, read_model=members.NAME, topics=members.TOPICS or (), used=uses.note,
             )  # fmt: skip
             yield Engine(
                 settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,

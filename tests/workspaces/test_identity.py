@@ -15,7 +15,7 @@ from crm_es.catalog import AGGREGATES
 from crm_es.commands.workspaces import command
 from crm_es.config import Settings
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import UnauthenticatedError
+from crm_es.errors import UnauthenticatedError, UnavailableError
 from crm_es.eventstore.event import ActorKind, WorkspaceId
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore
@@ -29,7 +29,7 @@ from crm_es.workspaces.identity import Authenticator
 from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.role import ROLE, Permission
 from crm_es.workspaces.tokens import ApiKeyToken, DevelopmentIssuer, Verifier
-from projections import READ_MODELS
+from projections import members
 from tests.waiting import soon
 
 pytestmark = pytest.mark.anyio
@@ -80,16 +80,17 @@ async def house(ready_database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[I
     keys = KeyStore.open(tmp_path / "keys.sqlite", b"r" * 32)
     store = await Store.open(ready_database.app, AGGREGATES, keys)
     connections = ReadConnections(ready_database.app, size=2)
-    members = [model for model in READ_MODELS if model.NAME == "members"]
     house = Installation(
         settings=settings,
         store=store,
-        projector=Projector(ready_database.projector, store.codec.decode_many, members),
+        projector=Projector(ready_database.projector, store.codec.decode_many, [members]),
         authenticator=Authenticator(
             connections=connections,
             verifier=Verifier.of(settings),
             pepper=keys.pepper(),
             bookmark=lambda: house.bookmark,
+            read_model=members.NAME,
+            topics=members.TOPICS or (),
         ),
         pepper=keys.pepper(),
         workspace=WorkspaceId(new_id()),
@@ -160,6 +161,17 @@ async def test_expired_foreign_and_unknown_bearers_are_told_apart(house: Install
     assert await refused(house, old) == "token.expired"
     assert await refused(house, foreign) == "token.foreign"
     assert await refused(house, house.token(new_id())) == "member.unknown"
+
+
+async def test_nobody_is_called_unknown_while_who_came_is_not_shown(house: Installation) -> None:
+    ada = new_id()
+    await house.store.create(command(house.workspace), MEMBER, ada, member.register(name="Ada", roles=["sales"]))
+
+    with pytest.raises(UnavailableError):
+        await house.authenticator.authenticate(house.token(ada))
+
+    house.projector.drain()
+    assert (await house.authenticator.authenticate(house.token(ada))).member_id == ada
 
 
 async def test_a_workspaces_own_role_permits_what_its_record_says(house: Installation) -> None:

@@ -62,7 +62,10 @@ class Progress:
 
     @property
     def touched(self) -> int:
-        """Rises whenever the watched read model has applied an event of its own topics: until then its rows stand."""
+        """Rises whenever the watched read model has applied an event of its own topics: until then its rows stand.
+
+        A crash can take rows back that were committed without waiting for the disk: then it rises too.
+        """
         return self._touched
 
     @property
@@ -118,8 +121,8 @@ class Progress:
         self._bookmarks = {name: log_id for name, log_id, *_ in live}
         self._parked = frozenset(name for name, _, parked, *_ in live if parked)
         self._newest = max((newest or 0 for *_, newest, _ in live), default=0)
-        unknown = self._bookmarks.get(self._watched, 0) if after is None else self._touched
-        self._touched = max((touched or 0 for *_, touched in live), default=0) or unknown
+        gone_back = after is None or self._bookmarks.get(self._watched, 0) < after
+        self._touched += gone_back or any(touched for *_, touched in live)
         self._seen = time.monotonic()
         self._measure()
         async with self._moved:

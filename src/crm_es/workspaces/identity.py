@@ -5,7 +5,7 @@ Roles are not in the token: they are read from the members' read model and kept 
 
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL, Composable
 
-from crm_es.errors import UnauthenticatedError
+from crm_es.errors import UnauthenticatedError, UnavailableError
 from crm_es.eventstore.event import Actor, ActorKind, WorkspaceId
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions
@@ -35,6 +35,9 @@ SELECT k.scopes, w.time_zone, k.secret_hmac, k.expires_at, k.revoked_at
 FROM members.api_key k
 LEFT JOIN members.workspace w ON w.workspace_id = k.workspace_id
 WHERE k.workspace_id = $1 AND k.id = $2
+""")
+BEHIND: Final = SQL("""
+SELECT es.newest_of_topics($1, b.log_id, es.newest_log_id()) IS NOT NULL FROM es.bookmark b WHERE b.read_model = $2
 """)
 OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.role WHERE workspace_id = $1 LIMIT 1000")
 
@@ -81,21 +84,26 @@ Read = Callable[[Rows, UUID], Awaitable[Known | None]]
 
 
 class Authenticator:
-    """`bookmark` tells how far the members' read model is: what was read stands until it moves. `used` is told of API keys."""
+    """`bookmark` tells how far `read_model`, the members', is: what was read stands until it moves.
+
+    `topics` are those it is made of: nobody is unknown while one of them is recorded and not shown. `used` is told of API keys.
+    """
 
     def __init__(
         self, *, connections: Connections, verifier: Verifier, pepper: bytes, bookmark: Callable[[], int],
+        read_model: str, topics: Iterable[str],
         used: Callable[[UUID, UUID], None] = lambda _workspace, _key: None,
     ) -> None:  # fmt: skip
         self._connections = connections
         self._verifier = verifier
         self._pepper = pepper
         self._bookmark = bookmark
+        self._source = sorted(topics), read_model
         self._used = used
         self._kept: dict[tuple[UUID, UUID], tuple[int, float, Known | None]] = {}
 
     async def authenticate(self, bearer: str) -> Identity:
-        """Raises: UnauthenticatedError."""
+        """Raises: UnauthenticatedError; UnavailableError while the members shown may lack the bearer."""
         if bearer.startswith(API_KEY_PREFIX):
             return await self._program(ApiKeyToken.parse(bearer))
         return await self._person(bearer)
@@ -146,6 +154,10 @@ class Authenticator:
             return kept[2]
         async with self._connections.snapshot(workspace) as rows:
             known = await read(rows, id)
+            if known is None and await rows.rows(BEHIND, self._source) != [(False,)]:
+                raise UnavailableError(
+                    "Who bears this token is not shown yet. Try again in a moment.", rule="token.not_yet_shown"
+                )
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[workspace, id] = bookmark, time.monotonic() + KEPT_SECONDS, known
