@@ -47,9 +47,14 @@ class Occasion:
         raise InvalidInputError(message, rule="occurred_at.before_last", field=("occurredAt",))
 
 
-def dated(events: Iterable[Event]) -> list[Event | Dated]:
+def dated(events: Iterable[Event | Dated]) -> list[Event | Dated]:
     """For the store: events that say when they happened, in an envelope that says the same; others at the command's time."""
-    return [Dated(event, at) if (at := _moment(event)) else event for event in events]
+    return [one if isinstance(one, Dated) or (at := _moment(one)) is None else Dated(one, at) for one in events]
+
+
+def undated(events: Iterable[Event | Dated]) -> list[Event]:
+    """The events themselves."""
+    return [one.event if isinstance(one, Dated) else one for one in events]
 
 
 def _moment(event: Event) -> datetime | None:

@@ -31,8 +31,11 @@ from crm_es.sales.pipeline_mutations import PipelineMutations
 from crm_es.sales.product_mutations import ProductMutations
 from crm_es.service.article_graphql import Article, ArticleQueries
 from crm_es.service.article_mutations import ArticleMutations
+from crm_es.service.mutations import ServiceMutations
+from crm_es.service.queue_graphql import Queue, QueueQueries
 from crm_es.service.sla_graphql import SlaPolicy, sla_policies
 from crm_es.service.sla_mutations import SlaMutations
+from crm_es.service.ticket_graphql import Ticket, TicketQueries
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
@@ -55,6 +58,8 @@ finding.KINDS.add(
     Stage,
     Deal,
     Article,
+    Queue,
+    Ticket,
     SlaPolicy,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
@@ -96,7 +101,16 @@ def _followed(resolver: Any, rule: Rule, description: str) -> Any:
 
 
 @strawberry.type(description="Where every reading begins. Fields that take `asOf` show what had been recorded by then.")
-class Query(ContactQueries, DuplicateQueries, CompanyQueries, InteractionQueries, SalesQueries, ArticleQueries):
+class Query(
+    ContactQueries,
+    DuplicateQueries,
+    CompanyQueries,
+    InteractionQueries,
+    SalesQueries,
+    QueueQueries,
+    TicketQueries,
+    ArticleQueries,
+):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
     node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
@@ -157,6 +171,7 @@ class Mutation(
     DealMutations,
     BulkDealMutations,
     InteractionMutations,
+    ServiceMutations,
     ArticleMutations,
     SlaMutations,
     WorkspaceMutations,

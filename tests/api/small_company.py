@@ -1,4 +1,6 @@
-"""A little company's records with a past: companies, contacts, interactions, edits, a merge and an archived one, by the API."""
+"""A little company's records with a past: companies, contacts, interactions, tickets, edits, merges and an archived one, by the
+API.
+"""
 
 from random import Random
 from typing import Any
@@ -24,7 +26,33 @@ async def found(api: Api) -> dict[str, list[str]]:
         await _done(api, "updateContact", id=id_, jobTitle="Boss", addTags=["seen"], companyId=companies[0])
     await _done(api, "archiveContact", id=contacts[4])
     await _done(api, "mergeContacts", survivorId=contacts[0], absorbedId=contacts[5], reason="one person")
-    return {"Contact": contacts, "Company": companies, "Interaction": interactions, "Member": owners}
+    desk = await _desk(api, random, contacts, companies, owners)
+    return {"Contact": contacts, "Company": companies, "Interaction": interactions, "Member": owners} | desk
+
+
+async def _desk(
+    api: Api, random: Random, contacts: list[str], companies: list[str], owners: list[str]
+) -> dict[str, list[str]]:
+    queues = [await _made(api, "createQueue", "queue", name=name) for name in ("Help", "Billing")]
+    tickets = [
+        await _made(
+            api, "openTicket", "ticket", title=f"Ticket {number}", queueId=random.choice(queues),
+            priority=random.choice(["LOW", "NORMAL", "URGENT"]), requesterId=random.choice([None, *contacts[:3]]),
+            companyId=random.choice([None, *companies]), body=random.choice([None, "Help"]),
+            tags=random.sample(["red", "new"], 1), externalIds=[{"system": "desk", "value": str(number)}],
+            occurredAt=f"2025-01-0{random.randint(1, 9)}T10:00:00Z",
+        )
+        for number in range(8)
+    ]  # fmt: skip
+    for id_ in tickets[:6]:
+        await _done(api, "assignTicket", id=id_, assigneeId=random.choice(owners))
+    await _done(api, "replyToTicket", id=tickets[0], body="We look", internal=False)
+    await _done(api, "replyToTicket", id=tickets[1], body="Hm", internal=True)
+    await _done(api, "holdTicket", id=tickets[2], holdReason="CUSTOMER")
+    await _done(api, "resolveTicket", id=tickets[3], resolution="Done")
+    await _done(api, "moveTicket", id=tickets[4], toQueueId=queues[0])
+    await _done(api, "mergeTickets", survivorId=tickets[0], absorbedId=tickets[1], reason="one thing")
+    return {"Queue": queues, "Ticket": tickets}
 
 
 async def _contact(api: Api, random: Random, name: str, companies: list[str], owners: list[str]) -> str:

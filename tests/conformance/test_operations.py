@@ -10,6 +10,12 @@ SOME = """{ contacts(first: 6, orderBy: [{field: LAST_INTERACTION_AT, direction:
 CREATE_PIPELINE = """mutation ($input: CreatePipelineInput!) { createPipeline(input: $input) {
   pipeline { id stages { id type } } userErrors { message } } }"""
 OPEN_DEAL = "mutation ($input: OpenDealInput!) { openDeal(input: $input) { deal { id } userErrors { message } } }"
+CREATE_QUEUE = (
+    "mutation ($input: CreateQueueInput!) { createQueue(input: $input) { queue { id } userErrors { message } } }"
+)
+OPEN_TICKET = (
+    "mutation ($input: OpenTicketInput!) { openTicket(input: $input) { ticket { id } userErrors { message } } }"
+)
 STAGES = [
     {"name": "Talking", "type": "OPEN", "probability": 0.2},
     {"name": "Offered", "type": "OPEN", "probability": 0.6},
@@ -29,8 +35,17 @@ async def board(demonstrated):
     return pipeline["id"], [stage["id"] for stage in pipeline["stages"]], opened["openDeal"]["deal"]["id"]
 
 
-def variables(title, found, pipeline, stages, deal):
+async def desk(demonstrated):
+    """A queue with a ticket in it."""
+    created = await demonstrated.ask(CREATE_QUEUE, input={"name": "Help"})
+    queue = created["createQueue"]["queue"]["id"]
+    opened = await demonstrated.ask(OPEN_TICKET, input={"title": "It broke", "queueId": queue})
+    return queue, opened["openTicket"]["ticket"]["id"]
+
+
+def variables(title, found, sales, service):
     """What a page would send."""
+    (pipeline, stages, deal), (_, ticket) = sales, service
     a, b, c, d = [node["id"] for node in found["contacts"]["nodes"]][:4]
     member = found["members"]["nodes"][0]["id"]
     return {
@@ -39,6 +54,9 @@ def variables(title, found, pipeline, stages, deal):
         "BoardColumnMore": {"stage": stages[0]},
         "DragDeal": {"input": {"id": deal, "toStageId": stages[1]}, "stages": stages[:2]},
         "WinDeal": {"input": {"id": deal}},
+        "Reply": {"input": {"id": ticket, "body": "We look.", "internal": False}},
+        "HoldTicket": {"input": {"id": ticket, "holdReason": "CUSTOMER"}},
+        "CatchUp": {"since": found["viewer"]["position"]},
         "TimeSlider": {"id": a, "position": found["viewer"]["position"]},
         "Viewer": {},
         "Views": {},
@@ -60,7 +78,8 @@ def variables(title, found, pipeline, stages, deal):
 async def test_it_answers_on_the_demo(demonstrated, title):
     found = await demonstrated.ask(SOME)
 
-    data = await demonstrated.ask(contract.possible()[title], **variables(title, found, *await board(demonstrated)))
+    sent = variables(title, found, await board(demonstrated), await desk(demonstrated))
+    data = await demonstrated.ask(contract.possible()[title], **sent)
 
     for answer in data.values():
         assert answer is not None
@@ -71,5 +90,8 @@ async def test_it_answers_on_the_demo(demonstrated, title):
         assert data["contacts"]["totalCount"] > len(data["contacts"]["edges"]) == 50
     if title == "SearchBox":
         assert data["search"]["edges"]
+    if title == "CatchUp":
+        kinds = {node["type"] for node in data["changes"]["nodes"]}
+        assert kinds == {"DEAL", "PIPELINE", "QUEUE", "TICKET"}
     if title == "RecordHistory":
         assert data["entity"]["history"]["edges"]

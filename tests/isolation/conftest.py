@@ -30,8 +30,9 @@ from crm_es.sales.dealing import DealEdit
 from crm_es.sales.pipeline import PIPELINE
 from crm_es.sales.product import PRODUCT, ProductEdit
 from crm_es.sales.stages import Stage, StageType
-from crm_es.service import article, calendar, sla, sla_policy
+from crm_es.service import article, calendar, queue, sla, sla_policy, ticket, ticket_editing
 from crm_es.service.enums import Priority, SlaKind
+from crm_es.service.ticket_aggregate import TICKET
 from crm_es.values import DomainName, EmailAddress, ExternalId, Money, PhoneNumber, PostalAddress, Tag
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
@@ -155,10 +156,30 @@ async def _records(side: Side, by: UUID) -> None:
 
 async def _service(side: Side) -> None:
     api, word = side.api, side.word
+    uuids, at = side.uuids, Occasion(datetime(2025, 1, 1, tzinfo=UTC))
+    uuids["Queue"] = await api.begin(queue.QUEUE, queue.create(queue.QueueEdit(name=f"Queue {word}")))
+    asked = ticket_editing.open_ticket(
+        title=f"Ticket {word}", queue_id=uuids["Queue"], requester_id=uuids["Contact"], company_id=uuids["Company"],
+        tags=[Tag.parse(word)], external_ids=[ExternalId(system="desk", value=word)], on=at,
+    )  # fmt: skip
+    uuids["Ticket"] = id_ = await api.begin(TICKET, asked, reason=f"because {word}")
+    by = api.known["admin"].member_id
+    note = recording.record(
+        type=InteractionType.NOTE, occurred_at=at.at, body=f"{word} is angry.", subject=word, ticket_id=id_, internal=True,
+        member_id=by, contact_ids=(uuids["Contact"],),
+    )  # fmt: skip
+    written = await api.begin(INTERACTION, note)
+    await api.change(TICKET, id_, lambda was: ticket.reply(was, written, internal=True, on=at))
+    await api.change(TICKET, id_, lambda was: ticket.resolve(was, resolution=f"Sent {word} away", on=at))
+    await api.change(TICKET, id_, lambda was: ticket.rate(was, 1, f"{word} is rude"))
+    await api.change(TICKET, id_, lambda was: ticket.reopen(was, on=at, window=None))
+    await api.change(TICKET, id_, lambda was: ticket.assign(was, by, on=at))
     text: dict[str, Any] = {"language": "en", "audience": article.Audience.CUSTOMER, "tags": [word]}
     written = article.save(None, title=f"{word} for beginners", body=f"Ask {word}.", **text)
     side.uuids["Article"] = id_ = await api.begin(article.ARTICLE, written)
     await api.change(article.ARTICLE, id_, article.publish)
+    linked = ticket_editing.TicketEdit(add_article_ids=[id_])
+    await api.change(TICKET, uuids["Ticket"], lambda was: ticket_editing.update(was, linked))
     always = calendar.Calendar(time_zone="UTC", hours=(calendar.OpeningHours(weekday=1, opens=0, closes=1440),))
     target = sla.SlaTarget(kind=SlaKind.RESOLUTION, priority=Priority.NORMAL, seconds=3_600)
     promised = sla_policy.publish(None, name=f"{word} Gold", targets=[target], calendar=always)

@@ -43,16 +43,19 @@ SCALARS = {
 }  # fmt: skip
 KINDS = {
     "fromId": "Member", "toId": "Member", "ownerId": "Member", "managerId": "Member", "parentId": "Company",
-    "survivorId": "Contact", "absorbedId": "Contact", "moveDealsTo": "Stage", "toStageId": "Stage",
+    "assigneeId": "Member", "requesterId": "Contact", "mergePreview": "Contact", "moveDealsTo": "Stage", "toStageId": "Stage",
 }  # fmt: skip
-"""Of ids whose name does not tell."""
+"""Of ids whose name does not tell, nor that of the field they are asked for."""
 ENVELOPE = {
     "commandId", "expectedVersion", "occurredAt", "allOrNone", "dealId", "ticketId", "companyId", "removeContactIds",
-    "removeEmails", "removePhones", "removeIdentities", "removeExternalIds", "removeTags",
-"contactExternalIds", "keep", "expectedAbsorbedVersion",
+    "removeEmails", "removePhones", "removeIdentities", "removeExternalIds", "removeTags", "removeArticleIds",
+    "contactExternalIds", "keep", "expectedAbsorbedVersion",
 }  # fmt: skip
 """What a full input leaves out unless it is required: what would undo or forbid the rest of it."""
-ALSO = {"RegisterContactInput": {"displayName": "Ada"}}
+ALSO: dict[str, dict[str, Any]] = {
+    "RegisterContactInput": {"displayName": "Ada"},
+    "AssignTicketInput": {"assigneeId": None},
+}
 """What an input needs besides the fields that the schema requires."""
 
 
@@ -226,7 +229,7 @@ class Asking:
 
     def own(self, name: str, field_name: str) -> str:
         """An id of our own for an argument: by its name (`contactId`), else by the field it is of (`updateContact`)."""
-        for said in (KINDS.get(name, name), field_name):
+        for said in (KINDS.get(name, name), KINDS.get(field_name, field_name)):
             kinds = [kind for kind in self._own if kind.lower().removeprefix("saved") in said.lower()]
             if kinds:
                 return self._own[max(kinds, key=len)]
@@ -246,7 +249,7 @@ def literal(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
-    return str(value).lower()
+    return "null" if value is None else str(value).lower()
 
 
 def selection(type_: GraphQLNamedType, depth: int = 1) -> str:

@@ -17,7 +17,7 @@ from crm_es.eventstore.event import Dated, Event, Fact, camel
 from crm_es.eventstore.merging import check_edits, unknown_version
 from crm_es.eventstore.states import fold
 from crm_es.eventstore.store import Decided, Outcome
-from crm_es.occasions import check_happened
+from crm_es.occasions import check_happened, undated
 from crm_es.workspaces.actions import Action
 
 MOST: Final = 1_000
@@ -215,12 +215,8 @@ class _Decision:
         facts = self.facts.get((there.id, there.version))
         if facts is None:
             return True
-        check_edits(self.aggregate, facts, expected, _bare(events))
+        check_edits(self.aggregate, facts, expected, undated(events))
         return False
-
-
-def _bare(events: Sequence[Event | Dated]) -> list[Event]:
-    return [one.event if isinstance(one, Dated) else one for one in events]
 
 
 # Row by row
@@ -280,7 +276,7 @@ async def _again(deed: Deed, aggregate: Aggregate[Any, Any], row: Row, note: Map
         facts = await deed.store.facts(deed.command.workspace, stream, upto=error.current_version)
         try:
             state = fold(aggregate, None, facts)
-            check_edits(aggregate, facts, row.expected_version, _bare(row.decide(state and state.state)))
+            check_edits(aggregate, facts, row.expected_version, undated(row.decide(state and state.state)))
         except REFUSALS as found:  # of somebody erased since, nothing can be read again
             return found.at(*error.field) if isinstance(found, VersionConflictError) else error
     return error

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOLDERS: Final = {
     "email": ("Contact",),
     "identity": ("Contact",),
-    "external_id": ("Contact", "Company", "Member", "Product", "Deal"),
+    "external_id": ("Contact", "Company", "Member", "Product", "Deal", "Ticket"),
     "domain": ("Company",),
     "interaction": ("Interaction",),
     "member_email": ("Member",),

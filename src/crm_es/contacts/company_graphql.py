@@ -25,6 +25,7 @@ from crm_es.reads.declare import (
     values,
 )
 from crm_es.sales import graphql as sales_graphql
+from crm_es.service import ticket_graphql
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
@@ -62,6 +63,9 @@ class Company(Entity):
     archived_at: datetime | None = column("archived_at", "Since when it is put away.")
     contacts = connection(lambda: contact_graphql.Contact, via="company_id", description="Who works there, by name.")
     deals = connection(lambda: sales_graphql.Deal, via="company_id", description="The deals with it, newest first.")
+    tickets = connection(
+        lambda: ticket_graphql.Ticket, via="company_id", description="What help was asked for it, newest first."
+    )
     timeline = timeline(lambda: interaction_graphql.Interaction, via="company_id")
 
 

@@ -40,6 +40,7 @@ from crm_es.reads.declare import (
 from crm_es.reads.session import Moment
 from crm_es.sales import graphql as sales_graphql
 from crm_es.sales.links import OF_CONTACT as DEALS
+from crm_es.service import ticket_graphql
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
@@ -126,6 +127,9 @@ class Contact(Entity):
         lambda: interaction_graphql.Interaction, via=OF_CONTACT, description="What happened, newest first."
     )
     deals = connection(lambda: sales_graphql.Deal, via=DEALS, description="The deals they are in, newest first.")
+    tickets = connection(
+        lambda: ticket_graphql.Ticket, via="requester_means_id", description="What they asked help for, newest first."
+    )
 
 
 ContactFilter: Any = filters.filter_type(
@@ -149,6 +153,7 @@ ContactFilter: Any = filters.filter_type(
     last_interaction_at=filters.beside(ACTIVITY, seen_activity(filters.moment("last_interaction_at"))),
     company=filters.related("company_id", lambda: company_graphql.Company, fields=("company",)),
     deals=filters.listed("DealListFilter", lambda: sales_graphql.Deal, DEALS),
+    tickets=filters.listed("TicketListFilter", lambda: ticket_graphql.Ticket, "requester_means_id"),
 )
 
 

@@ -1,7 +1,7 @@
 """Merging two contacts that are one person, taking a merge back, and saying that two are not one."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import strawberry
 from strawberry import ID
 
 from crm_es.api import finding
+from crm_es.api.editions import again, check_version
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.ids import NodeId
 from crm_es.api.payloads import Answer, Deed, Envelope, Payload, Versioned, mutation, record
@@ -21,15 +22,11 @@ from crm_es.contacts.inputs import may_say
 from crm_es.contacts.mutations import SHOWS, named
 from crm_es.context import Info
 from crm_es.errors import (
-    AlreadyExistsError,
-    ConflictError,
     InvalidInputError,
     RuleViolatedError,
     VersionConflictError,
 )
 from crm_es.eventstore.aggregate import Loaded
-from crm_es.eventstore.event import Fact
-from crm_es.eventstore.merging import check_edits, unknown_version
 from crm_es.eventstore.store import Decided, Outcome
 from crm_es.reads import records
 from crm_es.reads.model import read_of
@@ -128,7 +125,7 @@ class MergingMutations:
         survivor = await named(deed, input.survivor_id, Action.MERGE, "survivorId")
         absorbed = await named(deed, input.absorbed_id, Action.MERGE, "absorbedId")
         keep = _choices(deed, input.keep or ())
-        return await _again(lambda: _merge(deed, survivor, absorbed, keep, input.expected_absorbed_version or None))
+        return await again(lambda: _merge(deed, survivor, absorbed, keep, input.expected_absorbed_version or None))
 
     @mutation(
         UnmergeContactPayload, needs(EntityType.CONTACT, Action.MERGE), shows=SHOWS,
@@ -137,7 +134,7 @@ class MergingMutations:
     async def unmerge_contact(deed: Deed, input: UnmergeContactInput) -> Answer:
         parse_text(input.reason, ("reason",), longest=REASON_LENGTH)
         absorbed = await named(deed, input.absorbed_id, Action.MERGE, "absorbedId")
-        return await _again(lambda: _unmerge(deed, absorbed))
+        return await again(lambda: _unmerge(deed, absorbed))
 
     @mutation(
         MarkNotDuplicatePayload, needs(EntityType.CONTACT, Action.MERGE), shows=SHOWS,
@@ -158,19 +155,6 @@ class MergingMutations:
             )
 
         return await deed.store.transact(deed.command, [(CONTACT, one), (CONTACT, other)], decide)
-
-
-async def _again(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Once more where a contact was changed between reading and deciding."""
-    for _ in range(TRIES - 1):
-        try:
-            return await attempt()
-        except (VersionConflictError, AlreadyExistsError):
-            raise
-        except ConflictError as error:
-            if error.rule != "record.busy":
-                raise
-    return await attempt()
 
 
 def _choices(deed: Deed, keep: Sequence[FieldChoice]) -> dict[str, UUID]:
@@ -204,20 +188,10 @@ async def _merge(
         if absorbed_version is not None and absorbed_version != goes.version:
             raise VersionConflictError(current_version=goes.version, conflicts=()).at("expectedAbsorbedVersion")
         if deed.expected_version is not None:
-            _check_version(stays, facts, deed.expected_version, merge.survivor)
+            check_version(CONTACT, stays, facts, deed.expected_version, merge.survivor)
         return Decided(events={survivor: merge.survivor, absorbed: merge.absorbed}, ids=(survivor, absorbed))
 
     return await deed.store.transact(deed.command, [(CONTACT, survivor), (CONTACT, absorbed)], decide)
-
-
-def _check_version(there: Loaded[State], facts: Sequence[Fact], expected: int, mine: Sequence[Any]) -> None:
-    """Raises: VersionConflictError, InvalidInputError, ConflictError `record.busy`."""
-    if not 1 <= expected <= there.version:
-        raise unknown_version(expected)
-    if facts[-1].version != there.version:
-        raise ConflictError("The survivor was changed meanwhile. Try again.", rule="record.busy")
-    if expected != there.version:
-        check_edits(CONTACT, facts, expected, mine)
 
 
 async def _unmerge(deed: Deed, absorbed_id: UUID) -> Answer:

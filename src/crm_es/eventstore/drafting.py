@@ -145,12 +145,15 @@ def _events(draft: Draft) -> Iterator[tuple[Event, datetime | None]]:
 
 
 def _by_row(command: Command, drafts: int) -> Sequence[Command]:
-    """The command for each draft: a batch of an import says of each stream which row of the file it came from."""
+    """The command for each draft: a batch of an import says of each stream which row of the file it came from.
+
+    Streams behind these came from the batch as a whole.
+    """
     source = command.origin.import_
-    if source is None or len(source.rows) != drafts:
+    if source is None or not 0 < len(source.rows) <= drafts:
         return [command] * drafts
     origins = (replace(command.origin, import_=ImportOrigin(id=source.id, row=row)) for row in source.rows)
-    return [replace(command, origin=origin) for origin in origins]
+    return [*(replace(command, origin=origin) for origin in origins), *[command] * (drafts - len(source.rows))]
 
 
 def _reserved(states: Iterable[tuple[Aggregate[Any, Any], UUID, Any]]) -> frozenset[Reservation]:

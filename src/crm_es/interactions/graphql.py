@@ -40,6 +40,7 @@ from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
 from crm_es.sales import graphql as sales_graphql
+from crm_es.service import ticket_graphql
 from crm_es.values import Money as Amount
 from crm_es.workspaces import graphql as workspaces
 from projections import interactions
@@ -200,6 +201,7 @@ class Interaction(Entity, TimelineItem):
     )
     company = one("company_id", lambda: company_graphql.Company, "The company it was with.")
     deal = one("deal_id", lambda: sales_graphql.Deal, "The deal it was about.")
+    ticket = one("ticket_means_id", lambda: ticket_graphql.Ticket, "The ticket it was about.")
     member = one("member_id", lambda: workspaces.Member, "The colleague whose interaction it was.")
     visibility: Visibility = column("visibility", "Who in the workspace sees it.", render=Visibility)
     internal: bool = column("internal", "True: never to be shown to customers.")
@@ -217,7 +219,7 @@ InteractionFilter: Any = filters.filter_type(
     contact_id=filters.child(LINKS, "interaction_id", filters.by_id("canonical_id", "Contact"), fields=("contacts",)),
     company_id=filters.by_id("company_id", "Company", fields=("company",)),
     deal_id=filters.by_id("deal_id", "Deal", fields=("deal",)),
-    ticket_id=filters.by_id("ticket_id", "Ticket", fields=("ticket",)),
+    ticket_id=filters.by_id("ticket_means_id", "Ticket", fields=("ticket",)),
     member_id=filters.by_member("member_id", lambda: workspaces.Member, fields=("member",)),
     amount=filters.amount("amount_minor", "amount_currency"),
     internal=filters.equals("internal", bool, "bool"),

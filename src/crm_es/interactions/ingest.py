@@ -1,10 +1,11 @@
-"""Recording many interactions at once: references looked up together, what was seen before answered by the first one.
+"""Recording many interactions at once: references looked up together, what was seen before answered by the first one, tickets
+told of what was written on them.
 
 Nothing here is about GraphQL types: rows come parsed from `inputs.py`, `mutations.py` makes payloads of the answers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -14,12 +15,16 @@ from crm_es.api.references import Reference, absent, located, missing
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.errors import AlreadyExistsError, ConflictError, CrmError, FieldPath
-from crm_es.eventstore.event import Command, Dated
+from crm_es.eventstore.event import Command
 from crm_es.eventstore.store import Outcome
 from crm_es.interactions import recording
 from crm_es.interactions.inputs import Row
 from crm_es.interactions.interaction import INTERACTION
+from crm_es.occasions import dated
 from crm_es.sales.deal import DEAL
+from crm_es.service import messages
+from crm_es.service.ticket_aggregate import TICKET
+from crm_es.service.ticket_events import TicketEvent
 from crm_es.uuids import new_ids
 from crm_es.workspaces.member import MEMBER
 
@@ -36,6 +41,15 @@ class Answered:
     id: UUID | None
     created: bool
     error: CrmError | None = None
+
+
+@dataclass(slots=True)
+class New:
+    """What is to be appended: streams, each with the place of its row, and what tickets are told."""
+
+    streams: list[messages.Stream] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    messages: dict[UUID, list[TicketEvent]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,14 +84,15 @@ async def _record(
 ) -> tuple[Outcome, list[Answered]]:
     """Looked up and decided again where somebody else recorded one of them meanwhile."""
     for _ in range(TRIES):
-        answers, streams = await _decided(deed, rows)
+        answers, new = await _decided(deed, rows)
         if not leniently and any(answer.error for answer in answers):
             seen = await deed.store.seen(command)
             return (seen, _remembered(seen)) if seen else (Outcome(position=None, log_id=None), answers)
         try:
-            outcome = await deed.store.create_many(
-                command, streams, ids=[answer.id or NOBODY for answer in answers], refusals=list(_memory(answers))
-            )
+            outcome = await messages.append(
+                deed, _by_row(command, new.rows, len(rows)), new.streams, new.messages,
+                ids=[answer.id or NOBODY for answer in answers], refusals=list(_memory(answers)),
+            )  # fmt: skip
         except AlreadyExistsError as error:
             if error.kind != INTERACTION.name:
                 raise
@@ -86,43 +101,56 @@ async def _record(
     raise ConflictError("Others record the same interactions just now. Try again.", rule="record.busy")
 
 
-async def _decided(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[list[Answered], list[Any]]:
+def _by_row(command: Command, rows: Sequence[int], of: int) -> Command:
+    """Of an import: which row of the file each stream came from; `rows` are their places in a batch of so many."""
+    source = command.origin.import_
+    if source is None or len(source.rows) != of:
+        return command
+    numbered = replace(source, rows=tuple(source.rows[place] for place in rows))
+    return replace(command, origin=replace(command.origin, import_=numbered))
+
+
+async def _decided(deed: Deed, rows: Sequence[Row | CrmError]) -> tuple[list[Answered], New]:
     known = await _known(deed, [row for row in rows if isinstance(row, Row)])
     answers: list[Answered] = []
-    streams: list[Any] = []
+    new = New()
     ids = iter(new_ids(len(rows)))
-    for row in rows:
+    for place, row in enumerate(rows):
         if isinstance(row, CrmError):
             answers.append(Answered(None, created=False, error=row))
         elif row.key is not None and (first := known.interactions.get(row.key)) is not None:
             answers.append(Answered(first, created=False))
         else:
-            answers.append(_new(deed, row, known, next(ids), streams))
-    return answers, streams
+            answers.append(_new(deed, row, known, next(ids), new))
+            new.rows += [place] * (len(new.streams) - len(new.rows))
+    return answers, new
 
 
-def _new(deed: Deed, row: Row, known: Known, id_: UUID, streams: list[Any]) -> Answered:
+def _new(deed: Deed, row: Row, known: Known, id_: UUID, new: New) -> Answered:
     try:
         contacts = [*row.given["contact_ids"], *_called(row, known)]
         identity = deed.context.identity
         events = recording.record(
             **(row.given | {"contact_ids": contacts}),
             member_id=identity.member_id, by_api_key=identity.api_key_id is not None,
+            internal=messages.is_internal(row.given),
         )  # fmt: skip
         _check_references(row, known)
     except CrmError as error:
         return Answered(None, created=False, error=located(error, place=row.place))
     if row.key is not None:
         known.interactions[row.key] = id_
-    streams.append((INTERACTION, id_, [Dated(event, row.given["occurred_at"]) for event in events]))
+    new.streams.append((INTERACTION, id_, dated(events)))
+    if told := messages.told(row.given, id_):
+        new.messages.setdefault(row.given["ticket_id"], []).extend(told)
     return Answered(id_, created=True)
 
 
 def _called(row: Row, known: Known) -> Iterator[UUID]:
-    for field, key in row.callers:
+    for place, key in row.callers:
         found = known.contacts.get(("external_id", key))
         if found is None:
-            raise absent("contact", field)
+            raise absent("contact", place)
         yield found
 
 
@@ -143,6 +171,8 @@ def _references(row: Row) -> Iterator[Reference]:
         yield Reference(COMPANY, given["company_id"], (*place, "companyId"))
     if given["deal_id"]:
         yield Reference(DEAL, given["deal_id"], (*place, "dealId"))
+    if given["ticket_id"]:
+        yield Reference(TICKET, given["ticket_id"], (*place, "ticketId"))
     for index, one in enumerate(given["participants"]):
         if one.contact_id:
             yield Reference(CONTACT, one.contact_id, (*place, "participants", str(index), "contactId"))
@@ -151,9 +181,7 @@ def _references(row: Row) -> Iterator[Reference]:
 
 
 def _check_references(row: Row, known: Known) -> None:
-    """Tickets are not kept yet: no id names one. Raises: NotFoundError."""
-    if row.given["ticket_id"]:
-        raise absent("ticket", ("ticketId",))
+    """Raises: NotFoundError."""
     for reference in _references(row) if known.missing else ():
         if reference.field in known.missing:
             raise known.missing[reference.field]

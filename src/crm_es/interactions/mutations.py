@@ -30,9 +30,10 @@ from crm_es.interactions.interaction import INTERACTION, Visibility
 from crm_es.reads import records
 from crm_es.reads.model import read_of
 from crm_es.sales.deal import DEAL
+from crm_es.service.ticket_aggregate import TICKET
 from crm_es.values import parse_text
 
-SHOWS: Final = ("interactions",)
+SHOWS: Final = ("interactions", "service_queues")
 MOST: Final = 1_000
 
 
@@ -183,4 +184,4 @@ def _references(correction: recording.Correction) -> Iterator[Reference]:
     if isinstance(correction.deal_id, UUID):
         yield Reference(DEAL, correction.deal_id, ("dealId",))
     if isinstance(correction.ticket_id, UUID):
-        raise absent("ticket", ("ticketId",))
+        yield Reference(TICKET, correction.ticket_id, ("ticketId",))

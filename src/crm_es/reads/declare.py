@@ -61,14 +61,17 @@ T = TypeVar("T")
 
 
 def column(
-    name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, **options: Any
-) -> Any:
-    """The column itself, or `render(value)` where it is not null.
+    name: str, description: str | None = None, *, render: Callable[[Any], Any] | None = None, called: str | None = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """The column itself, or `render(value)` where it is not null. `called`: its name in the API, where Python has no such.
 
     Options of values: `maskable`; `lazy` (long texts: loaded when asked); `beside` (a table with a row for each record's id);
     `promised` (the column may be null, but rows without it are never shown).
     """
-    return _field(Value(columns=(name,), build=render, **options), description)
+    made = _field(Value(columns=(name,), build=render, **options), description)
+    made.graphql_name = called
+    return made
 
 
 def id_of(name: str, type_: str, description: str | None = None, **options: Any) -> Any:

@@ -187,18 +187,12 @@ def _seconds(moment: Moment, from_at: datetime, to_at: datetime | None) -> int:
     return max(0, int(((to_at or now) - from_at).total_seconds()))
 
 
-def _from(description: str) -> Any:
-    made = column("from_at", description)
-    made.graphql_name = "from"
-    return made
-
-
 @read_type(source(tables.STAGE_INTERVAL), key=None)
 class StageInterval:
     """How long a deal stood in a stage, by business time."""
 
     stage = one("stage_id", lambda: Stage, "Where.", null=False)
-    from_: datetime = _from("Since when.")
+    from_: datetime = column("from_at", "Since when.", called="from")
     to: datetime | None = column("to_at", "Until when; null where it still stands there.")
     seconds: int = computed(
         _seconds, ("from_at", "to_at"), "How long, up to now where it has not ended.", contextual=True

@@ -106,12 +106,13 @@ MASKABLE: Final[Mapping[EntityType, frozenset[str]]] = {
     T.INTERACTION: frozenset({"subject", "preview", "body", "participants", "amount"}),
     T.PRODUCT: frozenset({"price", "externalIds"}),
     T.DEAL: frozenset({"amount", "weightedAmount", "lines", "lostReason", "externalIds"}),
+    T.TICKET: frozenset({"title", "resolution", "satisfactionComment", "externalIds"}),
     T.MEMBER: frozenset({"email", "externalIds"}),
 }
 """What a role may withhold, by its name in the API. All of these are nullable there; everything else is always shown."""
 
-PLACES: Final[Mapping[EntityType, EntityType]] = {T.DEAL: T.PIPELINE}
-"""Whoever may read the first may read the second, all of it: no deal is shown without where it stands."""
+PLACES: Final[Mapping[EntityType, EntityType]] = {T.DEAL: T.PIPELINE, T.TICKET: T.QUEUE}
+"""Whoever may read the first may read the second, all of it: no deal or ticket is shown without where it stands."""
 
 WIDTH: Final = {Scope.OWN: 0, Scope.TEAM: 1, Scope.WORKSPACE: 2}
 
