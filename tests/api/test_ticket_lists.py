@@ -280,6 +280,22 @@ async def test_a_permission_for_ones_own_reaches_no_further(api, desk):
     ]
 
 
+async def test_ones_own_ticket_opens_no_way_to_that_of_another_it_was_merged_into(api, desk):
+    into = {"survivorId": desk["held"], "absorbedId": desk["taken"], "reason": "same"}
+    await done(api, "mergeTickets", "ticket { id }", **into)
+    reading = may((Action.READ,), (EntityType.TICKET,))
+    as_(api, *reading, *may((Action.UPDATE, Action.ASSIGN, Action.MERGE), (EntityType.TICKET,), Scope.OWN))
+    mine = desk["taken"]
+
+    for mutation, given, field in (
+        ("updateTicket", {"id": mine, "title": "Mine"}, ["id"]),
+        ("replyToTicket", {"id": mine, "body": "Mine", "internal": True}, ["id"]),
+        ("assignTickets", {"tickets": [{"id": mine, "assigneeId": None}]}, ["tickets", "0", "id"]),
+        ("unmergeTicket", {"absorbedId": mine, "reason": "mine"}, ["absorbedId"]),
+    ):
+        assert await refused(api, mutation, who="sales", **given) == [("NOT_ALLOWED", "permission.denied", field)]
+
+
 async def test_what_is_masked_is_null_and_cannot_be_written(api, desk):
     as_(api, *may((Action.READ, Action.UPDATE), (EntityType.TICKET,), fields=()))
 
@@ -292,6 +308,10 @@ async def test_what_is_masked_is_null_and_cannot_be_written(api, desk):
     assert await refused(api, "updateTicket", who="sales", id=desk["held"], title="Mine") == [
         ("NOT_ALLOWED", "permission.denied", ["title"])
     ]
+    assert await refused(api, "rateTicket", who="sales", id=desk["done"], satisfaction=1, comment="Bad") == [
+        ("NOT_ALLOWED", "permission.denied", ["comment"])
+    ]
+    await done(api, "rateTicket", "ticket { id }", who="sales", id=desk["done"], satisfaction=5)
 
 
 async def test_another_workspaces_ticket_is_like_an_unknown_one(api, desk):

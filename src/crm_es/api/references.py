@@ -14,7 +14,8 @@ from crm_es.errors import AlreadyExistsError, CrmError, FieldPath, NotAllowedErr
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.eventstore.event import camel
 from crm_es.reads import records
-from crm_es.reads.model import read_of
+from crm_es.reads.model import ReadType, read_of
+from crm_es.reads.session import Moment
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
 
@@ -104,19 +105,33 @@ async def within_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[
 
 
 async def beyond_reach(deed: Deed, action: Action, cls: type[Any], ids: Mapping[UUID, FieldPath]) -> list[CrmError]:
-    """One refusal for each record that it does not extend to."""
+    """One refusal for each record that it does not extend to, or not to what that was merged into."""
     read = read_of(cls)
     kind = EntityType(str(read.entity))
     reading, acting = (deed.context.permissions.scope(kind, one) for one in (Action.READ, action))
     if not ids or reading is acting is Scope.WORKSPACE:
         return []
     moment = deed.context.reads.present
-    found = await asyncio.gather(*(records.load(moment, read, id_) for id_ in ids))
-    seen = {id_ for id_, record in zip(ids, found, strict=True) if record is not None}
+    lines = dict(zip(ids, await asyncio.gather(*(_line(moment, read, id_) for id_ in ids)), strict=True))
     query = moment.query()
     query.viewer = replace(moment.viewer, scope=lambda _entity: acting)
-    reached = {row[0] for row in await moment.rows(query, records.by_ids(query, read, list(ids), ["id"]))}
-    return [_beyond(kind, action, field, seen=id_ in seen) for id_, field in ids.items() if id_ not in seen & reached]
+    changed = list({id_ for line in lines.values() for id_ in line})
+    reached = {row[0] for row in await moment.rows(query, records.by_ids(query, read, changed, ["id"]))}
+    return [
+        _beyond(kind, action, ids[id_], seen=bool(line))
+        for id_, line in lines.items()
+        if not line or not reached.issuperset(line)
+    ]
+
+
+async def _line(moment: Moment, read: ReadType, id_: UUID) -> list[UUID]:
+    """The record and what it was merged into, which its id leads to; nothing where he may not see it."""
+    record = await records.load(moment, read, id_)
+    line = [] if record is None else [id_]
+    while record is not None and "merged_into" in read.index and (into := records.raw(record, "merged_into")):
+        line.append(into)
+        record = await records.load(moment, read, into)
+    return line
 
 
 def _beyond(kind: EntityType, action: Action, field: FieldPath, *, seen: bool) -> CrmError:
@@ -125,11 +140,14 @@ def _beyond(kind: EntityType, action: Action, field: FieldPath, *, seen: bool) -
     return NotAllowedError(f"Your permission to {action.lower()} does not reach this record.", field=field)
 
 
-def check_shown(deed: Deed, kind: EntityType, input: Any) -> None:
-    """Nobody writes what is masked for him. Raises: NotAllowedError at the field."""
+def check_shown(deed: Deed, kind: EntityType, input: Any, **called: str) -> None:
+    """Nobody writes what is masked for him. `called`: fields of the input whose names are not the record's.
+
+    Raises: NotAllowedError at the field.
+    """
     masked = deed.context.permissions.masked(kind)
     for one in fields(input) if masked else ():
-        if getattr(input, one.name) is not strawberry.UNSET and _of_record(one.name) in masked:
+        if getattr(input, one.name) is not strawberry.UNSET and called.get(one.name, _of_record(one.name)) in masked:
             raise NotAllowedError("You cannot change a field you may not see.", field=(camel(one.name),))
 
 

@@ -236,6 +236,7 @@ class TicketMutations:
         description="Record what the customer thinks of a resolved or closed ticket.",
     )  # fmt: skip
     async def rate_ticket(deed: Deed, input: RateTicketInput) -> Outcome:
+        check_shown(deed, EntityType.TICKET, input, comment="satisfactionComment")
         comment = inputs.said_text(input.comment, "comment")
         return await _decide(deed, input, Action.UPDATE, lambda was, _: standing.rate(was, input.satisfaction, comment))
 
