@@ -16,15 +16,17 @@ from crm_es.sales.pipeline import (
 from crm_es.sales.stages import Stage
 from crm_es.text import fold
 from projections.pipelines.standing import Page, StageRule
-from projections.pipelines.tables import PIPELINE, STAGE
+from projections.pipelines.tables import PIPELINE, PIPELINE_EXTERNAL_ID, STAGE
 
 
 def apply(batch: Batch, fact: Fact, page: Page) -> None:
     event: PipelineEvent = fact.event  # type: ignore[assignment]
     at = fact.recorded_at
     match event:
-        case PipelineCreated(name=name, stages=stages):
+        case PipelineCreated(name=name, stages=stages, external_ids=external_ids):
             batch.insert(PIPELINE, fact, id=fact.stream, version=1, created_at=at, updated_at=at, **_named(name))
+            for one in () if external_ids is UNSET else external_ids:
+                batch.insert(PIPELINE_EXTERNAL_ID, fact, pipeline_id=fact.stream, system=one.system, value=one.value)
             for place, stage in enumerate(stages):
                 _put(batch, fact, place, stage, page)
         case PipelineChanged():

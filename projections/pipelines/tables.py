@@ -173,6 +173,7 @@ def _external_id(name: LiteralString, owner: LiteralString) -> Table:
 
 
 PRODUCT_EXTERNAL_ID: Final = _external_id("product_external_id", "product_id")
+PIPELINE_EXTERNAL_ID: Final = _external_id("pipeline_external_id", "pipeline_id")
 DEAL_EXTERNAL_ID: Final = _external_id("deal_external_id", "deal_id")
 STAGE_INTERVAL: Final = Table(
     name="stage_interval",
@@ -211,6 +212,6 @@ DEAL_INTERVAL: Final = Table(
     ),
 )
 TABLES: tuple[Table, ...] = (
-    PRODUCT, PRODUCT_EXTERNAL_ID, PIPELINE, STAGE, DEAL, DEAL_CONTACT, CONTACT_MEANING, DEAL_LINE, DEAL_EXTERNAL_ID,
-    STAGE_INTERVAL, DEAL_INTERVAL,
+    PRODUCT, PRODUCT_EXTERNAL_ID, PIPELINE, PIPELINE_EXTERNAL_ID, STAGE, DEAL, DEAL_CONTACT, CONTACT_MEANING, DEAL_LINE,
+    DEAL_EXTERNAL_ID, STAGE_INTERVAL, DEAL_INTERVAL,
 )  # fmt: skip

@@ -102,6 +102,18 @@ async def test_a_pipeline_is_made_and_changed_whole(api):
     ]
 
 
+async def test_a_pipelines_external_id_is_its_own(api):
+    known = {"system": "erp", "value": "b2b"}
+    board = await a_pipeline(api, externalIds=[known])
+
+    found = await api.ask("query($id: ID!) { pipeline(id: $id) { externalIds { system value } } }", id=board["id"])
+
+    assert found["pipeline"]["externalIds"] == [known]
+    assert await refused(api, "createPipeline", name="x", stages=STAGES, externalIds=[known]) == [
+        ("ALREADY_EXISTS", "external_id.taken", ["externalIds", "0"])
+    ]
+
+
 async def test_a_stages_new_probability_weighs_its_deals_anew(api):
     board = await a_pipeline(api)
     await a_deal(api, board, amount=usd("10.00"))

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
+from crm_es.eventstore.event import Reservation
 from crm_es.sales import pipeline
 from crm_es.sales.pipeline import (
     PIPELINE,
@@ -18,6 +19,7 @@ from crm_es.sales.pipeline import (
     Retirement,
 )
 from crm_es.sales.stages import Stage, StageType, parse_chance, parse_rot_days
+from crm_es.values import ExternalId, joint_key
 from tests.deciding import given
 
 
@@ -41,6 +43,23 @@ def moved(from_: Stage, to: Stage) -> Retirement:
 
 def test_creating_names_all_stages_in_order():
     given(PIPELINE).when(lambda _: pipeline.create(name="Sales", stages=STAGES)).then(CREATED)
+
+
+def test_external_ids_are_reserved_until_it_is_archived():
+    known = ExternalId(system="erp", value="b2b")
+    created = given(PIPELINE).when(lambda _: pipeline.create(name="Sales", stages=STAGES, external_ids=[known] * 2))
+    state = created.then(replace(CREATED, external_ids=(known,)))
+
+    held = Reservation(kind="external_id", value=joint_key("pipeline", "erp", "b2b"), holder=UUID(int=7))
+    assert PIPELINE.reservations(UUID(int=7), state) == {held}
+    assert PIPELINE.reservations(UUID(int=7), replace(state, archived=True)) == frozenset()
+
+
+def test_a_pipeline_has_at_most_a_hundred_external_ids():
+    many = [ExternalId(system="erp", value=str(n)) for n in range(101)]
+    given(PIPELINE).when(lambda _: pipeline.create(name="Sales", stages=STAGES, external_ids=many)).then_refused(
+        InvalidInputError, "pipeline.too_many_externalids", ("externalIds",)
+    )
 
 
 @pytest.mark.parametrize(

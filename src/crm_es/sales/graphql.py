@@ -114,6 +114,7 @@ class Pipeline(Entity):
     record_status: RecordStatus = column("record_status", "Where it is in its life.", render=RecordStatus)
     name: str = column("name", "What it is called.")
     archived_at: datetime | None = column("archived_at", "Since when it takes no deals.")
+    external_ids: list[ExternalId] | None = external_ids(source(tables.PIPELINE_EXTERNAL_ID), via="pipeline_id")
     stages = many(
         lambda: Stage, via="pipeline_id", order=("place",),
         arguments=(

@@ -12,10 +12,12 @@ from msgspec import UNSET, UnsetType
 
 from crm_es.errors import FieldPath, InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, Ref, no_subject
-from crm_es.eventstore.event import values_set
+from crm_es.eventstore.event import Reservation, values_set
 from crm_es.sales.stages import Stage, StageType
+from crm_es.values import ExternalId, joint_key
 
 MOST_STAGES: Final = 100
+MOST_EXTERNAL_IDS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,7 @@ class PipelineCreated:
     TOPIC: ClassVar[str] = "pipeline.created"
     name: str
     stages: tuple[Stage, ...]
+    external_ids: tuple[ExternalId, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +71,7 @@ class Pipeline:
     name: str = ""
     stages: tuple[Stage, ...] = ()
     retired: tuple[tuple[Stage, UUID], ...] = ()
+    external_ids: tuple[ExternalId, ...] = ()
     archived: bool = False
 
 
@@ -75,8 +79,8 @@ def evolve(pipeline: Pipeline | None, event: PipelineEvent) -> Pipeline:
     """The state after one more event. Never raises on stored history."""
     was = pipeline or Pipeline()
     match event:
-        case PipelineCreated(name=name, stages=stages):
-            return replace(was, name=name, stages=stages)
+        case PipelineCreated():
+            return replace(was, **values_set(event, ("name", "stages", "external_ids")))
         case PipelineChanged():
             return replace(_retiring(was, event), **values_set(event, ("name", "stages")))
         case PipelineArchived():
@@ -98,11 +102,15 @@ def _retiring(pipeline: Pipeline, event: PipelineChanged) -> Pipeline:
 # What is asked of it
 
 
-def create(*, name: str, stages: Sequence[Stage]) -> list[PipelineEvent]:
+def create(*, name: str, stages: Sequence[Stage], external_ids: Sequence[ExternalId] = ()) -> list[PipelineEvent]:
     """Raises: InvalidInputError `pipeline.no_open_stage`, `pipeline.not_one_won_stage`, `pipeline.no_lost_stage`,
-    `pipeline.too_many_stages`."""
+    `pipeline.too_many_stages`, `pipeline.too_many_externalids`."""
     _check_stages(stages, ("stages",))
-    return [PipelineCreated(name=name, stages=tuple(stages))]
+    if len(external_ids) > MOST_EXTERNAL_IDS:
+        message = f"A pipeline has at most {MOST_EXTERNAL_IDS} external ids."
+        raise InvalidInputError(message, rule="pipeline.too_many_externalids", field=("externalIds",))
+    known = tuple(dict.fromkeys(external_ids)) or UNSET
+    return [PipelineCreated(name=name, stages=tuple(stages), external_ids=known)]
 
 
 def change(
@@ -249,11 +257,19 @@ def _stage(pipeline: Pipeline, stage_id: UUID | None, type_: StageType, field: F
     raise RuleViolatedError("This stage is not one of the deal's pipeline.", rule="stage.not_in_pipeline", field=field)
 
 
+def _reservations(stream: UUID, pipeline: Pipeline) -> frozenset[Reservation]:
+    if pipeline.archived:
+        return frozenset()
+    keys = (joint_key("pipeline", one.system, one.value) for one in pipeline.external_ids)
+    return frozenset(Reservation(kind="external_id", value=key, holder=stream) for key in keys)
+
+
 def _fields(pipeline: Pipeline) -> Mapping[str, object]:
     return {
         "recordStatus": "ARCHIVED" if pipeline.archived else "ACTIVE",
         "name": pipeline.name,
         "stages": [_stage_answer(stage) for stage in pipeline.stages],
+        "externalIds": [{"system": one.system, "value": one.value} for one in pipeline.external_ids],
     }
 
 
@@ -271,6 +287,7 @@ PIPELINE: Aggregate[Pipeline, PipelineEvent] = Aggregate(
     name="pipeline",
     events=get_args(PipelineEvent),
     evolve=evolve,
+    reservations=_reservations,
     fields=_fields,
     moments={"archivedAt": lambda pipeline: pipeline.archived},
     subjects=no_subject,

@@ -14,17 +14,19 @@ from strawberry import ID
 from crm_es.api import ids
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Deed, Envelope, Payload, Versioned, mutation, record, said
-from crm_es.api.references import addressed, within_reach
+from crm_es.api.references import addressed, pointing, within_reach
 from crm_es.api.rules import PARENT, needs, ruled
-from crm_es.contacts.inputs import may_say
+from crm_es.contacts.inputs import each, external_id, may_say
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Dated, Event
 from crm_es.eventstore.store import Outcome
 from crm_es.occasions import Occasion, dated
+from crm_es.reads.operands import ExternalIdInput
 from crm_es.sales import dealing, pipeline
 from crm_es.sales.deal import DEAL
 from crm_es.sales.graphql import Pipeline
+from crm_es.sales.inputs import places
 from crm_es.sales.links import source
 from crm_es.sales.pipeline import PIPELINE, Retirement
 from crm_es.sales.stages import Stage, parse_chance, parse_rot_days
@@ -57,6 +59,7 @@ class RetireStageInput:
 class CreatePipelineInput(Envelope):
     name: str = strawberry.field(description="What it is called.")
     stages: list[StageInput] = strawberry.field(description="In order.")
+    external_ids: list[ExternalIdInput] | None = may_say("What other systems call it.")
 
 
 @ruled(PARENT)
@@ -118,11 +121,15 @@ async def _decide(deed: Deed, id_: UUID, decision: Any) -> Outcome:
 class PipelineMutations:
     @mutation(
         CreatePipelinePayload, needs(EntityType.PIPELINE, Action.CREATE), shows=SHOWS,
-        description="A new pipeline with its stages.",
+        description="A new pipeline with its stages. An external id that another pipeline has is refused.",
     )  # fmt: skip
     async def create_pipeline(deed: Deed, input: CreatePipelineInput) -> Outcome:
-        events = pipeline.create(name=parse_text(input.name, ("name",)), stages=_stages(input.stages, new=True))
-        return await deed.store.create(deed.command, PIPELINE, new_id(), events)
+        known = list(each("externalIds", input.external_ids or (), external_id))
+        name, stages = parse_text(input.name, ("name",)), _stages(input.stages, new=True)
+        async with pointing(deed, places(known, "pipeline")):
+            return await deed.store.create(
+                deed.command, PIPELINE, new_id(), pipeline.create(name=name, stages=stages, external_ids=known)
+            )
 
     @mutation(
         ChangePipelinePayload, needs(EntityType.PIPELINE, Action.UPDATE), shows=SHOWS,
