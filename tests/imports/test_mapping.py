@@ -70,6 +70,16 @@ def test_every_example_reads(path):
         (('encoding = "cp1252"', 'delimiter = ";;"'), 'file.delimiter: must be one character, is ";;"'),
         (('system = "crm"', ""), "record.person.system: is missing"),
         (('"{email}"', '"email"'), 'record.person.value: must name a column in braces, as "{id}"'),
+        (
+            ('value = "{email}"', 'value = "{email}"\nconstant = "x"'),
+            "record.person.constant: does not go with `value`",
+        ),
+        (('value = "{email}"', 'value = "{email}"\nwithin = "firm"'), 'record.person.within: "firm" is no record'),
+        (('value = "{email}"', 'value = "{email}"\nwithin = "firm"'), 'record.person.within: goes with `by = "name"`'),
+        (
+            ('value = "{email}"', 'value = "{email}"\nmap = "people"'),
+            "record.person.map: no [map.people] in this mapping",
+        ),
         (('"{email}"', '"{email"'), 'record.person.value: "{email" is not a template'),
         (('record = "person"', 'record = "persons"'), 'no [record.persons] in this mapping; did you mean "person"?'),
         (("exists = false", "exist = false"), "step[1].when[1]: needs exactly one of exists"),
@@ -93,6 +103,21 @@ def test_all_problems_are_told_at_once():
 
 def test_text_that_is_no_toml_is_refused_with_its_place():
     assert "line 1" in problems_of("name = people")
+
+
+def test_a_record_goes_by_the_word_that_a_spelling_means():
+    text = WHOLE.replace('value = "{email}"', 'value = "{email}"\nmap = { "ADA@X" = "ada@x" }')
+    record = parse_mapping(text, source="people.toml").records["person"]
+
+    assert [record.key({"email": cell}) for cell in ("ADA@X", "bob@x", "")] == ["ada@x", "bob@x", ""]
+    assert record.place == "email"
+
+
+def test_a_constant_names_one_record_for_all_rows():
+    text = WHOLE.replace('value = "{email}"', 'constant = "{us}"')
+    record = parse_mapping(text, source="people.toml").records["person"]
+
+    assert (record.key({}), record.place) == ("{us}", '"{us}"')
 
 
 def test_a_template_is_empty_when_one_of_its_columns_is():

@@ -78,6 +78,10 @@ def build(inputs: str, *, mutation: str = "register", **cells: str):
         ("emails = [{ address = { column = 'a' }, primary = true }]", "", {}),
         ("emails = [{ address = { template = '{a}@x.org' } }]", "ada", {"emails": [{"address": "ada@x.org"}]}),
         ("friendId = { record = 'friend' }", "", {}),
+        ("friendId = { record = 'friend', empty = 'null' }", "", {"friendId": None}),
+        ("friendId = { null = true }", "", {"friendId": None}),
+        ("age = { column = 'a', empty = 'null' }", "", {"age": None}),
+        ("age = { column = 'a', empty = 'null' }", "7", {"age": 7}),
     ],
 )  # fmt: skip
 def test_a_cell_becomes_what_its_field_takes(field, cell, expected):
@@ -131,6 +135,10 @@ def test_a_required_field_that_is_empty_refuses_the_row():
         ("name = 'x'\nkind = { column = 'a', map = 'kind' }", 'no [map.kind] in this mapping; did you mean "kinds"?'),
         ("name = 'x'\nkind = { column = 'a', map = { p = 3 } }", "must be a table from text to text"),
         ("name = 'x'\nfriendId = { record = 'frend' }", 'no [record.frend] in this mapping; did you mean "friend"?'),
+        ("name = { null = true }", "step[1].input.name.null: does not go with String!"),
+        ("name = { column = 'a', empty = 'null' }", "step[1].input.name.empty: does not go with String!"),
+        ("name = 'x'\ntags = { column = 'a', empty = 'null' }", "input.tags.empty: does not go with [String!]"),
+        ("name = 'x'\nfriendId = { null = false }", "input.friendId.null: is true, or left out"),
         ("name = { record = 'friend' }", "gives an id, and this field takes String"),
         ("name = 'x'\ncommandId = 'y'", "is set by the import itself"),
     ],

@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from crm_es.imports.mapping import Template, parse_datetime
-from crm_es.imports.table import StrictTable, did_you_mean
+from crm_es.imports.mapping import Maps, Template, parse_datetime, read_words
+from crm_es.imports.table import StrictTable
 
-Maps = Mapping[str, Mapping[str, str]]
 ABSENT = object()
 OTHERWISE = ("reject", "keep", "empty")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -27,7 +26,10 @@ class CellError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """Where a value comes from (a column or a template) and what is done to it, in this order: default, map, scale."""
+    """Where a value comes from (a column or a template) and what is done to it, in this order: default, map, scale.
+
+    `clears`: where it is empty the field is null, not left out.
+    """
 
     source: Template
     default: str = ""
@@ -38,6 +40,7 @@ class Cell:
     format: str | None = None
     zone: ZoneInfo | None = None
     split: str | None = None
+    clears: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -70,26 +73,22 @@ def read_cell(table: StrictTable, maps: Maps) -> Cell:
     cell = Cell(
         source=source,
         default=table.text("default") or "",
-        words=_words(table, maps),
+        words=read_words(table, maps),
         otherwise=table.choice("otherwise", OTHERWISE, "reject"),
         scale=table.parsed("scale", _plain, 'a factor in quotes, like "1000000" or "0.01"'),
         decimal_mark=table.choice("decimal_mark", (".", ","), "."),
         format=table.text("format"),
         zone=table.parsed("zone", ZoneInfo, 'an IANA time zone like "Europe/Berlin"'),
         split=table.text("split"),
+        clears=clears(table),
     )
     table.done()
     return cell
 
 
-def _words(table: StrictTable, maps: Maps) -> Mapping[str, str]:
-    """`map`: words written out, or the name of a [map.NAME] of the mapping."""
-    if not isinstance(table.peek("map"), str):
-        return table.words("map")
-    name = table.text("map") or ""
-    if name not in maps:
-        table.note("map", f"no [map.{name}] in this mapping{did_you_mean(name, maps)}")
-    return maps.get(name, {})
+def clears(table: StrictTable) -> bool:
+    """`empty`: whether an empty cell says null, or nothing."""
+    return table.choice("empty", ("leave", "null"), "leave") == "null"
 
 
 def _plain(text: str) -> Decimal:

@@ -137,6 +137,7 @@ def told(done: Done, *, dry_run: bool) -> str:
     tally = done.tally
     lines = [f"{tally.rows:,} rows, {tally.rejected:,} refused{' (dry run: nothing was recorded)' if dry_run else ''}."]
     lines += _table(tally)
+    lines += _blanks(tally)
     if done.events is not None:
         lines.append(f"The run would record {done.events:,} events.")
     if done.report is not None:
@@ -144,6 +145,14 @@ def told(done: Done, *, dry_run: bool) -> str:
     if done.stopped:
         lines.append("Stopped. What was recorded stays; run the import again to go on.")
     return "\n".join(lines)
+
+
+def _blanks(tally: Tally) -> list[str]:
+    """What was not in the file, and the steps that did without."""
+    return [
+        f"  {column} is empty in {sum(steps.values()):,} rows ({', '.join(f'{n:,} {name}' for name, n in steps.items())})"
+        for column, steps in tally.blanks.items()
+    ]
 
 
 def _table(tally: Tally) -> list[str]:

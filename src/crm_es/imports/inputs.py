@@ -15,18 +15,19 @@ from graphql import (
     GraphQLInputType,
     GraphQLList,
     GraphQLNamedType,
+    GraphQLNonNull,
     get_named_type,
     get_nullable_type,
     is_required_input_field,
 )
 from graphql.utilities import validate_input_value
 
-from crm_es.imports.cells import ABSENT, Cell, CellError, Maps, convert, read_cell
+from crm_es.imports.cells import ABSENT, Cell, CellError, clears, convert, read_cell
 from crm_es.imports.mapping import Mapping as Written
-from crm_es.imports.mapping import RecordKey
+from crm_es.imports.mapping import Maps, RecordKey
 from crm_es.imports.table import Problems, StrictTable, did_you_mean
 
-EXPRESSIONS = frozenset({"column", "template", "record"})
+EXPRESSIONS = frozenset({"column", "template", "record", "null"})
 OURS = frozenset({"commandId", "expectedVersion"})
 """Input fields only the importer may set."""
 
@@ -87,11 +88,15 @@ class Value:
         try:
             text = self.cell.text(row.cells)
             if self.cell.split is None:
-                return convert(self.type, text, self.cell, row.zone) if text else ABSENT
+                return convert(self.type, text, self.cell, row.zone) if text else self._nothing
             parts = [part.strip() for part in text.split(self.cell.split)]
             return [convert(self.type, part, self.cell, row.zone) for part in parts if part] or ABSENT
         except CellError as exc:
             raise RowProblem(self.path, f"{'/'.join(self.cell.columns)} {exc}.") from exc
+
+    @property
+    def _nothing(self) -> Any:
+        return None if self.cell.clears else ABSENT
 
     def columns(self) -> Iterator[str]:
         return iter(self.cell.columns)
@@ -99,13 +104,15 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relation:
-    """The id of a record named in the mapping."""
+    """The id of a record named in the mapping; where the row names none, null or nothing."""
 
     record: RecordKey
+    clears: bool = False
 
     def build(self, row: RowView) -> Any:
-        key = self.record.value.fill(row.cells)
-        return RecordRef(record=self.record.name, key=key) if key else ABSENT
+        if key := self.record.key(row.cells):
+            return RecordRef(record=self.record.name, key=key)
+        return None if self.clears else ABSENT
 
     def columns(self) -> Iterator[str]:
         return iter(self.record.value.columns)
@@ -203,9 +210,13 @@ class _Binder:
     def expression(self, data: dict[str, Any], type_: GraphQLInputType, at: str, path: tuple[str, ...]) -> Node:
         named = get_named_type(type_)
         table = StrictTable(data, at, self.problems)
+        if "null" in data:
+            return self.null(table, type_)
         if "record" in data:
-            return self.relation(table, named)
+            return self.relation(table, type_)
         cell = read_cell(table, self.maps)
+        if cell.clears:
+            self.may_be_null(table, "empty", type_)
         if isinstance(named, GraphQLInputObjectType):
             table.note("", f"needs a table with fields of {named.name}, not one cell")
         if cell.split is not None and not isinstance(get_nullable_type(type_), GraphQLList):
@@ -220,15 +231,29 @@ class _Binder:
             if word and word not in type_.values:
                 table.note("map", f'"{word}" is no {type_.name}{did_you_mean(word, type_.values)}')
 
-    def relation(self, table: StrictTable, named: GraphQLNamedType) -> Node:
-        name = table.text("record") or ""
+    def null(self, table: StrictTable, type_: GraphQLInputType) -> Node:
+        if not table.flag("null", default=False):
+            table.note("null", "is true, or left out")
+        self.may_be_null(table, "null", type_)
+        table.done()
+        return Constant(value=None)
+
+    def may_be_null(self, table: StrictTable, key: str, type_: GraphQLInputType) -> None:
+        if isinstance(type_, GraphQLNonNull | GraphQLList):
+            table.note(key, f"does not go with {type_}")
+
+    def relation(self, table: StrictTable, type_: GraphQLInputType) -> Node:
+        named: GraphQLNamedType = get_named_type(type_)
+        name, null = table.text("record") or "", clears(table)
+        if null:
+            self.may_be_null(table, "empty", type_)
         table.done()
         if name not in self.records:
             table.note("record", f"no [record.{name}] in this mapping{did_you_mean(name, self.records)}")
             return Constant(value=None)
         if named.name != "ID":
             table.note("record", f"gives an id, and this field takes {named.name}")
-        return Relation(record=self.records[name])
+        return Relation(record=self.records[name], clears=null)
 
 
 def _has_field(named: GraphQLNamedType, data: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import string
 import tomllib
 from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from crm_es.imports.table import MappingError, Problems, StrictTable, did_you_mean
 
+Maps = MappingOf[str, dict[str, str]]
 FORMATS = ("csv", "tsv", "blanks", "jsonl")
 MATCHES = ("external_id", "name")
 
@@ -54,13 +56,28 @@ class Template:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordKey:
-    """A record the rows speak of, found by an external id (system, value) or by its name, never by its fields."""
+    """A record the rows speak of, found by an external id (system, value) or by its name, never by its fields.
+
+    `words` are spellings of the file and what they mean. `within` names the record that has this one as a part of it.
+    """
 
     name: str
     type: str
     by: str
     system: str
     value: Template
+    words: dict[str, str] = field(default_factory=dict)
+    within: str | None = None
+
+    def key(self, cells: dict[str, str]) -> str:
+        """What a row calls it; empty when it names none."""
+        text = self.value.fill(cells)
+        return self.words.get(text, text)
+
+    @property
+    def place(self) -> str:
+        """Where its key stands, for people."""
+        return "/".join(self.value.columns) or f'"{self.key({})}"'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +145,8 @@ def parse_mapping(text: str, *, source: str) -> Mapping:
 
 
 def _mapping(table: StrictTable, digest: str) -> Mapping:
-    records = _records(table.table("record"))
+    maps = _maps(table.table("map"))
+    records = _records(table.table("record"), maps)
     steps = [(_pass(t), _step(t, n, records)) for n, t in enumerate(table.tables("step"), 1)]
     if not steps:
         table.note("step", "is missing: a mapping needs at least one [[step]] with a mutation")
@@ -139,7 +157,7 @@ def _mapping(table: StrictTable, digest: str) -> Mapping:
         shape=_shape(table.table("file")),
         zone=table.parsed("zone", ZoneInfo, 'an IANA time zone like "Europe/Berlin"'),
         key=table.texts("key") or (),
-        maps=_maps(table.table("map")),
+        maps=maps,
         records=records,
         passes=tuple(tuple(s for p, s in steps if p == number) for number in sorted({p for p, _ in steps})),
     )
@@ -180,9 +198,13 @@ def _one_character(table: StrictTable, key: str) -> str | None:
     return value
 
 
-def _records(table: StrictTable) -> dict[str, RecordKey]:
+def _records(table: StrictTable, maps: Maps) -> dict[str, RecordKey]:
     names = table.names()
-    return {name: _record(name, table.table(name)) for name in names}
+    records = {name: _record(name, table.table(name), maps) for name in names}
+    for name, record in records.items():
+        if record.within is not None and (record.within not in records or records[record.within].value.columns):
+            table.note(f"{name}.within", f'"{record.within}" is no record of this mapping that has a `constant`')
+    return records
 
 
 def _maps(table: StrictTable) -> dict[str, dict[str, str]]:
@@ -190,19 +212,43 @@ def _maps(table: StrictTable) -> dict[str, dict[str, str]]:
     return {name: table.words(name) for name in table.names()}
 
 
-def _record(name: str, table: StrictTable) -> RecordKey:
+def read_words(table: StrictTable, maps: Maps) -> dict[str, str]:
+    """`map`: words written out, or the name of a [map.NAME] of the mapping."""
+    if not isinstance(table.peek("map"), str):
+        return table.words("map")
+    name = table.text("map") or ""
+    if name not in maps:
+        table.note("map", f"no [map.{name}] in this mapping{did_you_mean(name, maps)}")
+    return maps.get(name, {})
+
+
+def _record(name: str, table: StrictTable, maps: Maps) -> RecordKey:
     by = table.choice("by", MATCHES, "external_id")
     record = RecordKey(
         name=name,
         type=table.text("type", required=True) or "",
         by=by,
         system=table.text("system", required=by == "external_id") or "",
-        value=Template(text=table.parsed("value", _template, "a template like {column}") or ""),
+        value=_key(table),
+        words=read_words(table, maps),
+        within=table.text("within"),
     )
-    if not record.value.columns:
-        table.note("value", 'must name a column in braces, as "{id}"')
+    if record.within is not None and by != "name":
+        table.note("within", 'goes with `by = "name"`')
     table.done()
     return record
+
+
+def _key(table: StrictTable) -> Template:
+    """`value`, a template, or `constant`, which is the same for all rows."""
+    if (constant := table.text("constant")) is not None:
+        if table.peek("value") is not None:
+            table.note("constant", "does not go with `value`")
+        return Template(text=constant.replace("{", "{{").replace("}", "}}"))
+    value = Template(text=table.parsed("value", _template, "a template like {column}") or "")
+    if not value.columns:
+        table.note("value", 'must name a column in braces, as "{id}"; for one record of all rows write `constant`')
+    return value
 
 
 def _template(text: str) -> str:

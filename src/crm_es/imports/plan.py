@@ -45,6 +45,12 @@ class PlannedStep:
     ingests: bool
     """The mutation records once for each (channel, externalId)."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that it reads, of conditions too."""
+        tested = (condition.column for condition in self.step.when if condition.column is not None)
+        return tuple(dict.fromkeys((*self.inputs.columns(), *tested)))
+
     def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
         """The input for one row; what is ingested without a name of its own is named by the row. Raises: RowProblem."""
         built: dict[str, Any] = self.inputs.build(view)

@@ -46,7 +46,7 @@ class Import:
             await self.watcher.begin_pass(number)
             for wave in self._waves():
                 if number == 1:
-                    _count(wave, tally)
+                    self._count(wave, tally)
                 await self._wave(wave, steps, tally)
                 if self.stopped() or (self.stop_on_error and tally.rejections):
                     return
@@ -62,9 +62,11 @@ class Import:
         last = wave[-1]
         await self.watcher.advance(last.line if isinstance(last, Rejection) else last.row.line, tally)
 
-
-def _count(wave: list[Prepared | Rejection], tally: Tally) -> None:
-    tally.rows += len(wave)
-    for one in wave:
-        if isinstance(one, Rejection):
-            tally.reject(one)
+    def _count(self, wave: list[Prepared | Rejection], tally: Tally) -> None:
+        tally.rows += len(wave)
+        for one in wave:
+            if isinstance(one, Rejection):
+                tally.reject(one)
+                continue
+            for column, step in one.blanks(self.plan):
+                tally.blank(column, step)

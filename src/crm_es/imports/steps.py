@@ -85,8 +85,9 @@ class Wave:
         for path, ref in missing[:1]:
             record = self.plan.mapping.records[ref.record]
             called = f"external id in {record.system}" if record.by == "external_id" else "name"
-            columns = "/".join(record.value.columns)
-            self._refuse(planned, row, path, "relation.missing", f"No {record.type} has {columns} as its {called}.")
+            self._refuse(
+                planned, row, path, "relation.missing", f"No {record.type} has {record.place} as its {called}."
+            )
         return None if missing else built
 
     def _with_ids(self, value: Any, path: str, missing: list[tuple[str, RecordRef]]) -> Any:

@@ -35,12 +35,18 @@ class Tally:
 
     rows: int = 0
     steps: dict[str, dict[Verdict, int]] = field(default_factory=dict)
+    blanks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By column and step: the rows whose cell of that column is empty, of those that take the step."""
     rejections: list[Rejection] = field(default_factory=list)
     rejected_rows: set[int] = field(default_factory=set)
 
     def count(self, step: str, verdict: Verdict) -> None:
         counts = self.steps.setdefault(step, dict.fromkeys(Verdict, 0))
         counts[verdict] += 1
+
+    def blank(self, column: str, step: str) -> None:
+        steps = self.blanks.setdefault(column, {})
+        steps[step] = steps.get(step, 0) + 1
 
     def reject(self, rejection: Rejection) -> None:
         """A row is refused once: nothing is tried with it afterwards."""

@@ -28,6 +28,13 @@ class Prepared:
     def wants(self, planned: PlannedStep) -> bool:
         return not self.rejected and planned.step.name in self.inputs
 
+    def blanks(self, plan: Plan) -> Iterator[tuple[str, str]]:
+        """Its empty cells that a step reads, and the step."""
+        empty = {column for column, cell in self.row.cells.items() if not cell}
+        for planned in plan.steps if empty else ():
+            if planned.step.name in self.inputs:
+                yield from ((column, planned.step.name) for column in planned.columns if column in empty)
+
 
 def prepare(plan: Plan, rows: Iterable[Row]) -> Iterator[Prepared | Rejection]:
     """Every row of the file, ready for all its steps, or refused."""
@@ -47,7 +54,7 @@ def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | 
     view = plan.view(row.cells)
     prepared = Prepared(row=row, identity=identity)
     for name, record in plan.mapping.records.items():
-        if key := record.value.fill(row.cells):
+        if key := record.key(row.cells):
             prepared.names[name] = RecordName(record=name, key=key)
     for planned in plan.steps:
         if all(column_test(c, row.cells) for c in planned.step.when if c.column is not None):

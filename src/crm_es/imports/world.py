@@ -77,9 +77,21 @@ class SchemaWorld:
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
         """Several names may mean one record: a parent is a company of another row."""
-        reserved = {name: self._reserved(name) for name in names}
-        found = await self.engine.store.holders(self.workspace, set(reserved.values()))
-        return {name: found[value] for name, value in reserved.items() if value in found}
+        parts = {name for name in names if self.records[name.record].within}
+        reserved = {name: self._reserved(name) for name in names if name not in parts}
+        held = await self.engine.store.holders(self.workspace, set(reserved.values()))
+        found = {name: held[value] for name, value in reserved.items() if value in held}
+        return found | {name: id_ for name in parts if (id_ := await self._part(name)) is not None}
+
+    async def _part(self, name: RecordName) -> UUID | None:
+        """A stage of its pipeline: what has no stream of its own is in the state of what it is a part of."""
+        owner = self.records[self.records[name.record].within or ""]
+        held = RecordName(record=owner.name, key=owner.key({}))
+        for id_ in (await self.look_up([held])).values():
+            loaded = await self.engine.store.load(_BY_NAME[owner.type.lower()], self.workspace, id_)
+            stages = loaded.state.stages if loaded and owner.type == "Pipeline" else ()
+            return next((one.id for one in stages if one.name.casefold() == name.key.casefold()), None)
+        return None
 
     async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
         found: dict[RecordName, Mapping[str, str]] = {}
