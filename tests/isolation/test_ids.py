@@ -54,6 +54,8 @@ UNSOUGHT = {"removeContactIds", "removeArticleIds", "keep"}
 """Where an id is not looked for: to take away what is not there is no event, and to keep is to choose one of two."""
 SILENT = {"not", "none", "subsidiaries"}
 """Where an id of ours shows nothing of ours either: all but it, and what is below it."""
+CHARTS = {"trend", "delta"}
+"""Without a word of ours in them: there ours must count for something, and anybody else's for nothing."""
 OPERATORS = {"eq", "in", "[]", "and"}
 SOME = ["Contact", "Company", "Member", "Interaction", "Product", "Pipeline", "Deal", "Queue", "Ticket", "Article"]
 known: dict[tuple[str, ...], list[str]] = {}
@@ -76,9 +78,25 @@ async def kinds_taken(neighbours, where):
 
 async def answers_ours(neighbours, where, kinds):
     """Whether it shows what is ours for an id of ours: else silence about theirs would mean nothing."""
-    own = [neighbours.ours.uuids[kind] for kind in kinds if kind in neighbours.ours.uuids]
-    shown = [await asked(neighbours, where, ids.encode(*each)) for each in zip(kinds, own, strict=False)]
+    own = [kind for kind in kinds if kind in neighbours.ours.uuids]
+    shown = [await asked(neighbours, where, ids.encode(kind, neighbours.ours.uuids[kind])) for kind in own]
+    if where.path[-1] in CHARTS:
+        nobodys = [await asked(neighbours, where, ids.encode(kind, uuid4())) for kind in own]
+        return any(counts(body["data"]) for body in shown) and not any(counts(body["data"]) for body in nobodys)
     return any("Acme" in json.dumps(body) for body in shown) or not own
+
+
+def counts(value):
+    """Whether a chart counts or sums anything; what its records say of themselves aside."""
+    if isinstance(value, list):
+        return any(map(counts, value))
+    if isinstance(value, dict):
+        return "currency" in value or any(counts(item) for item in value.values() if not is_record(item))
+    return isinstance(value, int | float) and value != 0
+
+
+def is_record(value):
+    return isinstance(value, dict) and "id" in value
 
 
 def test_the_walk_finds_the_ids_it_should():

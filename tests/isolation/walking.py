@@ -55,6 +55,7 @@ ENVELOPE = {
 ALSO: dict[str, dict[str, Any]] = {
     "RegisterContactInput": {"displayName": "Ada"},
     "AssignTicketInput": {"assigneeId": None},
+    "AsOf": {"position": "0"},
 }
 """What an input needs besides the fields that the schema requires."""
 
