@@ -7,6 +7,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from crm_es.eventstore.event import ActorKind
+from crm_es.periods import Interval
 from crm_es.workspaces.actions import Action, EntityType, Scope
 
 E = TypeVar("E", bound=type[Enum])
@@ -97,6 +98,15 @@ describe(
     GONE="Erased, merged away, archived, out of `within`, or out of your sight.",
 )
 describe(
+    Interval,
+    "Into what a chart cuts its period. The first and the last are cut off where the period begins and ends.",
+    HOUR="Hours, counted from each midnight.",
+    DAY="Days, from midnight to midnight.",
+    WEEK="Weeks, from Monday.",
+    MONTH="Months of the calendar.",
+    QUARTER="Quarters of the calendar.",
+)
+describe(
     Action,
     "What can be done with a record.",
     READ="See it and its history.",
@@ -146,6 +156,7 @@ __all__ = [
     "ActorKind",
     "ChangeKind",
     "EntityType",
+    "Interval",
     "OrderDirection",
     "RecordStatus",
     "Scope",

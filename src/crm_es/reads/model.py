@@ -19,7 +19,10 @@ Direction = Literal["ASC", "DESC"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Argument:
-    """An argument of a declared field. `where` makes a condition of its value, for lists."""
+    """An argument of a declared field. `where` makes a condition of its value, for lists.
+
+    A name that Python keeps for itself ends in an underscore, as `from_`; clients write it without.
+    """
 
     name: str
     type: Any
@@ -30,7 +33,7 @@ class Argument:
     def strawberry(self) -> StrawberryArgument:
         return StrawberryArgument(
             python_name=self.name,
-            graphql_name=None,
+            graphql_name=self.name.removesuffix("_") if self.name.endswith("_") else None,
             type_annotation=StrawberryAnnotation(self.type),
             default=self.default,
             description=self.description,

@@ -1,6 +1,5 @@
 """Products, pipelines and deals as the API shows them, and where to find them. The charts are in files of their own."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -11,14 +10,13 @@ from strawberry import ID
 
 from crm_es.api.enums import RecordStatus
 from crm_es.api.nodes import Entity, Money, Node
-from crm_es.api.rules import PARENT, ruled
+from crm_es.api.rules import PARENT
 from crm_es.contacts import company_graphql
 from crm_es.contacts import graphql as contact_graphql
 from crm_es.contacts.parts import ExternalId, external_ids, left
 from crm_es.interactions import graphql as interaction_graphql
 from crm_es.interactions.timeline import timeline
 from crm_es.reads import filters, records
-from crm_es.reads.connections import Listing
 from crm_es.reads.declare import (
     Argument,
     Condition,
@@ -39,17 +37,11 @@ from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
 from crm_es.sales.links import source
+from crm_es.sales.sums import amount_of, summary
+from crm_es.sales.trend import trend
 from crm_es.sales.vocabulary import DealStatus, ForecastCategory, StageType
-from crm_es.values import Money as Amount
 from crm_es.workspaces import graphql as workspaces
 from projections.pipelines import tables
-
-
-def _amount(minor: int | None, currency: str | None) -> Money | None:
-    """Null where either is masked or absent."""
-    if minor is None or currency is None:
-        return None
-    return Money(amount=Amount(int(minor), currency).amount, currency=currency)
 
 
 def _unless(column: LiteralString) -> Any:
@@ -125,6 +117,7 @@ class Pipeline(Entity):
         ),
         description="In order. With their deals, the board: a column pages, refetches and is subscribed to by its own id.",
     )  # fmt: skip
+    trend = trend(lambda: Deal)
 
 
 @read_type(source(tables.STAGE), entity="PIPELINE")
@@ -200,32 +193,6 @@ class StageInterval:
     )
 
 
-@ruled(PARENT)
-@strawberry.type(description="What a list of deals adds up to: an amount each currency, since nothing is converted.")
-class DealSummary:
-    count: int = strawberry.field(description="How many there are.")
-    amount: list[Money] | None = strawberry.field(
-        description="What they are worth; null where amounts are masked for you."
-    )
-    weighted_amount: list[Money] | None = strawberry.field(
-        description="Each times its probability, rounded; null where amounts are masked for you."
-    )
-
-
-async def _summary(self: Listing) -> DealSummary:
-    found = sorted(await self.sums("amount_currency", ("amount_minor", "weighted_minor")), key=lambda row: row[0] or "")
-    return DealSummary(
-        count=sum(count for _, count, *_ in found),
-        amount=None if self.masks("amount") else _sums(found, 2),
-        weighted_amount=None if self.masks("amount") or self.masks("weightedAmount") else _sums(found, 3),
-    )
-
-
-def _sums(found: Sequence[Any], place: int) -> list[Money]:
-    sums = [_amount(row[place], row[0]) for row in found]
-    return [each for each in sums if each is not None]
-
-
 @read_type(
     source(tables.DEAL),
     entity="DEAL",
@@ -253,7 +220,7 @@ class Deal(Entity):
 
     __connection__ = {  # noqa: RUF012  # read when the connection type is made
         "summary": strawberry.field(
-            _summary, description="What the whole list adds up to. Worked out only when asked for.",
+            summary, description="What the whole list adds up to. Worked out only when asked for.",
             metadata={"rule": PARENT},
         )
     }  # fmt: skip
@@ -265,12 +232,12 @@ class Deal(Entity):
     status: DealStatus = column("status", "What became of it.", render=DealStatus)
     rank: str = column("rank", "Its place in its column; opaque.")
     amount: Money | None = computed(
-        lambda minor, currency, _value: _amount(minor, currency), ("amount_minor", "amount_currency", "amount_value"),
+        lambda minor, currency, _value: amount_of(minor, currency), ("amount_minor", "amount_currency", "amount_value"),
         "What it is worth.",
     )  # fmt: skip
     probability: float | None = column("probability", "Of winning it: chosen for it, else its stage's. 0 to 1.")
     weighted_amount: Money | None = computed(
-        _amount, ("weighted_minor", "amount_currency"), "The amount times the probability, rounded."
+        amount_of, ("weighted_minor", "amount_currency"), "The amount times the probability, rounded."
     )
     forecast_category: ForecastCategory = column(
         "forecast_category", "How sure it is in a forecast.", render=ForecastCategory
