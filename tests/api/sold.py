@@ -89,6 +89,40 @@ class Book:
             self.api.newest = outcome.log_id
         await self.api.projected()
 
+    async def live(self, steps: int, random: Random, owners: Sequence[UUID | None]) -> dict[int, dict[UUID, Deal]]:
+        """Deeds one by one, each recorded at once: how all deals stood at each position they led to."""
+        pages = dict[int, dict[UUID, Deal]]()
+        for _ in range(steps):
+            if not self.sales or random.random() < 0.2:
+                sale, begun = self.open(START, self.money(random), owner_id=random.choice(owners)), 0
+            else:
+                sale = random.choice(self.sales)
+                begun = len(sale.events)
+                self.live_on(sale, random, owners)
+            position = await self.tell(sale, sale.events[begun:])
+            if position is not None:
+                pages[position] = {each.id: each.state for each in self.sales}
+        await self.api.projected()
+        return pages
+
+    def live_on(self, sale: Sale, random: Random, owners: Sequence[UUID | None]) -> None:
+        if sale.state.archived:
+            self._add(sale, dealing.restore(sale.state), START)
+        elif random.random() < 0.1:
+            self._add(sale, dealing.archive(sale.state), START)
+        else:
+            self.go_on(sale, START, random, owners)
+
+    async def tell(self, sale: Sale, events: Sequence[Any]) -> int | None:
+        """The position they are recorded at; None where there are none."""
+        store, command = self.api.engine.store, self.api.command()
+        if len(events) == len(sale.events):
+            outcome = await store.create(command, DEAL, sale.id, events)
+        else:
+            outcome = await store.decide(command, DEAL, sale.id, lambda _state: events)
+        self.api.newest = outcome.log_id or self.api.newest
+        return outcome.position  # type: ignore[no-any-return]
+
     # By chance
 
     def fill(self, count: int, random: Random, owners: Sequence[UUID | None] = (None,)) -> None:

@@ -57,6 +57,7 @@ def variables(title, found, sales, service):
         "Reply": {"input": {"id": ticket, "body": "We look.", "internal": False}},
         "HoldTicket": {"input": {"id": ticket, "holdReason": "CUSTOMER"}},
         "CatchUp": {"since": found["viewer"]["position"]},
+        "ForecastMoved": {"id": pipeline, "from": {"position": found["viewer"]["position"]}},
         "TimeSlider": {"id": a, "position": found["viewer"]["position"]},
         "Viewer": {},
         "Views": {},
@@ -88,6 +89,9 @@ async def test_it_answers_on_the_demo(demonstrated, title):
             assert answer["projected"]
     if title == "ContactList":
         assert data["contacts"]["totalCount"] > len(data["contacts"]["edges"]) == 50
+    if title == "ForecastMoved":
+        moved = data["pipeline"]["delta"]
+        assert (moved["start"]["count"], moved["new"]["count"], moved["end"]["count"]) == (0, 1, 1)
     if title == "SearchBox":
         assert data["search"]["edges"]
     if title == "CatchUp":

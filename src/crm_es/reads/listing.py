@@ -36,15 +36,23 @@ class Page:
     more: bool
 
 
-def asked(moment: Moment, declared: Connection, field: str, given: Mapping[str, Any]) -> Asked:
-    """Raises: InvalidInputError, BadCursorError."""
+def asked(
+    moment: Moment,
+    declared: Connection,
+    field: str,
+    given: Mapping[str, Any],
+    *,
+    holding: tuple[Condition, ...] | None = None,
+) -> Asked:
+    """`holding` tells what the list holds where the declaration does not. Raises: InvalidInputError, BadCursorError."""
     read = read_of(declared.target())
     keys = orders(read, declared, given.get("order_by"), moment.viewer)
     size, backwards, cursor = paging(given)
     order = " ".join(f"{key.column}{'-' if key.descending else '+'}" for key in keys)
     bound = bound_to(moment.reads.workspace, field, order, moment.at)
     after = None if cursor is None else moment.reads.cursors.open(bound, cursor, len(keys) + 1)
-    listed = Listed(read=read, via=declared.via, keys=keys, conditions=conditions(read, declared, given, moment.viewer))
+    held = conditions(read, declared, given, moment.viewer) if holding is None else holding
+    listed = Listed(read=read, via=declared.via, keys=keys, conditions=held)
     return Asked(listed, Window(limit=size + 1, after=after, backwards=backwards), size, bound)
 
 

@@ -4,8 +4,9 @@ Those are the deals that a list of the pipeline's would hold at the same moment:
 filter says, chosen by how they are at that moment and not by how they were along the chart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from importlib import import_module
 from typing import Any, Final
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
@@ -15,9 +16,9 @@ from crm_es.api.scalars import TimeZone
 from crm_es.periods import Interval
 from crm_es.reads import listing, records
 from crm_es.reads.later import Later
-from crm_es.reads.model import Argument, Connection, ReadType, Target, read_of
+from crm_es.reads.model import Argument, Connection, ReadType, read_of
 from crm_es.reads.session import Moment
-from crm_es.reads.sql import AND, COMMA, UNION, Query
+from crm_es.reads.sql import AND, COMMA, TRUE, UNION, Condition, Query
 
 Rows = list[tuple[Any, ...]]
 PERIOD: Final = (
@@ -28,9 +29,17 @@ PERIOD: Final = (
 EVERY: Final = Argument(name="interval", type=Interval, description="What it is cut into: 1,000 pieces at most.")
 
 
-def chosen(deal: Target) -> Argument:
-    kind: Any = Later(lambda: read_of(deal()).filter())  # type: ignore[misc]
-    return Argument(name="filter", type=kind | None, description="Of which deals; ACTIVE ones unless it says.")
+def deal() -> Any:
+    """Declared where the charts are fields, so they are looked up when the schema is made."""
+    return import_module("crm_es.sales.graphql").Deal
+
+
+def stage() -> Any:
+    return import_module("crm_es.sales.graphql").Stage
+
+
+_Filter: Any = Later(lambda: read_of(deal()).filter())  # type: ignore[misc]
+CHOSEN: Final = Argument(name="filter", type=_Filter | None, description="Of which deals; ACTIVE ones unless it says.")
 
 
 def zone(moment: Moment, given: Mapping[str, Any]) -> str:
@@ -48,22 +57,54 @@ def ids_of(query: Query, pipelines: Sequence[Any]) -> Composable:
     return query.bind([records.raw(each, "id") for each in pipelines], "uuid[]")
 
 
-def deals(query: Query, deal: ReadType, pipelines: Composable, columns: Sequence[str], filter: Any = UNSET) -> Composed:
+def deals(query: Query, pipelines: Composable, columns: Sequence[str], given: Mapping[str, Any]) -> Composed:
     """The columns of the deals that count, NULL in the place of what is masked."""
-    wanted = listing.conditions(deal, Connection(target=lambda: deal.cls), {"filter": filter}, query.viewer)
+    read, counted = read_of(deal()), _counted(query, given)
+    return _rows(query, read, pipelines, lambda: (_columns(query, read, columns), [counted(query, records.ROW)]))
+
+
+def every_deal(query: Query, pipelines: Composable, columns: Sequence[str], given: Mapping[str, Any]) -> Composed:
+    """The same of all deals that the viewer may see, with `counts` for whether they do."""
+    read, counted = read_of(deal()), _counted(query, given)
+
+    def chosen() -> tuple[list[Composable], list[Composable]]:
+        counts = SQL("({}) IS TRUE AS counts").format(counted(query, records.ROW))
+        seen = [condition(query, records.ROW) for condition in records.visible(read, query.viewer)]
+        return [*_columns(query, read, columns), counts], seen
+
+    return _rows(query, read, pipelines, chosen)
+
+
+def _rows(
+    query: Query,
+    read: ReadType,
+    pipelines: Composable,
+    chosen: Callable[[], tuple[Sequence[Composable], Sequence[Composable]]],
+) -> Composed:
+    """What is chosen, where it holds, of the deals of these pipelines."""
     parts = []
-    for twin in query.branches(deal.source):
-        table, where = query.rows_of(deal.source, records.ROW, twin=twin)
+    for twin in query.branches(read.source):
+        table, where = query.rows_of(read.source, records.ROW, twin=twin)
+        columns, also = chosen()
         where.append(SQL("{} = ANY ({})").format(Identifier(records.ROW, "pipeline_id"), pipelines))
-        where += [condition(query, records.ROW) for condition in wanted]
-        shown = zip(records.shown(query, deal, records.ROW, columns), columns, strict=True)
-        named = COMMA.join(each + SQL(" AS ") + Identifier(name) for each, name in shown)
-        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(named, table, AND.join(where)))
+        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(columns), table, AND.join([*where, *also])))
     return UNION.join(parts)
 
 
-def hides_amounts(moment: Moment, deal: ReadType) -> bool:
-    return "amount" in moment.viewer.masked(deal.entity)
+def _columns(query: Query, read: ReadType, columns: Sequence[str]) -> list[Composable]:
+    shown = zip(records.shown(query, read, records.ROW, columns), columns, strict=True)
+    return [each + SQL(" AS ") + Identifier(name) for each, name in shown]
+
+
+def _counted(query: Query, given: Mapping[str, Any]) -> Condition:
+    """What a list of deals holds with this filter."""
+    wanted = listing.conditions(read_of(deal()), Connection(target=deal), given, query.viewer)
+    return lambda query, alias: AND.join([TRUE, *(condition(query, alias) for condition in wanted)])
+
+
+def hides(moment: Moment, *fields: str) -> bool:
+    """Whether the viewer may not see one of these fields of deals."""
+    return not moment.viewer.masked(read_of(deal()).entity).isdisjoint(fields)
 
 
 def by_pipeline(pipelines: Sequence[Any], rows: Rows) -> list[Rows]:

@@ -36,6 +36,7 @@ from crm_es.reads.declare import (
 from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
+from crm_es.sales.delta import delta
 from crm_es.sales.links import source
 from crm_es.sales.sums import amount_of, summary
 from crm_es.sales.trend import trend
@@ -117,7 +118,8 @@ class Pipeline(Entity):
         ),
         description="In order. With their deals, the board: a column pages, refetches and is subscribed to by its own id.",
     )  # fmt: skip
-    trend = trend(lambda: Deal)
+    trend = trend()
+    delta = delta()
 
 
 @read_type(source(tables.STAGE), entity="PIPELINE")

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import Any, Final
 
 import strawberry
@@ -14,7 +13,6 @@ from crm_es.api.rules import PARENT, ruled
 from crm_es.periods import Piece, cut
 from crm_es.reads import records
 from crm_es.reads.declare import batched
-from crm_es.reads.model import ReadType, Target, read_of
 from crm_es.reads.sql import Query
 from crm_es.sales import charts
 from crm_es.sales.links import source
@@ -40,37 +38,35 @@ class PipelinePoint:
     lost_count: int = strawberry.field(description="Deals lost within it.")
 
 
-def trend(deal: Target) -> Any:
+def trend() -> Any:
     return batched(
-        partial(_load, deal), list[PipelinePoint],
+        _load, list[PipelinePoint],
         "Open pipeline as it stood at the end of each hour, day, week, month or quarter, and what was won and lost within it,"
         " by business time. Intervals that have not begun are left out. Deals are chosen by how they are now.",
-        arguments=(*charts.PERIOD, charts.EVERY, charts.chosen(deal)), columns=("id",),
+        arguments=(*charts.PERIOD, charts.EVERY, charts.CHOSEN), columns=("id",),
     )  # fmt: skip
 
 
-async def _load(deal: Target, _reads: Any, found: Sequence[Any], given: Mapping[str, Any]) -> list[list[PipelinePoint]]:
-    moment, read = records.moment_of(found[0]), read_of(deal())
+async def _load(_reads: Any, found: Sequence[Any], given: Mapping[str, Any]) -> list[list[PipelinePoint]]:
+    moment = records.moment_of(found[0])
     pieces = cut(given["from_"], given["to"], given["interval"], charts.zone(moment, given))
     pieces = [piece for piece in pieces if piece.begins <= charts.now(moment)]
     if not pieces:
         return [[] for _ in found]
     query = moment.query()
-    rows = await moment.rows(query, _statement(query, read, found, pieces, given))
-    hidden = charts.hides_amounts(moment, read)
+    rows = await moment.rows(query, _statement(query, found, pieces, given))
+    hidden = charts.hides(moment, "amount")
     return [_points(pieces, each, hidden=hidden) for each in charts.by_pipeline(found, rows)]
 
 
-def _statement(
-    query: Query, deal: ReadType, pipelines: Sequence[Any], pieces: Sequence[Piece], given: Mapping[str, Any]
-) -> Composed:
+def _statement(query: Query, pipelines: Sequence[Any], pieces: Sequence[Piece], given: Mapping[str, Any]) -> Composed:
     ids = charts.ids_of(query, pipelines)
     bounds = query.bind([*(piece.begins for piece in pieces), pieces[-1].ends], "timestamptz[]")
     intervals = query.select(
         source(tables.DEAL_INTERVAL), "i", _INTERVAL,
         lambda: [SQL("{} = ANY ({})").format(Identifier("i", "pipeline_id"), ids)],
     )  # fmt: skip
-    deals = charts.deals(query, deal, ids, ("id",), given.get("filter", strawberry.UNSET))
+    deals = charts.deals(query, ids, ("id",), given)
     return _TREND.format(deals=deals, intervals=intervals, bounds=bounds)
 
 
