@@ -35,6 +35,7 @@ from crm_es.service.mutations import ServiceMutations
 from crm_es.service.queue_graphql import Queue, QueueQueries
 from crm_es.service.sla_graphql import SlaPolicy, sla_policies
 from crm_es.service.sla_mutations import SlaMutations
+from crm_es.service.sla_report import SlaReportRow, sla_report
 from crm_es.service.ticket_graphql import Ticket, TicketQueries
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
@@ -135,6 +136,11 @@ class Query(
         AUDIT,
     )  # fmt: skip
     sla_policies: list[SlaPolicy] = _root(sla_policies, SIGNED_IN, "The newest version of each SLA policy, by name.")
+    sla_report: list[SlaReportRow] = _root(
+        sla_report,
+        needs(EntityType.TICKET, Action.READ),
+        "How promises were kept: those that were met or ran out in these days.",
+    )
     search: finder.SearchConnection = _root(
         finder.search, SIGNED_IN, "Records by names, emails, phone digits or company, best first; at most 200."
     )

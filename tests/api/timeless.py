@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-COUNTING: Final = {"seconds"}
+COUNTING: Final = {"seconds", "elapsedSeconds", "remainingSeconds", "measuredAt"}
 
 
 def timeless(value: Any) -> Any:

@@ -56,6 +56,7 @@ def variables(title, found, sales, service):
         "WinDeal": {"input": {"id": deal}},
         "Reply": {"input": {"id": ticket, "body": "We look.", "internal": False}},
         "HoldTicket": {"input": {"id": ticket, "holdReason": "CUSTOMER"}},
+        "TicketPage": {"id": ticket},
         "CatchUp": {"since": found["viewer"]["position"]},
         "ForecastMoved": {"id": pipeline, "from": {"position": found["viewer"]["position"]}},
         "TimeSlider": {"id": a, "position": found["viewer"]["position"]},

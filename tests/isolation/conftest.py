@@ -158,7 +158,18 @@ async def _service(side: Side) -> None:
     api, word = side.api, side.word
     uuids, at = side.uuids, Occasion(datetime(2025, 1, 1, tzinfo=UTC))
     uuids["Queue"] = await api.begin(queue.QUEUE, queue.create(queue.QueueEdit(name=f"Queue {word}")))
+    always = calendar.Calendar(
+        time_zone="UTC", hours=tuple(calendar.OpeningHours(weekday=day, opens=0, closes=1440) for day in range(1, 8))
+    )
+    target = sla.SlaTarget(kind=SlaKind.RESOLUTION, priority=Priority.NORMAL, seconds=3_600)
+    policy = sla_policy.stream_of(api.workspace, f"{word} Gold")
+    promised = sla_policy.publish(
+        None, name=f"{word} Gold", queue_ids=[uuids["Queue"]], targets=[target], calendar=always
+    )
+    await api.begin(sla_policy.SLA_POLICY, promised, id=policy)
+    uuids["SlaPolicy"] = sla_policy.version_id(policy, 1)
     asked = ticket_editing.open_ticket(
+        sla_policy_id=policy, sla_policy_version=1,
         title=f"Ticket {word}", queue_id=uuids["Queue"], requester_id=uuids["Contact"], company_id=uuids["Company"],
         tags=[Tag.parse(word)], external_ids=[ExternalId(system="desk", value=word)], on=at,
     )  # fmt: skip
@@ -180,12 +191,6 @@ async def _service(side: Side) -> None:
     await api.change(article.ARTICLE, id_, article.publish)
     linked = ticket_editing.TicketEdit(add_article_ids=[id_])
     await api.change(TICKET, uuids["Ticket"], lambda was: ticket_editing.update(was, linked))
-    always = calendar.Calendar(time_zone="UTC", hours=(calendar.OpeningHours(weekday=1, opens=0, closes=1440),))
-    target = sla.SlaTarget(kind=SlaKind.RESOLUTION, priority=Priority.NORMAL, seconds=3_600)
-    promised = sla_policy.publish(None, name=f"{word} Gold", targets=[target], calendar=always)
-    stream = sla_policy.stream_of(api.workspace, f"{word} Gold")
-    await api.begin(sla_policy.SLA_POLICY, promised, id=stream)
-    side.uuids["SlaPolicy"] = sla_policy.version_id(stream, 1)
     await api.change(article.ARTICLE, id_, lambda was: article.save(was, title=word, body=f"Ask {word} again.", **text))
 
 

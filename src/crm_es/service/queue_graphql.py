@@ -15,6 +15,7 @@ from crm_es.reads.declare import Argument, Orders, Source, State, batched, colum
 from crm_es.reads.model import ReadType, read_of
 from crm_es.reads.sql import AND, Query
 from crm_es.service import ticket_graphql
+from crm_es.service.sla_graphql import SlaPolicy, broken, queue_policies
 from crm_es.workspaces.actions import PUT_AWAY, Action
 from projections import service_queues
 from projections.service_queues import tables
@@ -68,7 +69,7 @@ async def _counts(_reads: Any, queues: Sequence[Any], given: Mapping[str, Any]) 
             SQL("c.sla_due_at <= {} + {}").format(now, query.bind(within, "interval")),
         ]
     )
-    rows = await moment.rows(query, _COUNT.format(due=due, tickets=open_ones))
+    rows = await moment.rows(query, _COUNT.format(due=due, broken=broken(query, "c"), tickets=open_ones))
     found = {queue: counts for queue, *counts in rows}
     return [_as_counts(found.get(records.raw(queue, "id"), [0] * 6)) for queue in queues]
 
@@ -84,7 +85,7 @@ _COUNT: Final = SQL("""
 SELECT c.queue_id, count(*), count(*) FILTER (WHERE c.assignee_id IS NULL),
        count(*) FILTER (WHERE c.assignee_id IS NOT NULL AND c.status IN ('NEW', 'OPEN')),
        count(*) FILTER (WHERE c.status IN ('PENDING', 'ON_HOLD')),
-       count(*) FILTER (WHERE c.breached), count(*) FILTER (WHERE {due})
+       count(*) FILTER (WHERE {broken}), count(*) FILTER (WHERE {due})
 FROM ({tickets}) AS c
 GROUP BY c.queue_id
 """)
@@ -142,6 +143,9 @@ class Queue(Entity):
         lambda: ticket_graphql.Ticket, via="queue_id", order=False, default=(("waiting_order", "ASC"),), where=_waits,
         description="What to work on next: new and open tickets by SLA due time, then priority, then age.",
     )  # fmt: skip
+    sla_policy: SlaPolicy | None = batched(
+        queue_policies, SlaPolicy | None, "What tickets that enter it get promised.", columns=("id",)
+    )
     counts: QueueCounts = batched(
         _counts, QueueCounts, "How many tickets stand how.", columns=("id",),
         arguments=(

@@ -20,6 +20,7 @@ from crm_es.reads.declare import (
     Owned,
     Source,
     State,
+    batched,
     column,
     computed,
     connection,
@@ -31,6 +32,7 @@ from crm_es.reads.declare import (
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Query
 from crm_es.service import article_graphql, queue_graphql
+from crm_es.service.sla_graphql import SlaClock, broken, sla_clocks
 from crm_es.service.vocabulary import HoldReason, Priority, TicketStatus, TicketType
 from crm_es.workspaces import graphql as workspaces
 from crm_es.workspaces.actions import GONE, Action
@@ -130,6 +132,7 @@ class Ticket(Entity):
     satisfaction: int | None = column("satisfaction", "1 to 5, as the customer said.")
     satisfaction_comment: str | None = column("satisfaction_comment", "What the customer said about it.")
     sla_due_at: datetime | None = column("sla_due_at", "The next running clock's, to sort and count down by.")
+    sla: list[SlaClock] = batched(sla_clocks, list[SlaClock], "Its promises, in the order they began.", columns=("id",))
     status_intervals = many(
         lambda: StatusInterval, via="ticket_id", order=("number",), where=_lasts,
         description="How it stood from its opening on, without gaps.",
@@ -162,7 +165,7 @@ TicketFilter: Any = filters.filter_type(
     company_id=filters.by_id("company_id", "Company", fields=("company",)),
     tag=filters.child(_source(tables.TAG), "ticket_id", filters.text("tag", folded="tag_folded"), fields=("tags",)),
     sla_due_at=filters.moment("sla_due_at"),
-    breached=filters.equals("breached", bool, "bool"),
+    breached=filters.always(broken),
     opened_at=filters.moment("opened_at"),
     resolved_at=filters.moment("resolved_at"),
     updated_at=filters.moment("updated_at"),

@@ -30,6 +30,7 @@ from crm_es.service import ticket_inputs as inputs
 from crm_es.service.article import ARTICLE
 from crm_es.service.queue import QUEUE, check_open
 from crm_es.service.queue import Queue as QueueState
+from crm_es.service.sla_graphql import policy_of
 from crm_es.service.ticket import Ticket as State
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.service.ticket_editing import open_ticket, update
@@ -141,6 +142,7 @@ class TicketMutations:
         given, body, on = inputs.opening(input), inputs.said_text(input.body, "body"), occasion(deed)
         await check(deed, inputs.opened_with(given))
         await open_queue(deed, given["queue_id"], "queueId")
+        given |= await policy_of(deed.context.reads.present, given["queue_id"])
         id_ = new_id()
         streams: list[tuple[Aggregate[Any, Any], UUID, Events]] = [(TICKET, id_, dated(open_ticket(**given, on=on)))]
         if body is not None:
@@ -183,10 +185,8 @@ class TicketMutations:
     async def move_ticket(deed: Deed, input: MoveTicketInput) -> Outcome:
         queue = deed.live(input.to_queue_id, "Queue", field="toQueueId")
         await open_queue(deed, queue, "toQueueId")
-        return await _decide(
-            deed, input, Action.UPDATE,
-            lambda was, on: standing.move(was, queue, sla_policy_id=None, sla_policy_version=None, on=on),
-        )  # fmt: skip
+        promised = await policy_of(deed.context.reads.present, queue)
+        return await _decide(deed, input, Action.UPDATE, lambda was, on: standing.move(was, queue, **promised, on=on))
 
     @mutation(
         HoldTicketPayload, needs(EntityType.TICKET, Action.UPDATE), shows=SHOWS,
