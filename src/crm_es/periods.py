@@ -46,7 +46,34 @@ def cut(first: date, last: date, interval: Interval, zone: str) -> list[Piece]:
     Raises: InvalidInputError `period.backwards`, `period.too_far`, `period.too_many`.
     """
     _check(first, last)
-    made = _hours(first, last, zone) if interval is Interval.HOUR else _days(first, last, interval, zone)
+    return _counted(_pieces(first, last, interval, zone))
+
+
+def between(begins: datetime, ends: datetime, interval: Interval, zone: str) -> list[Piece]:
+    """[begins, ends), the first and the last piece cut off there. Raises: as `cut`."""
+    check_order(begins, ends)
+    first, last = (each.astimezone(ZoneInfo(zone)).date() for each in (begins, ends))
+    return _counted(
+        Piece(piece.date, max(piece.begins, begins), min(piece.ends, ends))
+        for piece in _pieces(first, last, interval, zone)
+        if piece.begins < ends and piece.ends > begins
+    )
+
+
+def upto(ends: datetime, length: timedelta) -> datetime:
+    """When a stretch of that length begins which ends there. Raises: InvalidInputError `period.too_far`."""
+    _check_reach("to", ends.date())
+    return ends - length
+
+
+def check_order(begins: datetime, ends: datetime) -> None:
+    """Raises: InvalidInputError `period.backwards`, `period.too_far`."""
+    if ends <= begins:
+        raise InvalidInputError("The period ends before it begins.", rule="period.backwards", field=("to",))
+    _check(begins.date(), ends.date())
+
+
+def _counted(made: Iterator[Piece]) -> list[Piece]:
     found = list(islice(made, MOST + 1))
     if len(found) > MOST:
         message = f"That is more than {MOST:,} points. Ask for a shorter period or longer intervals."
@@ -54,12 +81,20 @@ def cut(first: date, last: date, interval: Interval, zone: str) -> list[Piece]:
     return found
 
 
+def _pieces(first: date, last: date, interval: Interval, zone: str) -> Iterator[Piece]:
+    return _hours(first, last, zone) if interval is Interval.HOUR else _days(first, last, interval, zone)
+
+
 def _check(first: date, last: date) -> None:
     if last < first:
         raise InvalidInputError("The period ends before it begins.", rule="period.backwards", field=("to",))
-    for name, day in (("from", first), ("to", last)):
-        if not _FIRST <= day <= _LAST:
-            raise InvalidInputError("No calendar reaches that far.", rule="period.too_far", field=(name,))
+    _check_reach("from", first)
+    _check_reach("to", last)
+
+
+def _check_reach(field: str, day: date) -> None:
+    if not _FIRST <= day <= _LAST:
+        raise InvalidInputError("No calendar reaches that far.", rule="period.too_far", field=(field,))
 
 
 def _midnight(day: date, zone: str) -> datetime:

@@ -37,6 +37,7 @@ from crm_es.service.sla_graphql import SlaPolicy, sla_policies
 from crm_es.service.sla_mutations import SlaMutations
 from crm_es.service.sla_report import SlaReportRow, sla_report
 from crm_es.service.ticket_graphql import Ticket, TicketQueries
+from crm_es.service.workload import AgentLoad, workload
 from crm_es.workspaces import audit
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
@@ -136,6 +137,9 @@ class Query(
         AUDIT,
     )  # fmt: skip
     sla_policies: list[SlaPolicy] = _root(sla_policies, SIGNED_IN, "The newest version of each SLA policy, by name.")
+    workload: list[AgentLoad] = _root(
+        workload, needs(EntityType.TICKET, Action.READ), "What members have to do across queues, the busiest first."
+    )
     sla_report: list[SlaReportRow] = _root(
         sla_report,
         needs(EntityType.TICKET, Action.READ),

@@ -45,7 +45,7 @@ async def desk(demonstrated):
 
 def variables(title, found, sales, service):
     """What a page would send."""
-    (pipeline, stages, deal), (_, ticket) = sales, service
+    (pipeline, stages, deal), (queue, ticket) = sales, service
     a, b, c, d = [node["id"] for node in found["contacts"]["nodes"]][:4]
     member = found["members"]["nodes"][0]["id"]
     return {
@@ -56,6 +56,8 @@ def variables(title, found, sales, service):
         "WinDeal": {"input": {"id": deal}},
         "Reply": {"input": {"id": ticket, "body": "We look.", "internal": False}},
         "HoldTicket": {"input": {"id": ticket, "holdReason": "CUSTOMER"}},
+        "QueuePage": {"id": queue},
+        "Workload": {"queues": [queue]},
         "TicketPage": {"id": ticket},
         "CatchUp": {"since": found["viewer"]["position"]},
         "ForecastMoved": {"id": pipeline, "from": {"position": found["viewer"]["position"]}},

@@ -12,16 +12,15 @@ from crm_es.api.rules import PARENT, ruled
 from crm_es.errors import InvalidInputError
 from crm_es.reads import records
 from crm_es.reads.declare import Argument, Orders, Source, State, batched, column, connection, lookup, read_type
-from crm_es.reads.model import ReadType, read_of
+from crm_es.reads.model import read_of
 from crm_es.reads.sql import AND, Query
-from crm_es.service import ticket_graphql
+from crm_es.service import counting, queue_trend, ticket_graphql, workload
 from crm_es.service.sla_graphql import SlaPolicy, broken, queue_policies
 from crm_es.workspaces.actions import PUT_AWAY, Action
 from projections import service_queues
 from projections.service_queues import tables
 
 LONGEST: Final = timedelta(days=3_650)
-_ACTIVE: LiteralString = "('NEW', 'OPEN', 'PENDING', 'ON_HOLD')"
 
 
 def _left(record_status: str) -> frozenset[Action] | None:
@@ -54,11 +53,11 @@ async def _counts(_reads: Any, queues: Sequence[Any], given: Mapping[str, Any]) 
         raise InvalidInputError(message, rule="queue.due_within", field=("dueWithin",))
     moment, read = records.moment_of(queues[0]), read_of(ticket_graphql.Ticket)
     query = moment.query()
-    ids = query.bind([records.raw(queue, "id") for queue in queues], "uuid[]")
+    ids = counting.ids_of(query, queues)
     open_ones = query.select(
         read.source, "t", ("queue_id", "status", "assignee_id", "breached", "sla_due_at"),
         lambda: [
-            SQL("t.queue_id = ANY ({})").format(ids), SQL("t.status IN {}").format(SQL(_ACTIVE)),
+            SQL("t.queue_id = ANY ({})").format(ids), SQL("t.status IN {}").format(SQL(counting.ACTIVE)),
             *(condition(query, "t") for condition in records.visible(read, query.viewer)),
         ],
     )  # fmt: skip
@@ -93,36 +92,16 @@ GROUP BY c.queue_id
 
 async def _depths(_reads: Any, queues: Sequence[Any], given: Mapping[str, Any]) -> list[int]:
     """By the intervals of tickets that hold the moment: [from, to)."""
-    moment, read = records.moment_of(queues[0]), read_of(ticket_graphql.Ticket)
+    moment = records.moment_of(queues[0])
     query = moment.query()
-    ids = query.bind([records.raw(queue, "id") for queue in queues], "uuid[]")
     at = query.bind(given["at"], "timestamptz")
-    held = query.select(
-        Source(service_queues.NAME, tables.INTERVAL), "i", ("queue_id",),
-        lambda: [
-            SQL("i.queue_id = ANY ({})").format(ids), SQL("i.status IN {}").format(SQL(_ACTIVE)),
-            SQL("i.from_at <= {}").format(at), SQL("(i.to_at > {} OR i.to_at IS NULL)").format(at),
-            *_seen(query, read),
-        ],
+    held = counting.intervals(
+        query, ("queue_id",), SQL("i.queue_id = ANY ({})").format(counting.ids_of(query, queues)),
+        SQL("i.status IN {}").format(SQL(counting.ACTIVE)), SQL("i.from_at <= {}").format(at),
+        SQL("(i.to_at > {} OR i.to_at IS NULL)").format(at),
     )  # fmt: skip
     found = dict(await moment.rows(query, SQL("SELECT c.queue_id, count(*) FROM ({}) AS c GROUP BY 1").format(held)))
     return [found.get(records.raw(queue, "id"), 0) for queue in queues]
-
-
-def _seen(query: Query, read: ReadType) -> list[Composable]:
-    """The interval's ticket is one that the viewer may see; nothing to ask where he sees all."""
-    conditions = records.visible(read, query.viewer)
-    if not conditions:
-        return []
-    return [
-        query.exists(
-            read.source,
-            lambda row: [
-                SQL("{} = i.ticket_id").format(Identifier(row, "id")),
-                *(condition(query, row) for condition in conditions),
-            ],
-        )
-    ]
 
 
 @read_type(
@@ -156,6 +135,8 @@ class Queue(Entity):
         _depths, int, "How many tickets were open in this queue at that business moment.", columns=("id",),
         arguments=(Argument(name="at", type=datetime, description="When, in the world."),),
     )  # fmt: skip
+    trend = queue_trend.trend()
+    workload = workload.of_queue()
 
 
 @strawberry.type

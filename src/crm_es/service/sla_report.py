@@ -14,18 +14,16 @@ from crm_es.api.scalars import TimeZone
 from crm_es.context import Info
 from crm_es.periods import span
 from crm_es.reads import filters, records
-from crm_es.reads.declare import Source
 from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import AND, Query
+from crm_es.service import counting
 from crm_es.service.queue_graphql import Queue
-from crm_es.service.sla_graphql import CLOCKS, POLICIES, SlaPolicy
+from crm_es.service.sla_graphql import POLICIES, SlaPolicy
 from crm_es.service.ticket_graphql import Ticket, TicketFilter
 from crm_es.service.vocabulary import SlaGroup, SlaKind
 from crm_es.workspaces.graphql import Member
-from projections.service_queues import tables
 
-INTERVALS: Final = Source("service_queues", tables.INTERVAL)
 TYPES: Final[dict[SlaGroup, type[Any]]] = {
     SlaGroup.POLICY: SlaPolicy,
     SlaGroup.QUEUE: Queue,
@@ -102,12 +100,12 @@ def _row(moment: Moment, by: SlaGroup, row: Sequence[Any]) -> SlaReportRow:
 
 def _statement(query: Query, by: SlaGroup, period: Sequence[Composable], narrowed: Sequence[Any]) -> Composed:
     read = read_of(Ticket)
-    clocks, of_clocks = query.rows_of(CLOCKS, "c")
+    clocks, of_clocks = query.rows_of(counting.CLOCKS, "c")
     tickets, of_tickets = query.rows_of(read.source, "t")
     seen = [condition(query, "t") for condition in (*records.visible(read, query.viewer), *narrowed)]
     key, joined = _key(query, by)
     return _REPORT.format(
-        now=query.bind(query.viewer.now, "timestamptz"), clocks=clocks, of_clocks=AND.join(of_clocks), tickets=tickets,
+        broken_at=counting.broken_at(query), clocks=clocks, of_clocks=AND.join(of_clocks), tickets=tickets,
         of_tickets=AND.join([*of_tickets, *seen]), key=key, joined=joined, since=period[0], until=period[1],
     )  # fmt: skip
 
@@ -120,7 +118,7 @@ def _key(query: Query, by: SlaGroup) -> tuple[Composable, Composable]:
         conditions = [*of_own, *of_newest, SQL("v.id = o.version_id AND n.policy_id = v.policy_id AND n.newest")]
         return SQL("n.id"), SQL("JOIN {} ON true JOIN {} ON {}").format(own, newest, AND.join(conditions))
     column: LiteralString = "queue_id" if by is SlaGroup.QUEUE else "assignee_id"
-    table, where = query.rows_of(INTERVALS, "i")
+    table, where = query.rows_of(counting.INTERVALS, "i")
     where.append(SQL("i.ticket_id = o.ticket_id AND date_trunc('second', i.from_at) <= o.at"))
     return Identifier("h", column), SQL(
         "JOIN LATERAL (SELECT i.queue_id, i.assignee_id FROM {} WHERE {} ORDER BY i.number DESC LIMIT 1) AS h ON true"
@@ -135,8 +133,7 @@ FROM (
   SELECT k.*, coalesce(k.broken_at, k.met_at) AS at
   FROM (
     SELECT c.ticket_id, c.kind, c.policy_id AS version_id, c.spent, c.met_at,
-           coalesce(c.breached_at, CASE WHEN c.met_at IS NULL AND c.since IS NOT NULL AND c.due_at < {now} THEN c.due_at END)
-             AS broken_at
+           {broken_at} AS broken_at
     FROM {clocks}
     WHERE {of_clocks} AND c.target IS NOT NULL
   ) k
