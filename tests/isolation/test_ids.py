@@ -104,7 +104,8 @@ def test_the_walk_finds_the_ids_it_should():
 
     assert {
         "query.node(id)", "query.nodes(ids.[])", "query.changes(within.[])", "query.contacts(filter.companyId.in.[])",
-        "query.contacts(filter.and.[].company.parentId.eq)", "query.contact.interactions(filter.memberId.inTeam)",
+        "query.contacts(filter.and.[].id.eq)", "query.contacts(filter.company.parentId.eq)",
+        "query.contact.interactions(filter.memberId.inTeam)",
         "mutation.registerContact(input.ownerId)", "subscription.changes(ids.[])", "subscription.events(filter.actorId.eq)",
     } <= found  # fmt: skip
 

@@ -5,6 +5,7 @@ Nothing here names a field of the product, so what is added to the schema tomorr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from graphql import (
@@ -121,6 +122,9 @@ def _within(type_: Any, wanted: str, nested: set[tuple[str, str]], above: str = 
         for name, field in type_.fields.items():
             inner = get_named_type(field.type).name
             if above.endswith("Filter") and inner.endswith("Filter") and inner in {above, type_.name}:
+                continue
+            if inner == type_.name:  # and, or, not: what stands in them is tried beside them
+                yield from islice(((name, *rest) for rest in _within(field.type, wanted, set(nested), type_.name)), 1)
                 continue
             if type_.name.endswith("Filter") and inner in FILTERS:
                 if (type_.name, name) in nested:

@@ -67,6 +67,9 @@ class Price:
         return self.once + self.each * size
 
 
+FREE: Final = Price()
+
+
 @dataclass(slots=True)
 class _Meter:
     schema: GraphQLSchema
@@ -76,9 +79,10 @@ class _Meter:
     rows: int = LIST
 
     def inside(self, selections: SelectionSetNode | None, parent: GraphQLNamedType | None) -> Price:
-        price = Price()
+        price = FREE
         for node in selections.selections if selections else ():
-            price += self.one(node, parent)
+            if not isinstance(node, FieldNode) or node.selection_set:  # most are values
+                price += self.one(node, parent)
         return price
 
     def one(self, node: object, parent: GraphQLNamedType | None) -> Price:
@@ -91,20 +95,20 @@ class _Meter:
             case FragmentSpreadNode():
                 return self.fragment(node.name.value)
             case _:
-                return Price()
+                return FREE
 
     def fragment(self, name: str) -> Price:
         if name not in self.known and name in self.fragments:
-            self.known[name] = Price()  # a cycle costs nothing here: validation refuses it
+            self.known[name] = FREE  # a cycle costs nothing here: validation refuses it
             fragment = self.fragments[name]
             named = self.schema.get_type(fragment.type_condition.name.value)
             self.known[name] = self.inside(fragment.selection_set, named)
-        return self.known.get(name, Price())
+        return self.known.get(name, FREE)
 
     def field(self, node: FieldNode, parent: GraphQLNamedType | None) -> Price:
         """Unknown fields are free: validation refuses them."""
         if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) or node.name.value not in parent.fields:
-            return Price()
+            return FREE
         type_ = (found := parent.fields[node.name.value]).type
         arguments = dict(self.arguments(node))
         if parent is self.schema.mutation_type:
