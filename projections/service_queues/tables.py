@@ -2,6 +2,7 @@
 
 `standing` is the status a ticket has by itself, merged or not. `waiting_order` sorts what waits for work (SLA due time, then
 priority, then age) and is empty for what does not. An interval is what held from `from_at` up to `to_at` in the world.
+`to_close_from`: since when a ticket is resolved, unless by an import: what the days count from after which its queue closes it.
 """
 
 from crm_es.projector.contract import Column, Index, Table
@@ -48,6 +49,7 @@ TICKET = Table(
         Column(name="first_responded_at", type="timestamptz", null=True),
         Column(name="resolved_at", type="timestamptz", null=True),
         Column(name="closed_at", type="timestamptz", null=True),
+        Column(name="to_close_from", type="timestamptz", null=True),
         Column(name="resolution", type="text", personal=True),
         Column(name="satisfaction", type="integer", null=True),
         Column(name="satisfaction_comment", type="text", personal=True),
@@ -78,6 +80,7 @@ TICKET = Table(
         ),
         Index(name="company", columns=("company_id", "opened_at"), order=True, where="company_id IS NOT NULL"),
         Index(name="merged_into", columns=("merged_into",), where="merged_into IS NOT NULL"),
+        Index(name="to_close", columns=("queue_id", "to_close_from"), where="to_close_from IS NOT NULL"),
     ),
 )  # fmt: skip
 INTERVAL = Table(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from crm_es.eventstore.event import Fact, values_set
+from crm_es.eventstore.event import ActorKind, Fact, values_set
 from crm_es.projector.contract import Batch, Sql
 from crm_es.service import ticket_events as t
 from crm_es.service.enums import Priority, TicketStatus
@@ -131,12 +131,14 @@ class Page:
             case t.TicketResolved(occurred_at=at):
                 if isinstance(event.article_id, UUID):
                     _link(batch, fact, [event.article_id])
-                said = values_set(event, ("resolution",)) | {"resolved_at": at}
+                since = None if fact.actor.kind is ActorKind.IMPORT else at
+                said = values_set(event, ("resolution",)) | {"resolved_at": at, "to_close_from": since}
                 self._move(batch, fact, at, said, status=TicketStatus.RESOLVED, hold_reason=None)
             case t.TicketClosed(occurred_at=at):
-                self._move(batch, fact, at, {"closed_at": at}, status=TicketStatus.CLOSED, hold_reason=None)
+                closed = {"closed_at": at, "to_close_from": None}
+                self._move(batch, fact, at, closed, status=TicketStatus.CLOSED, hold_reason=None)
             case t.TicketReopened(occurred_at=at):
-                self._move(batch, fact, at, {"resolved_at": None, "closed_at": None}, status=TicketStatus.OPEN)
+                self._move(batch, fact, at, _REOPENED, status=TicketStatus.OPEN)
             case t.TicketRated(satisfaction=satisfaction, comment=comment):
                 comment = None if comment is UNSET else comment
                 _touch(batch, fact, satisfaction=satisfaction, satisfaction_comment=comment)
@@ -257,6 +259,7 @@ def _numbers(batch: Batch, workspaces: Iterable[UUID]) -> dict[UUID, int]:
     return dict(batch.select(_SELECT_NUMBERS, workspaces=wanted)) if wanted else {}
 
 
+_REOPENED: Final = {"resolved_at": None, "closed_at": None, "to_close_from": None}
 _WITH: Final = "tags || ARRAY(SELECT n FROM unnest({value}) WITH ORDINALITY u (n, i) WHERE n <> ALL (tags) ORDER BY i)"
 _WITHOUT: Final = "ARRAY(SELECT t FROM unnest(tags) WITH ORDINALITY u (t, i) WHERE t <> ALL ({value}) ORDER BY i)"
 _FIRST: Final = "least(first_responded_at, {value})"

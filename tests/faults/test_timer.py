@@ -120,4 +120,4 @@ async def test_one_that_cannot_be_decided_holds_up_no_other(api, place, caplog):
     await timer._record(api.engine.store, [unheard, broken, other])
 
     assert [ticket for ticket, _ in breaches(api, place)] == [other.ticket]
-    assert [record.args[2] for record in caplog.records if "waits" in record.msg] == [broken.ticket]
+    assert [record.args[1] for record in caplog.records if "waits" in record.msg] == [broken.ticket]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crm_es.eventstore.event import ERASED
+from crm_es.eventstore.event import ERASED, ActorKind
 from crm_es.interactions import interaction as i
 from crm_es.projector.rebuild import Rebuild
 from crm_es.projector.runner import Projector
@@ -78,7 +78,8 @@ def test_tickets_as_of_any_position_equal_their_fold(desk, project, rows):
         state, facts = folded(desk.log, desk.workspace, ticket, position, evolve)
         found = as_of(
             rows, "service_queues.ticket",
-            ", ".join((*SAME, "status", "standing", "satisfaction_comment", "breached", "version", "tags", "requester_means_id")),
+            ", ".join((*SAME, "status", "standing", "satisfaction_comment", "breached", "version", "tags", "requester_means_id",
+                       "to_close_from")),
             "workspace_id = %s AND id = %s", desk.workspace, ticket, position=position,
         )  # fmt: skip
         if state is None:
@@ -89,11 +90,24 @@ def test_tickets_as_of_any_position_equal_their_fold(desk, project, rows):
             (
                 *(getattr(state, name) for name in SAME), state.status, state.standing, state.comment,
                 bool(state.breached) or has_breached(desk.clocks(facts)), facts[-1].version, list(state.tags), means,
+                state.resolved_at if state.standing is TicketStatus.RESOLVED else None,
             )
         ]  # fmt: skip
         seen.add(state.status)
 
     assert seen == set(TicketStatus)
+
+
+def test_what_an_import_resolved_is_not_to_be_closed_by_itself(log, workspace, project, rows):
+    ids = [UUID(int=n) for n in (21, 22)]
+    for id_, by in zip(ids, (ActorKind.IMPORT, ActorKind.MEMBER), strict=True):
+        log.append(workspace, (id_, opened()))
+        log.append(workspace, (id_, TicketResolved(occurred_at=hour(1))), by=by)
+
+    project()
+
+    found = dict(rows("SELECT id, to_close_from FROM service_queues.ticket"))
+    assert found == {ids[0]: None, ids[1]: hour(1)}
 
 
 MOVES = ("ticket.started", "ticket.resumed", "ticket.assigned", "ticket.moved", "ticket.held", "ticket.resolved",

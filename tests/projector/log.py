@@ -28,7 +28,9 @@ class Log:
     versions: dict[UUID, int] = field(default_factory=dict)
     positions: dict[UUID, int] = field(default_factory=dict)
 
-    def append(self, workspace: UUID, *events: tuple[UUID, Event], via: UUID | None = None) -> int:
+    def append(
+        self, workspace: UUID, *events: tuple[UUID, Event], via: UUID | None = None, by: ActorKind = ActorKind.MEMBER
+    ) -> int:
         """Answers the position of the last."""
         command = uuid4()
         at = START + timedelta(minutes=len(self.by_id))
@@ -48,7 +50,7 @@ class Log:
                     event=event,
                     recorded_at=at,
                     occurred_at=at,
-                    actor=Actor(kind=ActorKind.MEMBER, id=UUID(int=7)),
+                    actor=Actor(kind=by, id=UUID(int=7)),
                     origin=Origin(),
                     via=via,
                     command_id=command,

@@ -116,7 +116,8 @@ class Queue(Entity):
     archived_at: datetime | None = column("archived_at", "Since when it is put away: no ticket enters it any more.")
     reopen_days: int = column("reopen_days", "For how many days after closing its tickets can be reopened.")
     auto_close_days: int | None = column(
-        "auto_close_days", "After how many days its resolved tickets are closed by themselves; null: never."
+        "auto_close_days",
+        "After how many days its resolved tickets are closed by themselves, imported ones aside; null: never.",
     )
     waiting = connection(
         lambda: ticket_graphql.Ticket, via="queue_id", order=False, default=(("waiting_order", "ASC"),), where=_waits,

@@ -1,5 +1,5 @@
-"""The timer beside the projector: has the breach of every SLA clock recorded that ran out. Any number may run; each breach is
-recorded once, since its command has an id of its own.
+"""The timer beside the projector: has the breach of every SLA clock recorded that ran out, and resolved tickets closed after
+their queue's days. Any number may run; each is done once, since its command has an id of its own.
 """
 
 import asyncio
@@ -18,8 +18,9 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import UnavailableError
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore
-from crm_es.service import breaching
+from crm_es.service import breaching, closing
 from crm_es.service.breaching import Due, Known
+from crm_es.service.closing import Resolved
 from crm_es.service.enums import SlaKind
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
 POLL_SECONDS: Final = 1.0
 BACK_OFF: Final = 2.0
-AGAIN_SECONDS: Final = 30.0  # until then a clock that was dealt with is left alone: its row is to follow
+AGAIN_SECONDS: Final = 30.0  # until then what was dealt with is left alone: its row is to follow
 AT_ONCE: Final = 16
 READERS: Final = 2
 MOST_KNOWN: Final = 10_000
@@ -43,6 +44,19 @@ CROSS JOIN LATERAL (
   LIMIT 200
 ) c
 """
+# By the index of those that wait for it, queue by queue.
+_RESOLVED: Final = """
+SELECT h.workspace_id, c.id
+FROM es.head h
+CROSS JOIN LATERAL (
+  SELECT t.id
+  FROM service_queues.queue q
+  JOIN service_queues.ticket t ON t.workspace_id = q.workspace_id AND t.queue_id = q.id
+  WHERE q.workspace_id = h.workspace_id AND q.auto_close_days IS NOT NULL AND t.status = 'RESOLVED'
+    AND t.to_close_from <= %s - make_interval(days => q.auto_close_days)
+  LIMIT 200
+) c
+"""
 
 
 class Timer:
@@ -53,7 +67,7 @@ class Timer:
         self._keys = keys
         self._poll = poll
         self._known: Known = {}
-        self._dealt_with: dict[Due, float] = {}
+        self._dealt_with: dict[Due | Resolved, float] = {}
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -73,10 +87,10 @@ class Timer:
             try:
                 asyncio.run(self._keep_time(stop))
             except PASSING as error:
-                log.warning("the SLA timer stopped, again in %s s: %s: %s", BACK_OFF, type(error).__name__, error)
+                log.warning("the timer stopped, again in %s s: %s: %s", BACK_OFF, type(error).__name__, error)
                 stop.wait(BACK_OFF)
             except Exception:
-                log.exception("the SLA timer stopped, again in %s s", BACK_OFF)
+                log.exception("the timer stopped, again in %s s", BACK_OFF)
                 stop.wait(BACK_OFF)
 
     async def _keep_time(self, stop: threading.Event) -> None:
@@ -89,18 +103,21 @@ class Timer:
         finally:
             await store.close()
 
-    def _due(self, connection: psycopg.Connection[Any]) -> list[Due]:
-        """What ran out and was not dealt with just now."""
+    def _due(self, connection: psycopg.Connection[Any]) -> list[Due | Resolved]:
+        """What ran out, or is over, and was not dealt with just now."""
+        now = datetime.now(UTC)
         try:
-            rows = connection.execute(_DUE, [datetime.now(UTC).replace(microsecond=0)]).fetchall()
+            rows = connection.execute(_DUE, [now.replace(microsecond=0)]).fetchall()
+            resolved = connection.execute(_RESOLVED, [now]).fetchall()
         except psycopg.errors.UndefinedTable:  # a new database, or a read model is being swapped
             return []
         present = time.monotonic()
         self._dealt_with = {due: until for due, until in self._dealt_with.items() if until > present}
-        found = [Due(workspace, ticket, SlaKind(kind), cycle) for workspace, ticket, kind, cycle in rows]
+        found: list[Due | Resolved] = [Resolved(*row) for row in resolved]
+        found += [Due(workspace, ticket, SlaKind(kind), cycle) for workspace, ticket, kind, cycle in rows]
         return [due for due in found if due not in self._dealt_with]
 
-    async def _record(self, store: Store, found: Sequence[Due]) -> int:
+    async def _record(self, store: Store, found: Sequence[Due | Resolved]) -> int:
         """Answers how many there were."""
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
@@ -108,12 +125,19 @@ class Timer:
             await asyncio.gather(*(self._one(store, due) for due in found[start : start + AT_ONCE]))
         return len(found)
 
-    async def _one(self, store: Store, due: Due) -> None:
+    async def _one(self, store: Store, due: Due | Resolved) -> None:
         """One that fails holds up no other."""
         self._dealt_with[due] = time.monotonic() + AGAIN_SECONDS
         try:
-            await breaching.record(store, self._known, due, now=datetime.now(UTC))
+            await self._deal_with(store, due, datetime.now(UTC))
         except PASSING:
             raise
         except Exception:
-            log.exception("the breach of %s %s of ticket %s waits", due.kind, due.cycle, due.ticket)
+            log.exception("%s of ticket %s waits", type(due).__name__, due.ticket)
+
+    async def _deal_with(self, store: Store, due: Due | Resolved, now: datetime) -> None:
+        match due:
+            case Due():
+                await breaching.record(store, self._known, due, now=now)
+            case Resolved():
+                await closing.close(store, due, now=now)
