@@ -187,6 +187,13 @@ async def test_lists_are_asked_for_some_and_none_of_what_may_be_seen(people: Wor
     assert await firms('some: {displayName: {eq: "Old"}, recordStatus: {eq: ARCHIVED}}') == ["Acme"]
 
 
+async def test_nothing_is_learned_of_a_related_record_one_may_not_see(people: World) -> None:
+    nobody = Granted(scopes={EntityType.COMPANY: None})
+
+    assert await names(people, 'company: {name: {eq: "Acme"}}', permissions=nobody) == []
+    assert await names(people, 'not: {company: {name: {eq: "Acme"}}}', permissions=nobody) == [ANNA, CELIK, None]
+
+
 async def test_what_hangs_on_a_link_is_asked_for_too(people: World) -> None:
     meeting = people.insert(small.MEETING, subject="Lunch, private", private=True)
     people.insert(small.GUEST, contact_id=people.anna, meeting_id=meeting)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads import operands, records
 from crm_es.reads.later import Later
-from crm_es.reads.model import Link, Target, read_of
+from crm_es.reads.model import Link, ReadType, Target, read_of
 from crm_es.reads.sql import AND, TRUE, Condition, Query, Source
 
 OR = SQL(" OR ")
@@ -264,18 +264,24 @@ def external_id(
 
 
 def related(column: str, target: Target, **options: Any) -> FilterField:
-    """The record in `column` meets its own type's filter."""
+    """The record in `column`, if the viewer may see it, meets its own type's filter."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
+        read = read_of(target())
         return query.exists(
-            read_of(target()).source,
+            read.source,
             lambda row: [
                 SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, column)),
+                *_seen(query, row, read),
                 _all(query, row, operand),
             ],
         )
 
     return FilterField(Later(lambda: read_of(target()).filter()), compile_, columns=(column,), **options)  # type: ignore[misc]
+
+
+def _seen(query: Query, row: LiteralString, read: ReadType) -> list[Composable]:
+    return [each(query, row) for each in records.visible(read, query.viewer)]
 
 
 def listed(name: str, target: Target, via: str | Link, **options: Any) -> FilterField:
@@ -307,7 +313,7 @@ def _below(query: Query, alias: LiteralString, target: Target, via: str | Link, 
     read, own = read_of(target()), Identifier(alias, "id")
 
     def meets(row: LiteralString, on: Composable) -> list[Composable]:
-        seen = [each(query, row) for each in records.visible(read, query.viewer)]
+        seen = _seen(query, row, read)
         if read.listed is not None and not names_status(given):
             seen.append(records.equal(*read.listed)(query, row))
         return [on, *seen, _all(query, row, given)]
