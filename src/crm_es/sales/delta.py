@@ -7,7 +7,8 @@ open deal that a list with the filter would hold at that moment.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, LiteralString
+from typing import Any, Final
+from uuid import UUID
 
 import strawberry
 from psycopg.sql import SQL, Composable, Composed, Identifier
@@ -24,7 +25,7 @@ from crm_es.reads.fields import ReadField
 from crm_es.reads.later import Later
 from crm_es.reads.model import Argument, Connection, Target, read_of
 from crm_es.reads.session import Moment, Reads
-from crm_es.reads.sql import Query
+from crm_es.reads.sql import Condition, Query
 from crm_es.sales import charts
 from crm_es.sales.sums import DealSummary, amounts_of
 
@@ -33,7 +34,7 @@ LOSSES: Final = ("won", "lost", "moved_out")
 CHANGES: Final = ("grown", "shrunk")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Compared:
     """Two moments of some pipelines, with the arguments that choose deals."""
 
@@ -41,9 +42,24 @@ class Compared:
     until: Moment
     given: Mapping[str, Any]
 
-    async def rows(self, pipelines: Sequence[Any]) -> charts.Rows:
+    async def sums(self, pipelines: Sequence[Any]) -> charts.Rows:
+        """(pipeline, part, currency, how many deals, minor, weighted)."""
+        return await self._rows(_SUMS, [records.raw(each, "id") for each in pipelines])
+
+    async def among(self, part: str, pipeline: UUID) -> Condition:
+        """To be one of the deals in this part. All parts of all pipelines are looked up together, once."""
+        found = (await self.until.reads.loader(("delta", self), self._deals).load(pipeline)).get(part, [])
+        return lambda query, alias: SQL("{} = ANY ({})").format(Identifier(alias, "id"), query.bind(found, "uuid[]"))
+
+    async def _deals(self, pipelines: list[UUID]) -> list[dict[str, list[UUID]]]:
+        parts: dict[UUID, dict[str, list[UUID]]] = {pipeline: {} for pipeline in pipelines}
+        for pipeline, part, deals in await self._rows(_DEALS, pipelines):
+            parts[pipeline][part] = deals
+        return list(parts.values())
+
+    async def _rows(self, asked: SQL, pipelines: Sequence[UUID]) -> charts.Rows:
         query = self.until.query()
-        statement = _SUMS.format(moved=self.moved(query, charts.ids_of(query, pipelines)))
+        statement = asked.format(moved=self.moved(query, query.bind(pipelines, "uuid[]")))
         await self.since.require(query.models)
         return await self.until.rows(query, statement)
 
@@ -59,17 +75,6 @@ class Compared:
                 lambda row: [SQL("{} = {}").format(Identifier(row, "id"), Identifier("n", "id"))],
             ),
         )
-
-    def among(self, part: LiteralString, pipeline: Any) -> Any:
-        """The condition on deals to be in this part."""
-
-        def condition(query: Query, alias: LiteralString) -> Composable:
-            moved = self.moved(query, charts.ids_of(query, [pipeline]))
-            return SQL("{} IN (SELECT p.id FROM ({}) AS p WHERE p.part = {})").format(
-                Identifier(alias, "id"), moved, query.bind(part, "text")
-            )
-
-        return condition
 
 
 _COLUMNS: Final = ("id", "pipeline_id", "status", "amount_minor", "amount_currency", "weighted_minor")
@@ -116,6 +121,12 @@ FROM ({moved}) AS m
 GROUP BY m.pipeline_id, m.part, m.currency
 ORDER BY m.currency
 """)
+_DEALS: Final = SQL("""
+SELECT m.pipeline_id, m.part, array_agg(m.id)
+FROM ({moved}) AS m
+WHERE m.part NOT IN ('start', 'end')
+GROUP BY m.pipeline_id, m.part
+""")
 
 
 # The types
@@ -130,11 +141,11 @@ class _PartList:
 
 @resolve.answerer.register(_PartList)
 def _of_part(declared: _PartList, _name: str, _read: Any) -> resolve.Answer:
-    def answer(part: "DeltaPart", info: Any, given: dict[str, Any]) -> Any:
+    async def answer(part: "DeltaPart", info: Any, given: dict[str, Any]) -> Any:
         compared = part.compared
         moment, read = compared.until, read_of(declared.target())
-        held = (*records.visible(read, moment.viewer), compared.among(part.name, part.pipeline))
-        field = f"DeltaPart.{part.name}.{records.raw(part.pipeline, 'id')}.{compared.since.at}"
+        held = (*records.visible(read, moment.viewer), await compared.among(part.name, part.pipeline))
+        field = f"DeltaPart.{part.name}.{part.pipeline}.{compared.since.at}"
         ask = listing.asked(moment, Connection(target=declared.target, via=None), field, given, holding=held)
         place = (field, moment, *(step for step in info.path.as_list() if isinstance(step, str)))
         return listing.Listing(moment, ask, place, None)
@@ -162,7 +173,7 @@ class DeltaPart:
     )
     deals = _deals()
     name: strawberry.Private[str]
-    pipeline: strawberry.Private[Any]
+    pipeline: strawberry.Private[UUID]
     compared: strawberry.Private[Compared]
 
 
@@ -204,7 +215,7 @@ def delta() -> Any:
 
 async def _load(reads: Reads, found: Sequence[Any], given: Mapping[str, Any]) -> list[PipelineDelta]:
     compared = await _compared(reads, records.moment_of(found[0]), given)
-    rows = charts.by_pipeline(found, await compared.rows(found))
+    rows = charts.by_pipeline(found, await compared.sums(found))
     return [_delta(compared, pipeline, each) for pipeline, each in zip(found, rows, strict=True)]
 
 
@@ -241,7 +252,7 @@ def _part(compared: Compared, pipeline: Any, name: str, rows: charts.Rows) -> De
     return DeltaPart(
         count=sum(count for _, _, count, *_ in mine),
         amount=None if charts.hides(compared.until, "amount") else amounts,
-        name=name, pipeline=pipeline, compared=compared,
+        name=name, pipeline=records.raw(pipeline, "id"), compared=compared,
     )  # fmt: skip
 
 
