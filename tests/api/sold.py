@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from math import ceil, floor
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,6 +43,14 @@ class Sale:
         ]
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A stage by its name, from then on for so many days; None while it lasts."""
+
+    stage: str
+    days: float | None
+
+
 class Book:
     """The deals of one pipeline (as `selling.a_pipeline` answers it), none of them recorded until `record`."""
 
@@ -73,6 +83,16 @@ class Book:
     def reopen(self, sale: Sale, at: datetime, stage: str = "Offer") -> Sale:
         to = {"stage_id": self.stages[stage], "rank": "m", "on": Occasion(at)}
         return self._add(sale, dealing.reopen(sale.state, **to), at)
+
+    def visits(self, sale: Sale) -> list[Visit]:
+        """The stages it stood in, oldest first."""
+        names = {id_: name for name, id_ in self.stages.items()}
+        entered = [moment for was, moment in pairwise([None, *sale.moments]) if moves(was, moment)]
+        ends = [*(at for at, _ in entered[1:]), None]
+        return [
+            Visit(names[state.stage_id], None if end is None else (end - at) / timedelta(days=1))
+            for (at, state), end in zip(entered, ends, strict=True)
+        ]
 
     def _add(self, sale: Sale, events: Sequence[Any], at: datetime) -> Sale:
         for event in events:
@@ -125,10 +145,10 @@ class Book:
 
     # By chance
 
-    def fill(self, count: int, random: Random, owners: Sequence[UUID | None] = (None,)) -> None:
+    def fill(self, count: int, random: Random, owners: Sequence[UUID | None] = (None,), **form: Any) -> None:
         for _ in range(count):
             at = START + timedelta(hours=random.randrange(24 * 60))
-            sale = self.open(at, self.money(random), owner_id=random.choice(owners))
+            sale = self.open(at, self.money(random), owner_id=random.choice(owners), **form)
             for _ in range(random.randrange(6)):
                 at += timedelta(hours=random.choice([0, 1, 24, 24 * random.randrange(40)]))
                 self.go_on(sale, at, random, owners)
@@ -147,6 +167,22 @@ class Book:
 
     def money(self, random: Random) -> Money | None:
         return random.choice([None, *(Money(random.randrange(10**6), each) for each in CURRENCIES)])
+
+
+def moves(was: Any, moment: Any) -> bool:
+    return was is None or was[1].stage_id != moment[1].stage_id
+
+
+def days_in(stage: str, visits: Sequence[Visit]) -> float:
+    """All visits together."""
+    return sum(visit.days or 0 for visit in visits if visit.stage == stage)
+
+
+def part_of(found: Sequence[float], fraction: float) -> float:
+    """Below it lies this fraction of them, straight lines between neighbours."""
+    ordered, place = sorted(found), fraction * (len(found) - 1)
+    low, high = ordered[floor(place)], ordered[ceil(place)]
+    return low + (high - low) * (place - floor(place))
 
 
 def uuid(id_: str) -> UUID:

@@ -30,7 +30,8 @@ async def board(demonstrated):
     """A pipeline with a deal in its first stage: their ids, and those of the stages."""
     created = await demonstrated.ask(CREATE_PIPELINE, input={"name": "New business", "stages": STAGES})
     pipeline = created["createPipeline"]["pipeline"]
-    deal = {"name": "Engines", "pipelineId": pipeline["id"], "amount": {"amount": "20.00", "currency": "EUR"}}
+    worth = {"amount": {"amount": "20.00", "currency": "EUR"}, "expectedCloseDate": "2030-02-01"}
+    deal = {"name": "Engines", "pipelineId": pipeline["id"], **worth}
     opened = await demonstrated.ask(OPEN_DEAL, input=deal)
     return pipeline["id"], [stage["id"] for stage in pipeline["stages"]], opened["openDeal"]["deal"]["id"]
 
@@ -60,6 +61,8 @@ def variables(title, found, sales, service):
         "Workload": {"queues": [queue]},
         "TicketPage": {"id": ticket},
         "CatchUp": {"since": found["viewer"]["position"]},
+        "Forecast": {"id": pipeline, "from": "2030-01-01", "to": "2030-03-31", "tz": "Europe/Berlin"},
+        "Funnel": {"id": pipeline, "from": "2020-01-01", "to": "2099-12-31", "filter": {"status": {"eq": "OPEN"}}},
         "ForecastMoved": {"id": pipeline, "from": {"position": found["viewer"]["position"]}},
         "TimeSlider": {"id": a, "position": found["viewer"]["position"]},
         "Viewer": {},
@@ -95,6 +98,10 @@ async def test_it_answers_on_the_demo(demonstrated, title):
     if title == "ForecastMoved":
         moved = data["pipeline"]["delta"]
         assert (moved["start"]["count"], moved["new"]["count"], moved["end"]["count"]) == (0, 1, 1)
+    if title == "Forecast":
+        assert [point["date"] for point in data["pipeline"]["forecast"]] == ["2030-02-01"]
+    if title == "Funnel":
+        assert [step["entered"] for step in data["pipeline"]["funnel"]] == [1, 0, 0, 0]
     if title == "SearchBox":
         assert data["search"]["edges"]
     if title == "CatchUp":

@@ -54,8 +54,8 @@ UNSOUGHT = {"removeContactIds", "removeArticleIds", "keep"}
 """Where an id is not looked for: to take away what is not there is no event, and to keep is to choose one of two."""
 SILENT = {"not", "none", "subsidiaries"}
 """Where an id of ours shows nothing of ours either: all but it, and what is below it."""
-CHARTS = {"trend", "delta"}
-"""Without a word of ours in them: there ours must count for something, and anybody else's for nothing."""
+CHARTS = {"funnel", "trend", "forecast", "delta"}
+"""No word in them tells whose deals they count: there ours must count for something, and anybody else's for nothing."""
 OPERATORS = {"eq", "in", "[]", "and"}
 SOME = ["Contact", "Company", "Member", "Interaction", "Product", "Pipeline", "Deal", "Queue", "Ticket", "Article"]
 known: dict[tuple[str, ...], list[str]] = {}

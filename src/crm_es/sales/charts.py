@@ -4,10 +4,12 @@ Those are the deals that a list of the pipeline's would hold at the same moment:
 filter says, chosen by how they are at that moment and not by how they were along the chart.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from importlib import import_module
 from typing import Any, Final
+from uuid import UUID
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 from strawberry import UNSET
@@ -38,6 +40,8 @@ def stage() -> Any:
     return import_module("crm_es.sales.graphql").Stage
 
 
+AMOUNT: Final = ("amount_minor", "amount_currency")
+WEIGHTED: Final = ("weighted_minor", "amount_currency")
 _Filter: Any = Later(lambda: read_of(deal()).filter())  # type: ignore[misc]
 CHOSEN: Final = Argument(name="filter", type=_Filter | None, description="Of which deals; ACTIVE ones unless it says.")
 
@@ -102,9 +106,16 @@ def _counted(query: Query, given: Mapping[str, Any]) -> Condition:
     return lambda query, alias: AND.join([TRUE, *(condition(query, alias) for condition in wanted)])
 
 
-def hides(moment: Moment, *fields: str) -> bool:
-    """Whether the viewer may not see one of these fields of deals."""
-    return not moment.viewer.masked(read_of(deal()).entity).isdisjoint(fields)
+def hides(moment: Moment, *columns: str) -> bool:
+    """Whether one of these columns of deals is empty for the viewer, since a field read from it is masked."""
+    read = read_of(deal())
+    return not read.masked(moment.viewer.masked(read.entity)).isdisjoint(columns)
+
+
+async def known(moment: Moment, read: ReadType, ids: Iterable[UUID]) -> dict[UUID, Any]:
+    """The records with these ids, None where there is none that the viewer may see."""
+    wanted = list(ids)
+    return dict(zip(wanted, await asyncio.gather(*(records.load(moment, read, id_) for id_ in wanted)), strict=True))
 
 
 def by_pipeline(pipelines: Sequence[Any], rows: Rows) -> list[Rows]:

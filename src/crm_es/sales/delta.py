@@ -251,7 +251,7 @@ def _part(compared: Compared, pipeline: Any, name: str, rows: charts.Rows) -> De
     amounts = amounts_of((minor, currency) for _, currency, _, minor, _ in mine)
     return DeltaPart(
         count=sum(count for _, _, count, *_ in mine),
-        amount=None if charts.hides(compared.until, "amount") else amounts,
+        amount=None if charts.hides(compared.until, *charts.AMOUNT) else amounts,
         name=name, pipeline=records.raw(pipeline, "id"), compared=compared,
     )  # fmt: skip
 
@@ -261,9 +261,9 @@ def _summary(moment: Moment, rows: charts.Rows, name: str) -> DealSummary:
     return DealSummary(
         count=sum(count for _, _, count, *_ in mine),
         amount=None
-        if charts.hides(moment, "amount")
+        if charts.hides(moment, *charts.AMOUNT)
         else amounts_of((minor, currency) for _, currency, _, minor, _ in mine),
         weighted_amount=None
-        if charts.hides(moment, "amount", "weightedAmount")
+        if charts.hides(moment, *charts.AMOUNT, *charts.WEIGHTED)
         else amounts_of((minor, currency) for _, currency, *_, minor in mine),
     )

@@ -37,6 +37,8 @@ from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
 from crm_es.sales.delta import delta
+from crm_es.sales.forecast import forecast
+from crm_es.sales.funnel import funnel
 from crm_es.sales.links import source
 from crm_es.sales.sums import amount_of, summary
 from crm_es.sales.trend import trend
@@ -118,7 +120,9 @@ class Pipeline(Entity):
         ),
         description="In order. With their deals, the board: a column pages, refetches and is subscribed to by its own id.",
     )  # fmt: skip
+    funnel = funnel()
     trend = trend()
+    forecast = forecast()
     delta = delta()
 
 

@@ -1,5 +1,6 @@
 """What deals add up to: an amount each currency, since nothing is converted."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import strawberry
@@ -21,6 +22,30 @@ def amounts_of(found: Iterable[tuple[int | None, str | None]]) -> list[Money]:
     """Of (minor, currency) pairs; those without an amount are left out."""
     sums = [amount_of(minor, currency) for minor, currency in found]
     return [each for each in sums if each is not None]
+
+
+class Totals:
+    """How many deals, and what they are worth, by currency; of those without an amount the currency is None."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[str | None, int] = defaultdict(int)
+        self._minor: defaultdict[str | None, int] = defaultdict(int)
+
+    def add(self, currency: str | None, count: int, minor: int | None) -> None:
+        self._counts[currency] += count
+        self._minor[currency] += minor or 0
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts.values())
+
+    def by_currency(self) -> list[tuple[str, int]]:
+        """Of the currencies that any of the deals has."""
+        there = sorted(currency for currency, count in self._counts.items() if count and currency)
+        return [(currency, int(self._minor[currency])) for currency in there]
+
+    def amounts(self, *, hidden: bool) -> list[Money] | None:
+        return None if hidden else amounts_of((minor, currency) for currency, minor in self.by_currency())
 
 
 @ruled(PARENT)

@@ -16,7 +16,7 @@ from crm_es.reads.declare import batched
 from crm_es.reads.sql import Query
 from crm_es.sales import charts
 from crm_es.sales.links import source
-from crm_es.sales.sums import amounts_of
+from crm_es.sales.sums import Totals
 from projections.pipelines import tables
 
 
@@ -55,7 +55,7 @@ async def _load(_reads: Any, found: Sequence[Any], given: Mapping[str, Any]) -> 
         return [[] for _ in found]
     query = moment.query()
     rows = await moment.rows(query, _statement(query, found, pieces, given))
-    hidden = charts.hides(moment, "amount")
+    hidden = charts.hides(moment, *charts.AMOUNT)
     return [_points(pieces, each, hidden=hidden) for each in charts.by_pipeline(found, rows)]
 
 
@@ -100,39 +100,19 @@ ORDER BY m.place, m.amount_currency
 """)
 
 
-class _Sums:
-    """How many deals, and what they are worth, by currency; of those without an amount the currency is None."""
-
-    def __init__(self) -> None:
-        self.counts: defaultdict[str | None, int] = defaultdict(int)
-        self.minor: defaultdict[str | None, int] = defaultdict(int)
-
-    def add(self, currency: str | None, count: int, minor: int | None) -> None:
-        self.counts[currency] += count
-        self.minor[currency] += minor or 0
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts.values())
-
-    def amounts(self, *, hidden: bool) -> list[Money] | None:
-        there = sorted(currency for currency, count in self.counts.items() if count and currency)
-        return None if hidden else amounts_of((self.minor[currency], currency) for currency in there)
-
-
 def _points(pieces: Sequence[Piece], rows: charts.Rows, *, hidden: bool) -> list[PipelinePoint]:
     moves: defaultdict[int, charts.Rows] = defaultdict(list)
     for place, *row in rows:
         moves[place].append(tuple(row))
-    standing = _Sums()
+    standing = Totals()
     for currency, opened, minor, *_ in moves[0]:
         standing.add(currency, opened, minor)
     return [_point(piece, moves[place], standing, hidden=hidden) for place, piece in enumerate(pieces, 1)]
 
 
-def _point(piece: Piece, moves: charts.Rows, standing: _Sums, *, hidden: bool) -> PipelinePoint:
+def _point(piece: Piece, moves: charts.Rows, standing: Totals, *, hidden: bool) -> PipelinePoint:
     """The next one: `standing` is taken on to its end."""
-    won, lost = _Sums(), 0
+    won, lost = Totals(), 0
     for currency, opened, minor, won_count, won_minor, lost_count in moves:
         standing.add(currency, opened, minor)
         won.add(currency, won_count, won_minor)
