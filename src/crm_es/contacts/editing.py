@@ -96,7 +96,7 @@ class ContactEdit:
 
 def register(form: ContactEdit) -> list[ContactEvent]:
     """One event for all of it. Raises: InvalidInputError `contact.nameless` and as `update`."""
-    made = fold(None, _edited(Contact(), form, reason="new"))
+    made, _ = _edited(Contact(), form, reason="new")
     return [
         ContactRegistered(
             display_name=made.display_name or UNSET,
@@ -124,10 +124,11 @@ def update(contact: Contact, form: ContactEdit, *, reason: str | None = None) ->
     `contact.too_many_…`; InvalidInputError `contact.nameless`, `contact.two_primaries`.
     """
     check_writable(contact)
-    return _edited(contact, form, reason=reason)
+    return _edited(contact, form, reason=reason)[1]
 
 
-def _edited(contact: Contact, form: ContactEdit, *, reason: str | None) -> list[ContactEvent]:
+def _edited(contact: Contact, form: ContactEdit, *, reason: str | None) -> tuple[Contact, list[ContactEvent]]:
+    """What the contact is then, and by which events."""
     _check_primaries(form)
     state, events = contact, list[ContactEvent]()
 
@@ -149,7 +150,9 @@ def _edited(contact: Contact, form: ContactEdit, *, reason: str | None) -> list[
             then(decision, value)
     then(_untag, form.remove_tags)
     then(_tag, form.add_tags)
-    return events
+    if state.name is None:
+        raise InvalidInputError("A contact needs one name at least.", rule="contact.nameless", field=("displayName",))
+    return state, events
 
 
 def _check_primaries(form: ContactEdit) -> None:
@@ -162,8 +165,6 @@ def _change_attributes(contact: Contact, form: ContactEdit) -> list[ContactEvent
     asked = {name: getattr(form, name) for name in ATTRIBUTES if getattr(form, name) is not UNSET}
     changed = {name: value for name, value in asked.items() if value != getattr(contact, name)}
     events: list[ContactEvent] = [ContactUpdated(**changed)] if changed else []
-    if fold(contact, events).name is None:
-        raise InvalidInputError("A contact needs one name at least.", rule="contact.nameless", field=("displayName",))
     if form.addresses is not UNSET and len(form.addresses) > MOST_ADDRESSES:
         raise too_many("addresses", MOST_ADDRESSES)
     return events
