@@ -283,6 +283,41 @@ parentId = { record = "parent" }
 """
 
 
+async def test_rows_that_name_each_other_go_one_after_the_other(office):
+    rows = "name,parent\nHen,Egg\nEgg,Hen\n"
+
+    done = await office.run(office.file("firms.toml", FIRMS), office.file("firms.csv", rows))
+
+    found = await office.ask("{ companies { nodes { name parent { name } } } }")
+    parents = {node["name"]: node["parent"] and node["parent"]["name"] for node in found["companies"]["nodes"]}
+    assert parents == {"Hen": "Egg", "Egg": None}
+    assert [(r.line, r.rule) for r in done.tally.rejections] == [(3, "company.parent_cycle")]
+
+
+async def test_of_many_rows_under_way_the_first_in_the_file_wins(office):
+    people = [f"{n},P{n},{'one' if n % 3 == 2 else n}@x.example,\n" for n in range(1, 151)]
+    edits = [f'{{"id": {n % 3 + 1}, "stage": "l", "tags": ["t{n}"]}}\n' for n in range(60)]
+    mapping, file = (
+        office.file("people.toml", PEOPLE),
+        office.file("people.csv", "id,name,email,called\n" + "".join(people)),
+    )
+
+    rehearsed = await office.run(mapping, file, dry_run=True)
+    done = await office.run(mapping, file)
+    stages = UPDATES.replace('key = ["id"]', "").replace(
+        "lifecycleStage =", 'jobTitle = { column = "tags.0" }\nlifecycleStage ='
+    )
+    await office.run(office.file("stages.toml", stages), office.file("stages.jsonl", "".join(edits)))
+
+    refused = [r.line - 1 for r in done.tally.rejections]
+    titles = await office.ask("{ contacts(first: 200) { nodes { displayName jobTitle } } }")
+    assert refused == [n for n in range(3, 151) if n % 3 == 2]
+    assert (rehearsed.tally.steps, rehearsed.tally.rejections) == (done.tally.steps, done.tally.rejections)
+    assert {n["displayName"]: n["jobTitle"] for n in titles["contacts"]["nodes"] if n["jobTitle"]} == {
+        "P1": "t57", "P3": "t59"
+    } | {"P2": "t58"}  # fmt: skip
+
+
 async def test_a_parent_may_stand_further_down_and_a_missing_one_refuses_its_row_alone(office):
     rows = "name,parent\nLeaf,Branch\nBranch,Root\nRoot,\nStray,Nowhere\n"
 

@@ -11,7 +11,7 @@ query, on a snapshot taken after the wait for the read models named in `shows`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from uuid import UUID
@@ -27,7 +27,7 @@ from crm_es.api.rules import PARENT, Rule, permit, ruled
 from crm_es.api.scalars import Position
 from crm_es.context import Context, Info
 from crm_es.errors import ConflictError
-from crm_es.eventstore.event import Command
+from crm_es.eventstore.event import Command, camel
 from crm_es.eventstore.store import Outcome, Store
 from crm_es.occasions import check_happened
 from crm_es.reads import records
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crm_es.schema import Query
 
 P = TypeVar("P", bound="Payload")
+Types = Mapping[str, GraphQLNamedType]
 
 
 @strawberry.input
@@ -109,7 +110,7 @@ class Deed:
     """What a mutation's body works with. `command` is the envelope of all it appends, `types` are the schema's by name."""
 
     context: Context
-    types: Mapping[str, GraphQLNamedType]
+    types: Types
     command: Command
     expected_version: int | None
 
@@ -133,33 +134,50 @@ class Answer:
 Body = Callable[[Deed, Any], Awaitable[Outcome | Answer]]
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A mutation by its name in the schema. Behind it stands what decides; waiting and reading back is GraphQL's."""
+
+    name: str
+    rule: Rule
+    body: Body
+
+    async def enter(self, context: Context, types: Types, input: Any, *, fresh: bool = False) -> Answer:
+        """`fresh`: the caller knows that the log does not hold the input's commandId. Raises: the refusal."""
+        if self.rule.needs is not None:
+            permit(context, *self.rule.needs)
+        asked = deed(context, types, self.name, input)
+        answer = await self.body(replace(asked, command=replace(asked.command, fresh=True)) if fresh else asked, input)
+        return answer if isinstance(answer, Answer) else Answer(answer, {})
+
+
 def mutation(payload: type[Payload], rule: Rule, *, shows: Sequence[str], description: str) -> Callable[[Body], Any]:
     """A root field of Mutation. `shows` names the read models its payload reads: it waits for these alone."""
 
     def make(body: Body) -> Any:
+        door = Door(camel(body.__name__), rule, body)
+
         async def resolve(info: Info, input: Any) -> Any:
-            return await mutate(info, input, payload, rule=rule, shows=shows, body=body)
+            return await mutate(info, input, payload, shows=shows, door=door)
 
         resolve.__name__ = body.__name__
         resolve.__annotations__ = {"info": Info, "input": get_type_hints(body)["input"], "return": payload}
-        return strawberry.mutation(resolver=resolve, description=description, metadata={"rule": rule})
+        return strawberry.mutation(resolver=resolve, description=description, metadata={"rule": rule, "door": door})
 
     return make
 
 
-async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows: Sequence[str], body: Body) -> P:
+async def mutate(info: Info, input: Any, payload: type[P], *, shows: Sequence[str], door: Door) -> P:
     """Decide, append, wait, answer."""
-    context = info.context
+    context, types = info.context, info.schema._schema.type_map  # noqa: SLF001  # Strawberry has no public name for it
     try:
-        if rule.needs is not None:
-            permit(context, *rule.needs)
-        answer = await body(deed(info, input), input)
+        answer = await door.enter(context, types, input)
     except REFUSALS as error:
         if isinstance(error, ConflictError):
             await context.shown()  # what stands in the way may be younger than the read models
         await context.renew()
         return payload(user_errors=[user_error(error)])
-    outcome, fields = (answer.outcome, answer.fields) if isinstance(answer, Answer) else (answer, {})
+    outcome = answer.outcome
     projected = await context.shown(outcome.log_id, shows)
     await context.renew()
     return payload(
@@ -167,26 +185,24 @@ async def mutate(info: Info, input: Any, payload: type[P], *, rule: Rule, shows:
         projected=projected,
         replayed=outcome.replayed,
         ids=outcome.ids,
-        **fields,
+        **answer.fields,
     )
 
 
-def deed(info: Info, input: Any) -> Deed:
+def deed(context: Context, types: Types, name: str, input: Any) -> Deed:
     """The command behind an input; its request hash is what tells a repeated commandId from a reused one.
 
     Raises: InvalidInputError `occurred_at.in_future`.
     """
-    context = info.context
     check_happened(getattr(input, "occurred_at", None), context.now)
     actor = context.identity.actor
     words = msgspec.json.encode(plain(input), order="sorted")
     command = context.command(
         getattr(input, "command_id", None),
-        context.engine.keys.blind(context.workspace, "request", info.field_name, f"{actor.kind}/{actor.id}", words),
+        context.engine.keys.blind(context.workspace, "request", name, f"{actor.kind}/{actor.id}", words),
         occurred_at=getattr(input, "occurred_at", None),
         reason=getattr(input, "reason", None),
     )
-    types = info.schema._schema.type_map  # noqa: SLF001  # Strawberry has no public name for it
     version = getattr(input, "expected_version", None)
     return Deed(context=context, types=types, command=command, expected_version=version)
 

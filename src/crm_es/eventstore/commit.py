@@ -8,6 +8,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -82,6 +83,9 @@ class Verdict(NamedTuple):
 
 Answer = Verdict | Exception
 
+queued: ContextVar[Callable[[], object] | None] = ContextVar("queued", default=None)
+"""Called when an append of this coroutine stands in the queue: what is appended after that comes after it."""
+
 
 @dataclass(slots=True, eq=False)
 class Request:
@@ -145,6 +149,8 @@ class Committer:
 
         request = Request(append, loop, tell)
         self._submit(request)
+        if (tell_queued := queued.get()) is not None:
+            tell_queued()
         await told
         return _verdict(request)
 

@@ -21,6 +21,7 @@ from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.imports.session import Done, Request, run_import
 from crm_es.imports.tally import Tally, Verdict
+from crm_es.serving.beside import projector_at_hand
 from crm_es.workspaces.workspace import WORKSPACE
 
 REJECTED = 3
@@ -75,8 +76,8 @@ async def _import(
         dry_run=dry_run,
         stop_on_error=stop,
     )
-    with Bar(file) as bar, _interruptible() as interrupted:
-        return await run_import(settings, urls, request, bar, interrupted.is_set)
+    with Bar(file) as bar, _interruptible() as interrupted, projector_at_hand(urls) as start:
+        return await run_import(settings, urls, request, bar, interrupted.is_set, busy=start)
 
 
 async def _only(desk: Desk) -> WorkspaceId:

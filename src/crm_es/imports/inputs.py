@@ -54,6 +54,7 @@ class Node(Protocol):
 
     def build(self, row: "RowView") -> Any: ...
     def columns(self) -> Iterator[str]: ...
+    def records(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ class Constant:
         return self.value
 
     def columns(self) -> Iterator[str]:
+        return iter(())
+
+    def records(self) -> Iterator[str]:
         return iter(())
 
 
@@ -101,6 +105,9 @@ class Value:
     def columns(self) -> Iterator[str]:
         return iter(self.cell.columns)
 
+    def records(self) -> Iterator[str]:
+        return iter(())
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relation:
@@ -117,6 +124,9 @@ class Relation:
     def columns(self) -> Iterator[str]:
         return iter(self.record.value.columns)
 
+    def records(self) -> Iterator[str]:
+        return iter((self.record.name,))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Items:
@@ -131,6 +141,9 @@ class Items:
 
     def columns(self) -> Iterator[str]:
         return (name for item in self.items for name in item.columns())
+
+    def records(self) -> Iterator[str]:
+        return (name for item in self.items for name in item.records())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +168,9 @@ class Fields:
 
     def columns(self) -> Iterator[str]:
         return (name for node in self.fields.values() for name in node.columns())
+
+    def records(self) -> Iterator[str]:
+        return (name for node in self.fields.values() for name in node.records())
 
 
 def bind_input(inputs: Any, type_: GraphQLInputObjectType, mapping: Written, path: str, problems: Problems) -> Fields:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,11 +18,13 @@ from graphql import (
 )
 
 from crm_es.imports.identity import RowIdentity
-from crm_es.imports.inputs import Fields, RowView, bind_input
+from crm_es.imports.inputs import Fields, Relation, RowView, bind_input
 from crm_es.imports.mapping import Condition, Mapping, Step
 from crm_es.imports.table import Problems, did_you_mean
 
 INGESTED = frozenset({"channel", "externalId"})
+OWN = frozenset({"id", "survivorId", "absorbedId"})
+"""Input fields that name the records a mutation changes."""
 PROBLEM_FIELDS = "userErrors { __typename code message field rule }"
 
 
@@ -34,22 +37,36 @@ class Batched:
     document: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedStep:
-    """A step with its input bound, the GraphQL document that runs it, and its like for many rows where there is one."""
+    """A step with its input bound, and its like for many rows where there is one."""
 
     step: Step
     inputs: Fields
-    document: str
     batched: Batched | None
     ingests: bool
     """The mutation records once for each (channel, externalId)."""
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """All that it reads, of conditions too."""
         tested = (condition.column for condition in self.step.when if condition.column is not None)
         return tuple(dict.fromkeys((*self.inputs.columns(), *tested)))
+
+    @cached_property
+    def records(self) -> frozenset[str]:
+        """What it asks for, or names by id: they must be there first, where a row above makes them."""
+        asked = (c.record for c in self.step.when if c.record is not None)
+        return frozenset((*asked, *self.inputs.records()))
+
+    @cached_property
+    def changes(self) -> frozenset[str]:
+        """What it changes, or asks for the state of: rows of one such record go one after the other."""
+        watched = (c.record for c in self.step.when if c.record is not None and c.field is not None)
+        own = (
+            node.record.name for name, node in self.inputs.fields.items() if name in OWN and isinstance(node, Relation)
+        )
+        return frozenset((*watched, *own))
 
     def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
         """The input for one row; what is ingested without a name of its own is named by the row. Raises: RowProblem."""
@@ -59,13 +76,20 @@ class PlannedStep:
         return built
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What will be done with every row of a file."""
 
     mapping: Mapping
     zone: ZoneInfo
     passes: tuple[tuple[PlannedStep, ...], ...]
+
+    @cached_property
+    def names(self) -> MappingOf[str, str]:
+        """For each record of the mapping the first that means the same: a company, and the parent of another."""
+        first: dict[tuple[str | None, ...], str] = {}
+        means = {name: (one.type, one.by, one.system, one.within) for name, one in self.mapping.records.items()}
+        return {name: first.setdefault(meant, name) for name, meant in means.items()}
 
     @property
     def steps(self) -> Iterator[PlannedStep]:
@@ -103,7 +127,6 @@ def _bind(
     return PlannedStep(
         step=step,
         inputs=bind_input(step.inputs, type_, mapping, f"{step.path}.input", problems),
-        document=_document(step.mutation, type_, f"position replayed {PROBLEM_FIELDS}"),
         batched=_batched(type_, mutations),
         ingests=type_.fields.keys() >= INGESTED,
     )

@@ -1,20 +1,24 @@
-"""An import from its first row to its last: pass by pass, wave by wave. Running it again is how it resumes.
+"""An import from its first row to its last: pass by pass, round by round. Running it again is how it resumes.
 
 Nothing is remembered between runs but what the log holds, so a run that was killed has nothing to repair.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
 from crm_es.imports.plan import Plan, PlannedStep
 from crm_es.imports.reader import read_rows
+from crm_es.imports.rounds import Going, Rounds
+from crm_es.imports.rows import Prepared, prepare
 from crm_es.imports.seams import World
-from crm_es.imports.steps import Wave
 from crm_es.imports.tally import Rejection, Tally
-from crm_es.imports.waves import WAVE, Prepared, cut, prepare
+
+AT_ONCE = 4_000
+"""Rows under way: of long stories told row by row, as tickets have them, few are free at a time."""
 
 
 class Watcher(Protocol):
@@ -29,7 +33,7 @@ class Import:
     """One file through one mapping into one workspace.
 
     `stop_on_error` takes rows one by one, so that nothing after the refused row is recorded. `stopped` asks after each
-    wave whether to end here.
+    round whether to end here.
     """
 
     plan: Plan
@@ -44,29 +48,41 @@ class Import:
         """Counts in `tally` as it goes, so that its caller knows how far a run came that failed."""
         for number, steps in enumerate(self.plan.passes, 1):
             await self.watcher.begin_pass(number)
-            for wave in self._waves():
-                if number == 1:
-                    self._count(wave, tally)
-                await self._wave(wave, steps, tally)
-                if self.stopped() or (self.stop_on_error and tally.rejections):
-                    return
+            await self._pass(self._prepared(tally, first=number == 1), steps, tally)
+            if self._over(tally):
+                return
 
-    def _waves(self) -> Iterator[list[Prepared | Rejection]]:
-        prepared = prepare(self.plan, read_rows(self.path, self.plan.mapping.shape))
-        return cut(self.plan, prepared, 1 if self.stop_on_error else WAVE)
+    def _prepared(self, tally: Tally, *, first: bool) -> Iterator[Prepared | Rejection]:
+        """The rows of the file, counted in the first pass; those that were refused come no more in the second."""
+        for one in prepare(self.plan, read_rows(self.path, self.plan.mapping.shape)):
+            if first:
+                self._count(one, tally)
+                yield one
+            elif isinstance(one, Prepared) and one.row.number not in tally.rejected_rows:
+                yield one
 
-    async def _wave(self, wave: list[Prepared | Rejection], steps: tuple[PlannedStep, ...], tally: Tally) -> None:
-        rows = [one for one in wave if isinstance(one, Prepared) and one.row.number not in tally.rejected_rows]
-        running = Wave(plan=self.plan, world=self.world, workspace=self.workspace, tally=tally, rows=rows)
-        await running.run(steps)
-        last = wave[-1]
-        await self.watcher.advance(last.line if isinstance(last, Rejection) else last.row.line, tally)
+    def _count(self, one: Prepared | Rejection, tally: Tally) -> None:
+        tally.rows += 1
+        if isinstance(one, Rejection):
+            tally.reject(one)
+            return
+        for column, step in one.blanks(self.plan):
+            tally.blank(column, step)
 
-    def _count(self, wave: list[Prepared | Rejection], tally: Tally) -> None:
-        tally.rows += len(wave)
-        for one in wave:
-            if isinstance(one, Rejection):
-                tally.reject(one)
-                continue
-            for column, step in one.blanks(self.plan):
-                tally.blank(column, step)
+    async def _pass(self, rows: Iterator[Prepared | Rejection], steps: tuple[PlannedStep, ...], tally: Tally) -> None:
+        rounds = Rounds(plan=self.plan, world=self.world, workspace=self.workspace, tally=tally)
+        most, line = 1 if self.stop_on_error else AT_ONCE, 0
+        going: list[Going] = []
+        while not self._over(tally):
+            going = [one for one in going if not one.done]
+            admitted = list(islice(rows, most - len(going)))
+            going += (Going.of(one, steps) for one in admitted if isinstance(one, Prepared))
+            if going and not self._over(tally):
+                await rounds.round(going)
+            elif not admitted:
+                return
+            line = admitted[-1].line if admitted else line
+            await self.watcher.advance(going[0].row.line - 1 if going else line, tally)
+
+    def _over(self, tally: Tally) -> bool:
+        return self.stopped() or (self.stop_on_error and bool(tally.rejections))

@@ -22,19 +22,27 @@ class World(Protocol):
         """The import run."""
         ...
 
-    async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        """Run a mutation for these rows and answer its payload.
+    async def do(self, mutation: str, input: Mapping[str, Any], row: int) -> Mapping[str, Any]:
+        """A mutation for one row, whose commandId the log does not hold. Answers position, replayed and userErrors.
 
         Raises: InvalidInputError, NotAllowedError where the schema refuses this input; anything else ends the import.
         """
         ...
 
+    async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
+        """Run a mutation for these rows and answer its payload. Raises: as `do`."""
+        ...
+
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
-        """Those that exist."""
+        """Those that exist. Mutations that name them need not ask again."""
         ...
 
     async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
         """The records' fields as they are now, as text; empty for null."""
+        ...
+
+    async def bring(self, names: Mapping[RecordName, UUID]) -> None:
+        """Read these together: the mutations that come change them."""
         ...
 
     async def recorded(self, commands: Collection[UUID]) -> set[UUID]:

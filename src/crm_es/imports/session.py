@@ -1,6 +1,7 @@
 """An import with everything around it: engine, projector, the run's row and lock, progress, the report."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import CrmError, UnavailableError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.eventstore.store import Store
+from crm_es.imports.doors import Doors
 from crm_es.imports.mapping import Mapping, read_mapping
 from crm_es.imports.plan import Plan, make_plan
 from crm_es.imports.reader import columns_of, file_hash
@@ -30,8 +32,12 @@ from crm_es.imports.tally import Tally
 from crm_es.imports.world import ImportStoppedError, SchemaWorld, identity
 from crm_es.privacy.key_rows import open_rows
 from crm_es.privacy.keystore import KeyStore, root_key
+from crm_es.projector.garbage import rarely_collected
 from crm_es.schema import schema
 from crm_es.serving.projecting import settle
+
+NOTE_SECONDS = 1.0  # between notes of how far a run is
+MUCH = 2_000  # events: fewer are projected in the time another process takes to start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +75,9 @@ class Display(Protocol):
 class _Watcher:
     display: Display
     run: ImportRun | None
+    busy: Callable[[], None]
     number: int = 1
+    noted: float = 0.0
 
     async def begin_pass(self, number: int) -> None:
         self.number = number
@@ -77,7 +85,12 @@ class _Watcher:
 
     async def advance(self, line: int, tally: Tally) -> None:
         self.display.reach(line)
-        if self.run is not None:
+        if self.run is None:
+            return
+        if tally.recorded >= MUCH:
+            self.busy()
+        if time.monotonic() - self.noted > NOTE_SECONDS:
+            self.noted = time.monotonic()
             await self.run.advance(self.number, line, tally)
 
 
@@ -89,14 +102,21 @@ def plan_of(request: Request) -> tuple[Mapping, Plan]:
 
 
 async def run_import(
-    settings: Settings, urls: DatabaseUrls, request: Request, display: Display, stopped: Callable[[], bool]
+    settings: Settings,
+    urls: DatabaseUrls,
+    request: Request,
+    display: Display,
+    stopped: Callable[[], bool],
+    *,
+    busy: Callable[[], None] = lambda: None,
 ) -> Done:
-    """Raises: CrmError when nothing, or no more, could be done. What was recorded stays."""
+    """`busy` is told of a run that records much. Raises: CrmError when nothing, or no more, could be done; what was recorded
+    stays."""
     mapping, plan = plan_of(request)
     unhurried = replace(settings, projection_wait_ms=0, minute_limit=False)  # nobody reads the payloads
-    with _resumable():
+    with _resumable(), rarely_collected():
         async with engine(unhurried, urls) as running, connected(urls.app, request.workspace) as connection:
-            work = _Work(request, plan, running, connection, display, stopped)
+            work = _Work(request, plan, running, connection, display, stopped, busy)
             if request.dry_run:
                 return await work.rehearse(settings, urls)
             done = await work.run(mapping)
@@ -134,6 +154,7 @@ class _Work:
     connection: psycopg.AsyncConnection[Any]
     display: Display
     stopped: Callable[[], bool]
+    busy: Callable[[], None]
 
     async def run(self, mapping: Mapping) -> Done:
         job = Job(
@@ -178,13 +199,14 @@ class _Work:
             identity=identity(self.request.workspace, run),
             run=run,
             records=self.plan.mapping.records,
+            doors=Doors(schema),
         )
         await Import(
             plan=self.plan,
             path=self.request.file,
             world=world,
             workspace=self.request.workspace,
-            watcher=_Watcher(self.display, row),
+            watcher=_Watcher(self.display, row, self.busy),
             stop_on_error=self.request.stop_on_error,
             stopped=self.stopped,
         ).run(tally)

@@ -1,192 +1,172 @@
-"""One step for the rows of one wave: its conditions, its mutations, what they answered."""
+"""The steps that rows take together: one mutation each, or one for many of them, and what these answer."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
-from crm_es.errors import InvalidInputError, NotAllowedError
-from crm_es.imports.inputs import RecordRef
-from crm_es.imports.mapping import Condition
-from crm_es.imports.plan import INGESTED, Batched, Plan, PlannedStep, holds
-from crm_es.imports.seams import RecordName, World
+from crm_es.errors import CrmError, InvalidInputError, NotAllowedError
+from crm_es.eventstore.commit import queued
+from crm_es.imports.plan import INGESTED, Batched, PlannedStep
+from crm_es.imports.rows import Prepared
+from crm_es.imports.seams import World
 from crm_es.imports.tally import Rejection, Tally, Verdict
-from crm_es.imports.waves import Prepared
 
-Work = tuple[Prepared, dict[str, Any]]
-"""A row, and its input of the step, ids and all."""
-Fields = Mapping[RecordName, Mapping[str, str]]
+T = TypeVar("T")
+APPEND = 200
+"""Rows of one append: longer ones hold the log's lock for everybody."""
+Errors = Sequence[Mapping[str, Any]]
 
 
-@dataclass(kw_only=True, slots=True)
-class Wave:
-    """Rows that go through the steps together, and the records they speak of."""
+class Work(NamedTuple):
+    """A step that a row takes, and its input, ids and all."""
 
-    plan: Plan
+    planned: PlannedStep
+    row: Prepared
+    built: dict[str, Any]
+
+
+class Done(NamedTuple):
+    work: Work
+    errors: Errors
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steps:
     world: World
     workspace: UUID
     tally: Tally
-    rows: Sequence[Prepared]
-    known: dict[RecordName, UUID] = field(default_factory=dict)
 
-    async def run(self, steps: Iterable[PlannedStep]) -> None:
-        for planned in steps:
-            wanting = [row for row in self.rows if row.wants(planned)]
-            if wanting:
-                await self._learn(wanting)
-                for turn in turns(planned, wanting):
-                    await self._turn(planned, turn)
+    async def take(self, works: Sequence[Work]) -> None:
+        """All of them at once. Of two rows with the same email the first in the file has it."""
+        named = [work for work in works if _is_named(work)]
+        todo = [self._singly(work) for work in await self._not_recorded(w for w in works if not _is_named(w))]
+        todo += [self._together(batch) for batch in _batches(await self._not_ingested(named))]
+        for found in await in_order(todo):
+            for done in found:
+                self._count(done)
 
-    async def _learn(self, rows: Iterable[Prepared]) -> None:
-        """Look up what is not known yet: an earlier step may have made it."""
-        names = {name for row in rows for name in row.names.values()} - self.known.keys()
-        if names:
-            self.known |= await self.world.look_up(names)
-
-    async def _turn(self, planned: PlannedStep, rows: list[Prepared]) -> None:
-        of_records = [c for c in planned.step.when if c.record is not None]
-        fields = await self._fields(of_records, rows)
-        chosen = [row for row in rows if all(self._holds(c, row, fields) for c in of_records)]
-        ready = [(row, built) for row in chosen if (built := self._resolved(planned, row)) is not None]
-        if not ready:
-            return
-        await self._do(planned, ready)
-        if of_records:
-            await self._learn(row for row, _ in ready)
-
-    async def _do(self, planned: PlannedStep, ready: list[Work]) -> None:
-        """What has a name of its own in its channel goes together, the rest one by one: a batch has one commandId, and
-        another run may cut its batches elsewhere."""
-        if not (planned.batched and planned.ingests):
-            return await self._singly(planned, ready)
-        named = [(row, built) for row, built in ready if built.keys() >= INGESTED]
-        known = await self.world.ingested({_named(built) for _, built in named})
-        for _, built in named:
-            if _named(built) in known:
-                self.tally.count(planned.step.name, Verdict.ALREADY)
-        await self._together(planned, planned.batched, [one for one in named if _named(one[1]) not in known])
-        return await self._singly(planned, [(row, built) for row, built in ready if not built.keys() >= INGESTED])
-
-    async def _fields(self, conditions: Sequence[Condition], rows: Iterable[Prepared]) -> Fields:
-        records = {c.record for c in conditions if c.field is not None}
-        names = {n for row in rows for r, n in row.names.items() if r in records and n in self.known}
-        return await self.world.fields({name: self.known[name] for name in names}) if names else {}
-
-    def _holds(self, condition: Condition, row: Prepared, fields: Fields) -> bool:
-        name = row.names.get(condition.record or "")
-        if condition.field is None:
-            return (name in self.known) == condition.expected
-        return name in self.known and holds(condition, fields[name][condition.field])
-
-    def _resolved(self, planned: PlannedStep, row: Prepared) -> dict[str, Any] | None:
-        """The input with ids in place of relations; None, and the row is refused, where a record is missing."""
-        missing: list[tuple[str, RecordRef]] = []
-        built: dict[str, Any] = self._with_ids(row.inputs[planned.step.name], "", missing)
-        for path, ref in missing[:1]:
-            record = self.plan.mapping.records[ref.record]
-            called = f"external id in {record.system}" if record.by == "external_id" else "name"
-            self._refuse(
-                planned, row, path, "relation.missing", f"No {record.type} has {record.place} as its {called}."
-            )
-        return None if missing else built
-
-    def _with_ids(self, value: Any, path: str, missing: list[tuple[str, RecordRef]]) -> Any:
-        if isinstance(value, RecordRef):
-            name = RecordName(record=value.record, key=value.key)
-            if name in self.known:
-                return self.world.global_id(name, self.known[name])
-            missing.append((path, value))
-        if isinstance(value, dict):
-            return {k: self._with_ids(v, f"{path}.{k}" if path else k, missing) for k, v in value.items()}
-        if isinstance(value, list):
-            return [self._with_ids(v, f"{path}.{n}", missing) for n, v in enumerate(value)]
-        return value
-
-    async def _singly(self, planned: PlannedStep, ready: list[Work]) -> None:
-        """One after the other: of two rows with the same email the first in the file has it, in a dry run as in the run.
-        Measured, 16 at once are no faster."""
-        commands = {row.row.number: row.identity.command_id(self.workspace, planned.step.name) for row, _ in ready}
-        before = await self.world.recorded(commands.values())
-        for row, built in ready:
-            command = commands[row.row.number]
-            if command in before:
-                self.tally.count(planned.step.name, Verdict.ALREADY)
-                continue
-            payload = await self._answer(planned, planned.document, {**built, "commandId": str(command)}, [row])
-            if payload is not None and not self._refused(planned, row, payload["userErrors"]):
-                self.tally.count(planned.step.name, _verdict(payload))
-
-    async def _together(self, planned: PlannedStep, batched: Batched, ready: list[Work]) -> None:
-        """All in one append; where one is refused, row by row."""
-        if not ready:
-            return
-        payload = await self._batch(planned, batched, ready, all_or_none=True)
-        if payload is not None and payload["userErrors"] and len(ready) > 1:
-            payload = await self._batch(planned, batched, ready, all_or_none=False)
-        if payload is None:
-            return
-        answers = {answer["index"]: answer for answer in payload["rows"]}
-        for index, (row, _) in enumerate(ready):
-            answer = answers.get(index, {"userErrors": []})
-            if not self._refused(planned, row, _of_row(payload, answer, batched.field, index)):
-                self.tally.count(planned.step.name, _row_verdict(payload, answer))
-
-    async def _batch(
-        self,
-        planned: PlannedStep,
-        batched: Batched,
-        ready: list[Work],
-        *,
-        all_or_none: bool,
-    ) -> Mapping[str, Any] | None:
-        commands = [row.identity.command_id(self.workspace, planned.step.name) for row, _ in ready]
-        command = uuid5(self.world.run, f"{all_or_none} {' '.join(map(str, commands))}")
-        rows = [built for _, built in ready]
-        built = {batched.field: rows, "allOrNone": all_or_none, "commandId": str(command)}
-        return await self._answer(planned, batched.document, built, [row for row, _ in ready])
-
-    async def _answer(
-        self, planned: PlannedStep, document: str, input: Mapping[str, Any], rows: list[Prepared]
-    ) -> Mapping[str, Any] | None:
-        try:
-            return await self.world.execute(document, input, [row.row.number for row in rows])
-        except (InvalidInputError, NotAllowedError) as exc:
-            for row in rows:
-                self._refuse(planned, row, ".".join(exc.field), exc.rule, exc.message)
-            return None
-
-    def _refused(self, planned: PlannedStep, row: Prepared, errors: Sequence[Mapping[str, Any]]) -> bool:
-        for error in errors[:1]:
+    def _count(self, done: Done) -> None:
+        planned, row, _ = done.work
+        for error in done.errors[:1]:
+            row.rejected = True
             path = ".".join(part for part in error["field"] or () if part != "input")
-            self._refuse(planned, row, path, error["rule"], error["message"])
-        return bool(errors)
+            self.tally.reject(rejection(row, planned, path, error["rule"], error["message"]))
+        if not done.errors:
+            self.tally.count(planned.step.name, done.verdict)
 
-    def _refuse(self, planned: PlannedStep, row: Prepared, field: str, rule: str, reason: str) -> None:
-        row.rejected = True
-        self.tally.reject(
-            Rejection(
-                line=row.row.line, row=row.row.number, step=planned.step.name, field=field, rule=rule, reason=reason
-            )
-        )
+    async def _not_recorded(self, works: Iterable[Work]) -> list[Work]:
+        """Those that no earlier run has done."""
+        commands = {self._command(work): work for work in works}
+        before = await self.world.recorded(commands.keys()) if commands else set()
+        for command in before:
+            self.tally.count(commands[command].planned.step.name, Verdict.ALREADY)
+        return [work for command, work in commands.items() if command not in before]
+
+    async def _not_ingested(self, works: Sequence[Work]) -> list[Work]:
+        """What has a name of its own in its channel is known by that: a batch has one commandId, and another run may cut its
+        batches elsewhere."""
+        known = await self.world.ingested({_name(work) for work in works}) if works else set()
+        for work in works:
+            if _name(work) in known:
+                self.tally.count(work.planned.step.name, Verdict.ALREADY)
+        return [work for work in works if _name(work) not in known]
+
+    def _command(self, work: Work) -> UUID:
+        return work.row.identity.command_id(self.workspace, work.planned.step.name)
+
+    def _singly(self, work: Work) -> Callable[[], Awaitable[list[Done]]]:
+        async def do() -> list[Done]:
+            given = {**work.built, "commandId": str(self._command(work))}
+            try:
+                payload = await self.world.do(work.planned.step.mutation, given, work.row.row.number)
+            except (InvalidInputError, NotAllowedError) as exc:
+                return [_refused(work, exc)]
+            return [Done(work, payload["userErrors"], _verdict(payload))]
+
+        return do
+
+    def _together(self, works: Sequence[Work]) -> Callable[[], Awaitable[list[Done]]]:
+        """All in one append; where one is refused, row by row."""
+
+        async def do() -> list[Done]:
+            batched = works[0].planned.batched
+            assert batched is not None  # noqa: S101  # these are
+            try:
+                payload = await self._batch(batched, works, all_or_none=True)
+                if payload["userErrors"] and len(works) > 1:
+                    payload = await self._batch(batched, works, all_or_none=False)
+            except (InvalidInputError, NotAllowedError) as exc:
+                return [_refused(work, exc) for work in works]
+            return list(_answered(payload, batched, works))
+
+        return do
+
+    async def _batch(self, batched: Batched, works: Sequence[Work], *, all_or_none: bool) -> Mapping[str, Any]:
+        commands = " ".join(str(self._command(work)) for work in works)
+        command = str(uuid5(self.world.run, f"{all_or_none} {commands}"))
+        built = {batched.field: [work.built for work in works], "allOrNone": all_or_none, "commandId": command}
+        return await self.world.execute(batched.document, built, [work.row.row.number for work in works])
 
 
-def turns(planned: PlannedStep, rows: Sequence[Prepared]) -> Iterator[list[Prepared]]:
-    """Rows that ask about the same record take their turns, in the file's order; all others go at once."""
-    asked = {c.record for c in planned.step.when if c.record is not None}
-    turns: list[list[Prepared]] = []
-    next_turn: dict[RecordName, int] = {}
-    for row in rows:
-        names = [name for record, name in row.names.items() if record in asked]
-        turn = max((next_turn.get(name, 0) for name in names), default=0)
-        next_turn |= dict.fromkeys(names, turn + 1)
-        if turn == len(turns):
-            turns.append([])
-        turns[turn].append(row)
-    yield from turns
+async def in_order(todo: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Each begins when the one before has left its append in the queue, or is done without: appends stand in this order,
+    though many are under way. Raises: the first failure; the others are given up."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [await _begun(group, do) for do in todo]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]
 
 
-def _named(built: Mapping[str, Any]) -> tuple[str, str]:
-    return built["channel"], built["externalId"]
+async def _begun(group: asyncio.TaskGroup, do: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+    begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def begin(*_: object) -> None:
+        if not begun.done():
+            begun.set_result(None)
+
+    context = copy_context()
+    context.run(queued.set, begin)
+    task = group.create_task(_awaited(do), context=context)
+    task.add_done_callback(begin)
+    await begun
+    return task
+
+
+async def _awaited(do: Callable[[], Awaitable[T]]) -> T:
+    return await do()
+
+
+def rejection(row: Prepared, planned: PlannedStep, field: str, rule: str, reason: str) -> Rejection:
+    return Rejection(
+        line=row.row.line, row=row.row.number, step=planned.step.name, field=field, rule=rule, reason=reason
+    )
+
+
+def _batches(works: Sequence[Work]) -> Iterator[list[Work]]:
+    """Of one step each, in the order of the file."""
+    of_step: dict[str, list[Work]] = {}
+    for work in works:
+        of_step.setdefault(work.planned.step.name, []).append(work)
+    for found in of_step.values():
+        yield from (found[start : start + APPEND] for start in range(0, len(found), APPEND))
+
+
+def _is_named(work: Work) -> bool:
+    return work.planned.ingests and work.planned.batched is not None and work.built.keys() >= INGESTED
+
+
+def _name(work: Work) -> tuple[str, str]:
+    return work.built["channel"], work.built["externalId"]
+
+
+def _refused(work: Work, error: CrmError) -> Done:
+    return Done(work, [{"field": error.field, "rule": error.rule, "message": error.message}], Verdict.UNCHANGED)
 
 
 def _verdict(payload: Mapping[str, Any]) -> Verdict:
@@ -195,13 +175,20 @@ def _verdict(payload: Mapping[str, Any]) -> Verdict:
     return Verdict.UNCHANGED if payload["position"] is None else Verdict.RECORDED
 
 
+def _answered(payload: Mapping[str, Any], batched: Batched, works: Sequence[Work]) -> Iterator[Done]:
+    answers = {answer["index"]: answer for answer in payload["rows"]}
+    for index, work in enumerate(works):
+        answer = answers.get(index, {"userErrors": []})
+        yield Done(work, _of_row(payload, answer, batched.field, index), _row_verdict(payload, answer))
+
+
 def _row_verdict(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Verdict:
     if "created" in answer and not answer["created"]:
         return Verdict.ALREADY
     return _verdict(payload)
 
 
-def _of_row(payload: Mapping[str, Any], answer: Mapping[str, Any], field: str, index: int) -> list[Mapping[str, Any]]:
+def _of_row(payload: Mapping[str, Any], answer: Mapping[str, Any], field: str, index: int) -> Errors:
     """A row's errors: its own, and the batch's that name it or no row; paths seen from the row."""
     errors: list[Mapping[str, Any]] = []
     for error in (*answer["userErrors"], *payload["userErrors"]):

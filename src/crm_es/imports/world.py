@@ -1,6 +1,6 @@
 """The workspace as an import meets it: mutations through the schema, in process; look-ups in the log itself, which never lag."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,11 @@ from graphql import GraphQLError
 from crm_es.api import ids
 from crm_es.api.execution import CrmSchema
 from crm_es.catalog import AGGREGATES
-from crm_es.context import Engine
+from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, InvalidInputError, NotAllowedError
-from crm_es.eventstore.aggregate import Ref
+from crm_es.eventstore.aggregate import Aggregate, Ref
 from crm_es.eventstore.event import Actor, ActorKind, ImportOrigin, WorkspaceId
+from crm_es.imports.doors import Doors, FailedError
 from crm_es.imports.mapping import RecordKey
 from crm_es.imports.seams import RecordName
 from crm_es.values import joint_key
@@ -59,28 +60,40 @@ class SchemaWorld:
     identity: Identity
     run: UUID
     records: Mapping[str, RecordKey]
+    doors: Doors
 
     @property
     def workspace(self) -> WorkspaceId:
         return self.identity.workspace
 
+    async def do(self, mutation: str, input: Mapping[str, Any], row: int) -> Mapping[str, Any]:
+        try:
+            return await self.doors.enter(mutation, self._context([row]), input, fresh=True)
+        except FailedError as exc:
+            raise _failure(exc.errors) from exc
+
     async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        """The mutation's payload. Every event says which row it came from. Raises: CrmError."""
-        context = self.engine.resume(self.identity, client=CLIENT, host=None)
-        source = ImportOrigin(id=self.run, row=rows[0], rows=tuple(rows))
-        context.origin = replace(context.origin, import_=source)
-        result = await self.schema.execute(document, {"input": input}, context_value=context)
+        result = await self.schema.execute(document, {"input": input}, context_value=self._context(rows))
         if result.errors or not result.data:
             raise _failure(result.errors or [])
         payload: Mapping[str, Any] = next(iter(result.data.values()))
         return payload
 
+    def _context(self, rows: Sequence[int]) -> Context:
+        """Every event says which row it came from."""
+        context = self.engine.resume(self.identity, client=CLIENT, host=None)
+        source = ImportOrigin(id=self.run, row=rows[0], rows=tuple(rows))
+        context.origin = replace(context.origin, import_=source)
+        return context
+
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
         """Several names may mean one record: a parent is a company of another row."""
         parts = {name for name in names if self.records[name.record].within}
         reserved = {name: self._reserved(name) for name in names if name not in parts}
-        held = await self.engine.store.holders(self.workspace, set(reserved.values()))
-        found = {name: held[value] for name, value in reserved.items() if value in held}
+        holders = await self.engine.store.holders(self.workspace, set(reserved.values()))
+        found = {name: holders[value] for name, value in reserved.items() if value in holders}
+        for aggregate, ids_ in self._by_aggregate(found):
+            await self.engine.store.exists(self.workspace, aggregate, ids_)
         return found | {name: id_ for name in parts if (id_ := await self._part(name)) is not None}
 
     async def _part(self, name: RecordName) -> UUID | None:
@@ -93,14 +106,25 @@ class SchemaWorld:
             return next((one.id for one in stages if one.name.casefold() == name.key.casefold()), None)
         return None
 
+    async def bring(self, names: Mapping[RecordName, UUID]) -> None:
+        for aggregate, ids_ in self._by_aggregate(names):
+            await self.engine.store.load_many(aggregate, self.workspace, ids_)
+
     async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
-        found: dict[RecordName, Mapping[str, str]] = {}
-        for name, stream in names.items():
-            aggregate = _BY_NAME[self.records[name.record].type.lower()]
-            loaded = await self.engine.store.load(aggregate, self.workspace, stream)
-            if loaded is not None:
-                found[name] = {field: _text(value) for field, value in aggregate.fields(loaded.state).items()}
-        return found
+        store, there = self.engine.store, dict[UUID, Mapping[str, str]]()
+        for aggregate, ids_ in self._by_aggregate(names):
+            for id_, found in (await store.load_many(aggregate, self.workspace, ids_)).items():
+                merged = aggregate.merged_into(found.state) is not None
+                loaded = await store.load(aggregate, self.workspace, id_) if merged else found
+                if loaded is not None:
+                    there[id_] = {field: _text(value) for field, value in aggregate.fields(loaded.state).items()}
+        return {name: there[id_] for name, id_ in names.items() if id_ in there}
+
+    def _by_aggregate(self, names: Mapping[RecordName, UUID]) -> Iterator[tuple[Aggregate[Any, Any], set[UUID]]]:
+        found: dict[str, set[UUID]] = {}
+        for name, id_ in names.items():
+            found.setdefault(self.records[name.record].type.lower(), set()).add(id_)
+        return ((_BY_NAME[type_], ids_) for type_, ids_ in found.items())
 
     async def recorded(self, commands: Collection[UUID]) -> set[UUID]:
         cursor = await self.connection.execute(

@@ -1,18 +1,24 @@
-"""Rows made ready and cut into what may run together."""
+"""Rows made ready, and which of them go together."""
 
+import asyncio
 from pathlib import Path
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 from graphql import build_schema
 
+from crm_es.errors import ConflictError
+from crm_es.eventstore.commit import queued
 from crm_es.imports.mapping import parse_mapping
 from crm_es.imports.plan import make_plan
 from crm_es.imports.reader import Row
 from crm_es.imports.report import report_path, write_report
-from crm_es.imports.steps import turns
+from crm_es.imports.rounds import Going, free
+from crm_es.imports.rows import Prepared, prepare
+from crm_es.imports.seams import RecordName
+from crm_es.imports.steps import in_order
 from crm_es.imports.tally import Rejection
-from crm_es.imports.waves import Prepared, cut, prepare
 
 SCHEMA = build_schema("""
 type Ticket { id: ID! }
@@ -82,27 +88,80 @@ def test_unreadable_rows_and_taken_keys_are_refused(plan):
     assert other.rule == "row.key_taken"
 
 
-def test_a_row_that_asks_what_an_earlier_one_changed_begins_a_wave(plan):
-    rows = [row(1, "7"), row(2, "8"), row(3, "7", "done"), row(4, "9")]
-
-    waves = list(cut(plan, prepare(plan, rows), 200))
-
-    assert [[one.row.number for one in wave] for wave in waves] == [[1, 2], [3, 4]]
+def going(plan, *rows: Row) -> list[Going]:
+    return [Going.of(one, plan.steps) for one in prepare(plan, rows)]
 
 
-def test_waves_are_no_longer_than_an_append_may_be(plan):
-    rows = [row(n, str(n)) for n in range(1, 6)]
-
-    assert [len(wave) for wave in cut(plan, prepare(plan, rows), 2)] == [2, 2, 1]
+def numbers(found: list[Going]) -> list[int]:
+    return [one.row.row.number for one in found]
 
 
-def test_rows_that_speak_of_one_record_take_turns_in_the_order_of_the_file(plan):
-    rows = list(prepare(plan, [row(1, "7"), row(2, "8"), row(3, "7", "b"), row(4, "7", "c"), row(5, "9")]))
-    opening, _ = plan.steps
+def known(*cases: str) -> dict[RecordName, object]:
+    return {RecordName(record="ticket", key=case): uuid4() for case in cases}
 
-    taken = [[one.row.number for one in turn] for turn in turns(opening, rows)]
 
-    assert taken == [[1, 2, 5], [3], [4]]
+def test_rows_of_a_record_that_nobody_knows_yet_wait_for_the_first_of_them(plan):
+    rows = going(plan, row(1, "7"), row(2, "8"), row(3, "7", "b"), row(4, "9"))
+
+    assert numbers(free(rows, {})) == [1, 2, 4]
+    assert numbers(free(rows, known("7"))) == [1, 2, 3, 4]
+
+
+def test_rows_of_a_record_that_changes_go_one_after_the_other(plan):
+    rows = going(plan, row(1, "7", "b"), row(2, "7", "done"), row(3, "7", "c"), row(4, "8", "done"))
+
+    assert numbers(free(rows, known("7", "8"))) == [1, 2, 4]
+    assert numbers(free(rows[2:], known("7", "8"))) == [3, 4]
+
+
+def test_a_row_that_waits_holds_back_those_behind_it(plan):
+    rows = going(plan, row(1, "7", "done"), row(2, "7", "done"), row(3, "7", "done"), row(4, "8"))
+
+    assert numbers(free(rows, known("7"), at_most=2)) == [1, 4]
+
+
+@pytest.mark.anyio
+async def test_each_begins_when_the_one_before_has_appended_or_is_done_without():
+    begun: list[int] = []
+    first_is_answered = asyncio.Event()
+
+    async def appends() -> str:
+        begun.append(1)
+        await asyncio.sleep(0)
+        (queued.get() or pytest.fail)()
+        await first_is_answered.wait()
+        return "first"
+
+    async def refuses() -> str:
+        begun.append(2)
+        return "second"
+
+    async def last() -> str:
+        begun.append(3)
+        first_is_answered.set()
+        return "third"
+
+    assert await asyncio.wait_for(in_order([appends, refuses, last]), 10) == ["first", "second", "third"]
+    assert begun == [1, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_what_failed_is_raised_as_itself_and_the_others_are_given_up():
+    given_up: list[bool] = []
+
+    async def waits() -> None:
+        (queued.get() or pytest.fail)()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.append(True)
+
+    async def fails() -> None:
+        raise ConflictError("Too fast.")
+
+    with pytest.raises(ConflictError):
+        await asyncio.wait_for(in_order([waits, fails]), 10)
+    assert given_up == [True]
 
 
 def test_the_report_is_in_the_order_of_the_file_and_goes_when_nothing_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Rows prepared for their steps and cut into waves: what runs together must not depend on each other."""
+"""Rows made ready for their steps. Nothing runs here."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,9 +11,6 @@ from crm_es.imports.reader import Row
 from crm_es.imports.seams import RecordName
 from crm_es.imports.tally import MEANT_FOR_FILE, Rejection
 
-WAVE = 200
-"""Rows of one append: longer ones hold the log's lock for everybody."""
-
 
 @dataclass(kw_only=True, slots=True)
 class Prepared:
@@ -24,6 +21,10 @@ class Prepared:
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, RecordName] = field(default_factory=dict)
     rejected: bool = False
+
+    @property
+    def line(self) -> int:
+        return self.row.line
 
     def wants(self, planned: PlannedStep) -> bool:
         return not self.rejected and planned.step.name in self.inputs
@@ -55,7 +56,7 @@ def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | 
     prepared = Prepared(row=row, identity=identity)
     for name, record in plan.mapping.records.items():
         if key := record.key(row.cells):
-            prepared.names[name] = RecordName(record=name, key=key)
+            prepared.names[name] = RecordName(record=plan.names[name], key=key)
     for planned in plan.steps:
         if all(column_test(c, row.cells) for c in planned.step.when if c.column is not None):
             try:
@@ -67,20 +68,3 @@ def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | 
 
 def _rejection(row: Row, step: str, field: str, rule: str, reason: str) -> Rejection:
     return Rejection(line=row.line, row=row.number, step=step, field=field, rule=rule, reason=reason)
-
-
-def cut(plan: Plan, prepared: Iterable[Prepared | Rejection], size: int) -> Iterator[list[Prepared | Rejection]]:
-    """Waves of up to `size` rows. A row that asks for a record's present state begins a new one when an earlier row of the
-    wave speaks of the same record."""
-    watched = {c.record for step in plan.steps for c in step.step.when if c.field is not None}
-    wave: list[Prepared | Rejection] = []
-    seen: set[RecordName] = set()
-    for one in prepared:
-        names = set() if isinstance(one, Rejection) else {n for r, n in one.names.items() if r in watched}
-        if wave and (len(wave) >= size or seen & names):
-            yield wave
-            wave, seen = [], set()
-        wave.append(one)
-        seen |= names
-    if wave:
-        yield wave
