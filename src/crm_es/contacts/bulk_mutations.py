@@ -3,27 +3,22 @@
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import strawberry
 
 from crm_es.api import batches
-from crm_es.api.batches import Change, Done, Parse
+from crm_es.api.batches import Change, Parse
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Answer, Deed, Envelope, Payload, mutation
-from crm_es.api.problems import UserError
 from crm_es.api.references import Reference
-from crm_es.api.refusals import user_error
+from crm_es.api.rows import Row, changed, record
 from crm_es.api.rules import PARENT, needs, ruled
 from crm_es.contacts import contact, editing, inputs
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.graphql import Contact
 from crm_es.contacts.inputs import UpdateContactInput
 from crm_es.contacts.mutations import SHOWS, ArchiveContactInput, checked_edit
-from crm_es.context import Info
 from crm_es.errors import FieldPath
-from crm_es.reads import records
-from crm_es.reads.model import read_of
 
 
 @strawberry.input(description="Up to 1,000 changes.")
@@ -42,19 +37,10 @@ class ArchiveContactsInput(Envelope):
     all_or_none: bool = strawberry.field(default=True, description="False: what can be archived is, row by row.")
 
 
-async def _contact(self: "ContactRow", info: Info) -> Any:
-    if self.id is None:
-        return None
-    return await records.load(info.context.reads.present, read_of(Contact), self.id)
-
-
 @ruled(PARENT)
 @strawberry.type(description="What became of one row of a batch.")
-class ContactRow:
-    index: int = strawberry.field(description="Which row, from 0.")
-    user_errors: list[UserError] = strawberry.field(description="Why it was refused; empty when it was not.")
-    id: strawberry.Private[UUID | None]
-    contact: Contact | None = strawberry.field(resolver=_contact, description="The contact; null when refused.")
+class ContactRow(Row):
+    contact: Contact | None = record(Contact, "The contact; null when refused.")
 
 
 @ruled(PARENT)
@@ -88,14 +74,7 @@ class BulkContactMutations:
 
 async def _change(deed: Deed, input: Any, action: Action, parse: Parse) -> Answer:
     rows = await batches.rows(deed, input.contacts, "contacts", Contact, action, parse)
-    outcome, done = await batches.change(deed, CONTACT, rows, all_or_none=input.all_or_none)
-    if input.all_or_none and any(one.error for one in done):
-        return Answer(outcome, {"user_errors": [user_error(one.error) for one in done if one.error]})
-    return Answer(outcome, {"rows": [_answered(index, one) for index, one in enumerate(done)]})
-
-
-def _answered(index: int, done: Done) -> ContactRow:
-    return ContactRow(index=index, id=done.id, user_errors=[user_error(done.error)] if done.error else [])
+    return await changed(deed, CONTACT, rows, ContactRow, all_or_none=input.all_or_none)
 
 
 def _edit(deed: Deed, row: UpdateContactInput, place: FieldPath) -> tuple[Change, Iterable[Reference]]:

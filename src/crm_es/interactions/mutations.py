@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import strawberry
 
+from crm_es.api import rows
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Answer, Deed, Payload, mutation, record
-from crm_es.api.problems import UserError
 from crm_es.api.references import Reference, absent, addressed, check, check_shown, within_reach
 from crm_es.api.refusals import user_error
 from crm_es.api.rules import PARENT, needs, ruled
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.context import Info
 from crm_es.errors import CrmError, InvalidInputError
 from crm_es.eventstore.store import Outcome
 from crm_es.interactions import ingest, inputs, recording
@@ -44,22 +43,11 @@ class RecordInteractionPayload(Payload):
     created: bool = strawberry.field(default=False, description="False: this (channel, externalId) was there already.")
 
 
-async def _interaction(self: "InteractionRow", info: Info) -> Any:
-    if self.id is None:
-        return None
-    return await records.load(info.context.reads.present, read_of(Interaction), self.id)
-
-
 @ruled(PARENT)
 @strawberry.type(description="What became of one row of a batch.")
-class InteractionRow:
-    index: int = strawberry.field(description="Which row, from 0.")
+class InteractionRow(rows.Row):
     created: bool = strawberry.field(description="False: refused, or this (channel, externalId) was there already.")
-    user_errors: list[UserError] = strawberry.field(description="Why it was refused; empty when it was not.")
-    id: strawberry.Private[UUID | None]
-    interaction: Interaction | None = strawberry.field(
-        resolver=_interaction, description="The interaction; null when refused."
-    )
+    interaction: Interaction | None = rows.record(Interaction, "The interaction; null when refused.")
 
 
 def _rows(self: "RecordInteractionsPayload") -> list[InteractionRow]:
@@ -108,11 +96,11 @@ class InteractionMutations:
         "the first one, created: false.",
     )  # fmt: skip
     async def record_interactions(deed: Deed, input: RecordInteractionsInput) -> Answer:
-        rows = list(_parsed(input, deed.context.now))
+        given = list(_parsed(input, deed.context.now))
         if not input.all_or_none:
-            outcome, answers = await ingest.record_each(deed, rows)
+            outcome, answers = await ingest.record_each(deed, given)
             return Answer(outcome, {"answered": answers})
-        outcome, answers = await ingest.record_all(deed, rows)
+        outcome, answers = await ingest.record_all(deed, given)
         refused = [user_error(one.error) for one in answers if one.error]
         return Answer(outcome, {"user_errors": refused, "answered": () if refused else answers})
 
