@@ -8,6 +8,7 @@ import pytest
 from crm_es.reads.driver import Snapshot
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions, may
+from tests.api import contract
 from tests.api.desk import done, queue, refused, shown, ticket
 from tests.api.test_companies import company
 from tests.api.test_contacts import register
@@ -206,8 +207,20 @@ async def test_a_queue_tells_of_what_enters_changes_and_leaves(api, desk):
     assert await told(end) == []
 
 
-async def test_statements_do_not_grow_with_the_page(api, desk, monkeypatch):
-    statements, close = [], Snapshot.close
+@pytest.fixture
+def statements(monkeypatch):
+    """How many each operation took."""
+    counts, close = [], Snapshot.close
+
+    async def noting(self, **more):
+        counts.append(len(self.statements))
+        await close(self, **more)
+
+    monkeypatch.setattr(Snapshot, "close", noting)
+    return counts
+
+
+async def test_statements_do_not_grow_with_the_page(api, desk, statements):
     for title in ("one", "two", "three"):
         more = {"requesterId": desk["ada"], "companyId": desk["acme"], "followUpOfId": desk["done"], "body": "Help"}
         made = await ticket(api, desk["first"], title=title, **more)
@@ -215,11 +228,6 @@ async def test_statements_do_not_grow_with_the_page(api, desk, monkeypatch):
     into = {"survivorId": desk["taken"], "absorbedId": desk["held"], "reason": "same"}
     await done(api, "mergeTickets", "ticket { id }", **into)
 
-    async def noting(self, **more):
-        statements.append(len(self.statements))
-        await close(self, **more)
-
-    monkeypatch.setattr(Snapshot, "close", noting)
     document = """query($first: Int, $at: DateTime!) { tickets(first: $first, filter: {status: {in: [OPEN, MERGED]}}) {
       nodes { title queue { name counts { open } depth(at: $at) } assignee { name } requester { displayName } company { name }
       externalIds { value } articles { title } absorbed { id } statusIntervals { status queue { id } assignee { name } seconds }
@@ -233,6 +241,26 @@ async def test_statements_do_not_grow_with_the_page(api, desk, monkeypatch):
 
     assert len(found["tickets"]["nodes"]) == 5
     assert max(statements) == one
+
+
+async def test_the_page_of_a_queue_takes_as_many_statements_however_much_waits(api, desk, statements):
+    document = (
+        contract.possible()["QueuePage"]
+        .replace("first: 50", "first: $first")
+        .replace("$id: ID!", "$id: ID!, $first: Int")
+    )
+    for number in range(4):
+        made = await ticket(api, desk["first"], title=str(number), requesterId=desk["ada"])
+        await done(api, "assignTicket", id=made["id"], assigneeId=api.id("Member", api.known["sales"].member_id))
+    taken = []
+
+    for first in (1, 50):
+        statements.clear()
+        found = (await api.ask(document, id=desk["first"], first=first))["queue"]
+        taken.append(max(statements))
+
+    assert len(found["waiting"]["edges"]) == 5
+    assert taken[0] == taken[1] > 0
 
 
 # Who may see what
