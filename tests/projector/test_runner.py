@@ -89,7 +89,9 @@ def test_a_statement_over_many_rows_spares_rows_of_later_events(log, projector, 
     assert rows("SELECT place FROM boxes.box ORDER BY position") == [("moved",), ("late",)]
 
 
-@pytest.mark.parametrize("case", [("program", "ValueError", 3), ("data", "DivisionByZero", 500)])
+@pytest.mark.parametrize(
+    "case", [("program", "ValueError", 3), ("data", "DivisionByZero", 3), ("data", "DivisionByZero", 500)]
+)
 def test_one_that_fails_is_parked_alone_before_the_event(database, log, workspace, rows, case):
     how, error, page_size = case
     healthy = model("healthy", lambda _batch, _facts: None)
@@ -185,6 +187,40 @@ def test_a_leader_whose_bookmark_moved_abdicates_and_writes_nothing(database, lo
             leader.step()
 
     assert rows("SELECT count(*) FROM boxes.box") == [(0,)]
+
+
+def test_pages_sent_behind_a_bookmark_that_moved_are_not_written(database, log, workspace, rows):
+    pages = []
+
+    def apply(batch, facts):
+        batch.select("SELECT 1 FROM {schema}.box")  # waits for the pages before
+        pages.append(len(facts))
+        if len(pages) == 3:
+            rows("UPDATE es.bookmark SET log_id = 99 RETURNING 1")
+        boxes.apply(batch, facts)
+
+    many(log, workspace, 50)
+    with Leader(database.projector, log.decode, [model("boxes", apply)], page_size=5) as leader:
+        assert leader.try_lead()
+
+        with pytest.raises(bookmarks.AbdicatedError):
+            leader.drain()
+
+    assert rows("SELECT moves + 1 FROM boxes.box") == [(pages[0] + pages[1],)]
+    assert rows("SELECT log_id FROM es.bookmark") == [(99,)]
+
+
+def test_what_was_sent_before_a_failure_counts_once(database, log, workspace, rows):
+    box = many(log, workspace, 12)
+    log.append(workspace, (box, BoxBroken(how="data")))
+    log.append(workspace, (box, BoxMoved(place="x")))
+
+    with Leader(database.projector, log.decode, [boxes], page_size=4) as leader:
+        assert leader.try_lead()
+        leader.drain()
+
+        assert leader.applied == 14
+    assert rows("SELECT moves FROM boxes.box") == [(11,)]
 
 
 # of this database alone: other tests have leaders of their own beside

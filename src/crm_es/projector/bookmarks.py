@@ -21,6 +21,16 @@ SET log_id = %(new)s, updated_at = now()
 WHERE read_model = ANY (%(names)s) AND log_id = %(old)s
 RETURNING read_model
 """
+_ADVANCE_OR_FAIL: Final = """
+WITH moved AS (
+  UPDATE es.bookmark
+  SET log_id = %(new)s, updated_at = now()
+  WHERE read_model = ANY (%(names)s::text[]) AND log_id = %(old)s
+  RETURNING read_model
+)
+SELECT 1 / (count(*) = cardinality(%(names)s::text[]))::integer
+FROM moved
+"""
 _PARK: Final = """
 UPDATE es.bookmark
 SET parked = %(letter)s, updated_at = now()
@@ -61,6 +71,12 @@ def advance(cursor: Cursor[Any], names: Iterable[str], *, old: int, new: int) ->
     moved = cursor.execute(_ADVANCE, {"names": wanted, "old": old, "new": new}, prepare=True).fetchall()
     if len(moved) != len(wanted):
         raise AbdicatedError(f"bookmarks of {wanted} no longer stand at {old}")
+
+
+def advance_or_fail(cursor: Cursor[Any], names: Iterable[str], *, old: int, new: int) -> None:
+    """The same in a pipeline, waiting for no answer: where a bookmark stands elsewhere, the statement fails, and with it all
+    that is sent after it."""
+    cursor.execute(_ADVANCE_OR_FAIL, {"names": sorted(names), "old": old, "new": new}, prepare=True)
 
 
 def park(cursor: Cursor[Any], name: str, *, old: int, letter: Mapping[str, Any]) -> None:

@@ -7,8 +7,9 @@ append before; errors that may pass (connection, deadlock, disk, keys) go up: th
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any, Final, Self
 
 import psycopg
@@ -16,7 +17,7 @@ from psycopg import Connection
 
 from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
-from crm_es.projector import bookmarks, swap, tables
+from crm_es.projector import bookmarks, swap, tables, writing
 from crm_es.projector.bookmarks import NEXT, AbdicatedError
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.pages import END, PAGE, Decode, Page, PageReader, join
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 LOCK: Final = 4711002  # session advisory lock; es.append_events takes 4711001
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError, AbdicatedError)
 _OFF: Final = ("synchronous_commit", "enable_hashjoin", "enable_mergejoin", "enable_seqscan")
+AT_A_STRETCH: Final = 0.5  # seconds of pages sent before what they came to is looked at
 LOOK_EVERY: Final = 1.0  # seconds between looks at what rebuilds hand over and leave behind
 
 
@@ -80,14 +82,17 @@ class Leader:
             self.step()
 
     def step(self) -> bool:
-        """Apply a page to the foremost read models and one to the last; False when there was nothing to do."""
+        """Apply a page to the foremost read models and one to the last, or some to all where all stand at one place; False
+        when there was nothing to do."""
         self._look_around()
         places = sorted({t.log_id for t in self._targets.values()})
         if not places:
             return False
-        done = self._page(places[-1], END)
-        if len(places) > 1:
-            done = self._page(places[0], places[1]) or done
+        if len(places) == 1:
+            done = self._pages(places[0], END, seconds=AT_A_STRETCH)
+        else:
+            done = self._pages(places[-1], END)
+            done = self._pages(places[0], places[1]) or done
         return self._swap_ready() or done
 
     # What there is to project
@@ -129,23 +134,53 @@ class Leader:
 
     # Pages
 
-    def _page(self, after: int, upto: int) -> bool:
+    def _pages(self, after: int, upto: int, *, seconds: float = 0.0) -> bool:
         group = [t for t in self._targets.values() if t.log_id == after]
-        page = self._reader.read(after, upto)
-        if not page.facts:
+        pages = self._reader.read_on(after, upto, seconds=seconds)
+        first = next(pages, None)
+        if first is None:
             return False
+        sent = {after: 0}
         try:
-            self._apply(group, page)
+            self._send(group, chain([first], pages), sent)
         except PASSING:
             raise
         except Exception:
-            log.exception("page after %s failed; applying it to each read model apart", after)
-            self._apply_apart(group, page)
-        self.applied += len(page.facts)
+            self._stand(group, self._reached(group, sent), sent)
+            log.exception("page after %s failed; applying it to each read model apart", group[0].log_id)
+            self._page_apart(group, upto)
+        else:
+            self._stand(group, max(sent), sent)
         return True
 
+    def _send(self, group: Sequence[Target], pages: Iterable[Page], sent: dict[int, int]) -> None:
+        with writing.in_a_row(self._connection):
+            for page in pages:
+                writing.send(self._connection, group, page, tell=True)
+                sent[page.last] = len(page.facts)
+
+    def _reached(self, group: Sequence[Target], sent: Container[int]) -> int:
+        """How far they came. Raises: AbdicatedError where that is none of ours."""
+        with self._connection.cursor() as cursor:
+            present = bookmarks.read(cursor)
+        reached = {present[t.schema].log_id for t in group if t.schema in present}
+        if len(reached) != 1 or not all(place in sent for place in reached):
+            raise AbdicatedError(f"bookmarks of {[t.schema for t in group]} stand at {sorted(reached)}")
+        return reached.pop()
+
+    def _stand(self, group: Iterable[Target], at: int, sent: Mapping[int, int]) -> None:
+        for target in group:
+            target.log_id = at
+        self.applied += sum(facts for last, facts in sent.items() if last <= at)
+
+    def _page_apart(self, group: Sequence[Target], upto: int) -> None:
+        page = self._reader.read(group[0].log_id, upto)
+        if page.facts:
+            self._apply_apart(group, page)
+            self.applied += len(page.facts)
+
     def _apply(self, group: Sequence[Target], page: Page) -> None:
-        """All of them in one transaction; its statements wait for one answer together."""
+        """A page by itself, to all of them in one transaction; its statements wait for one answer together."""
         with self._connection.transaction(), self._connection.pipeline():
             for target in group:
                 target.apply(self._connection, page.facts)

@@ -1,7 +1,8 @@
 """Reading the log page by page, never cutting an append in two, decoding the next page while this one is applied."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, takewhile
@@ -84,6 +85,17 @@ class PageReader:
             self._ahead = page.last, upto, self._thread.submit(self._read, page.last, upto)
         return page
 
+    def read_on(self, after: int, upto: int = END, *, seconds: float) -> Iterator[Page]:
+        """The page behind `after`, and those behind it while they are full, for so long. Only the first may raise: a page that
+        cannot be read is left to who asks for it next."""
+        until = time.monotonic() + seconds
+        page = self.read(after, upto)
+        while page.facts:
+            yield page
+            if not page.full or time.monotonic() >= until or not self._is_read(page.last, upto):
+                return
+            page = self.read(page.last, upto)
+
     def listen(self) -> None:
         """Be woken by appends. Whoever does not read must not: unread notices pile up until the server takes no more."""
         self._connection.execute("LISTEN crm_events")
@@ -107,6 +119,10 @@ class PageReader:
             return future.result()
         self._forget()
         return self._read(after, upto)
+
+    def _is_read(self, after: int, upto: int) -> bool:
+        """Waits for it."""
+        return self._ahead is not None and self._ahead[:2] == (after, upto) and self._ahead[2].exception() is None
 
     def _forget(self) -> None:
         """Wait for a page nobody wants any more, so that the connection is free."""

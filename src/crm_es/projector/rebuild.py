@@ -14,11 +14,11 @@ import psycopg
 from psycopg import Connection, IsolationLevel
 
 from crm_es.errors import ConfigurationError
-from crm_es.projector import bookmarks, swap, tables
+from crm_es.projector import bookmarks, swap, tables, writing
 from crm_es.projector.bookmarks import NEXT
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.digest import Digest, digests
-from crm_es.projector.leader import Leader, connect
+from crm_es.projector.leader import AT_A_STRETCH, Leader, connect
 from crm_es.projector.pages import END, PAGE, Decode, PageReader
 from crm_es.projector.target import Target
 
@@ -132,16 +132,18 @@ class _Filling:
         """Fill up to `upto`, or until the log's end is near."""
         newest = min(upto, self.reader.newest())
         while self.target.log_id < newest - near:
-            page = self.reader.read(self.target.log_id, upto)
-            if not page.facts:
+            reached = self.target.log_id
+            with writing.in_a_row(self.connection):
+                for page in self.reader.read_on(reached, upto, seconds=AT_A_STRETCH):
+                    writing.send(self.connection, [self.target], page, tell=False)
+                    reached = page.last
+                    self.events += len(page.facts)
+                    self.report(self.target.model.NAME, page.last, newest)
+                    if reached >= newest - near:
+                        break
+            if reached == self.target.log_id:
                 return
-            with self.connection.transaction(), self.connection.pipeline():
-                self.target.apply(self.connection, page.facts)
-                with self.connection.cursor() as cursor:
-                    bookmarks.advance(cursor, [self.target.schema], old=page.after, new=page.last)
-            self.target.log_id = page.last
-            self.events += len(page.facts)
-            self.report(self.target.model.NAME, page.last, newest)
+            self.target.log_id = reached
             if self.target.log_id >= newest - near:
                 newest = min(upto, self.reader.newest())
 
