@@ -76,14 +76,6 @@ def pack(name: str, values: Sequence[Any]) -> Packed:
     return packed(_HEAD(1, nothing, oid, len(values), 1) + body)
 
 
-def repeat(name: str, value: Any, times: int) -> Packed:
-    """The same as `pack` of one value so many times."""
-    packed, oid = _TYPES[name]
-    nothing = type(value) in _NOTHING
-    body = _NULL if nothing else _cells(name, (value,))
-    return packed(_HEAD(1, nothing, oid, times, 1) + body * times)
-
-
 def _cells(name: str, values: Sequence[Any]) -> bytes:
     size = _SIZE.get(name)
     return b"".join(_sized(name, values)) if size is None else size + size.join(_BYTES[name](values))

@@ -118,7 +118,8 @@ class PageBatch:
         self._queue.clear()
 
     def _insert(self, table: Table, rows: Rows) -> None:
-        self._send(insert_statement(self._schema, table), whole_rows(table, rows))
+        filled, cells = whole_rows(table, rows)
+        self._send(insert_statement(self._schema, table, filled), cells)
 
     def _put(self, table: Table, latest: Iterable[tuple[Fact, dict[str, Any]]]) -> None:
         named = defaultdict[tuple[str, ...], list[tuple[Fact, Mapping[str, Any]]]](list)
@@ -128,7 +129,8 @@ class PageBatch:
             self._put_rows(table, names, rows)
 
     def _put_rows(self, table: Table, names: tuple[str, ...], rows: Rows) -> None:
-        self._send(put_statement(self._schema, table, names), whole_rows(table, rows))
+        filled, cells = whole_rows(table, rows)
+        self._send(put_statement(self._schema, table, filled, names), cells)
 
     def _send(self, statement: bytes, params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._cursor.execute(statement, params, prepare=True)

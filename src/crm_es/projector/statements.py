@@ -3,13 +3,14 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, LiteralString
+from types import NoneType
+from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
-from psycopg.sql import SQL, Composable, Composed, Identifier
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from crm_es.eventstore.event import Erased, Fact
-from crm_es.eventstore.packing import Packed, pack, repeat
+from crm_es.eventstore.packing import Packed, pack
 from crm_es.projector.contract import Column, Table
 from crm_es.projector.tables import POSITION, WORKSPACE
 
@@ -19,11 +20,18 @@ Shape = tuple[tuple[str, str | None], ...]
 """The columns an update sets, each with its expression or None."""
 
 
+class Filled(NamedTuple):
+    """The columns of new rows that hold anything: those `sent`, and those whose default the statement says. All others are
+    NULL: cells that are neither packed, sent nor read."""
+
+    sent: tuple[str, ...]
+    defaults: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What the batch must know of a table, worked out once."""
 
-    names: tuple[str, ...]
     types: Mapping[str, str]
     key: tuple[str, ...]
 
@@ -36,7 +44,6 @@ class Layout:
 def layout(table: Table) -> Layout:
     columns = (WORKSPACE, *table.columns, POSITION)
     return Layout(
-        names=tuple(c.name for c in columns),
         types={c.name: c.type for c in columns},
         key=("workspace_id", *table.key),
     )
@@ -48,27 +55,28 @@ def in_schema(sql: LiteralString, schema: str) -> bytes:
 
 
 @cache
-def insert_statement(schema: str, table: Table) -> bytes:
-    return _insert(schema, table).as_bytes()
+def insert_statement(schema: str, table: Table, filled: Filled) -> bytes:
+    return _insert(schema, table, filled).as_bytes()
 
 
-def _insert(schema: str, table: Table) -> Composed:
-    shape = layout(table)
+def _insert(schema: str, table: Table, filled: Filled) -> Composed:
+    types = layout(table).types
+    sent = ("workspace_id", *filled.sent, "position")
     return SQL("INSERT INTO {}.{} ({}) SELECT {}").format(
         Identifier(schema),
         Identifier(table.name),
-        _list(shape.names),
-        SQL(", ").join(map(_unnested, shape.types.values())),
+        _list((*sent, *filled.defaults)),
+        SQL(", ").join([*(_unnested(types[n]) for n in sent), *map(_default, _chosen(table, filled.defaults))]),
     )
 
 
 @cache
-def put_statement(schema: str, table: Table, names: tuple[str, ...]) -> bytes:
+def put_statement(schema: str, table: Table, filled: Filled, names: tuple[str, ...]) -> bytes:
     """Insert rows; where one stands already, set these columns of it."""
     shape = layout(table)
     changed = [n for n in (*names, "position") if n not in shape.key]
     statement = SQL("{} ON CONFLICT ({}) DO UPDATE SET {}").format(
-        _insert(schema, table),
+        _insert(schema, table, filled),
         _list(shape.key),
         SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in changed),
     )
@@ -105,6 +113,7 @@ def _list(names: Iterable[str]) -> Composed:
 
 _BINARY: Final = {t: t for t in ("uuid", "text", "bool", "timestamptz")} | {"integer": "int4", "bigint": "int8"}
 """What travels in binary; all other types as text."""
+_NOTHING: Final = frozenset({NoneType, Erased})
 
 
 def _unnested(kind: str) -> Composed:
@@ -113,18 +122,33 @@ def _unnested(kind: str) -> Composed:
     return cells if kind in _BINARY else SQL("{}::{}").format(cells, SQL(kind))
 
 
-def whole_rows(table: Table, rows: Rows) -> list[Packed]:
-    """The parameters of an insert; columns that a row does not name have their default."""
+def whole_rows(table: Table, rows: Rows) -> tuple[Filled, list[Packed]]:
+    """What an insert fills, and its parameters; columns that a row does not name have their default."""
     own = [values for _, values in rows]
     named = set[str]().union(*own)
     layout(table).refuse_unknown(named)
-    cells = [_column(c, own) if c.name in named else _default(c, len(own)) for c in table.columns]
-    return _between_ends(rows, cells)
+    columns = {c.name: c for c in table.columns if c.name in named}
+    cells = {name: cells for name, c in columns.items() if not _NOTHING.issuperset(map(type, cells := _cells(c, own)))}
+    filled = Filled(tuple(cells), _defaults(table, frozenset(named)))
+    return filled, _between_ends(rows, [_packed(columns[name].type, column) for name, column in cells.items()])
 
 
-def _column(column: Column, rows: Sequence[Mapping[str, Any]]) -> Packed:
+def _cells(column: Column, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     name, default = column.name, column.default  # looked up once: there are eighty cells an event
-    return _packed(column.type, [values.get(name, default) for values in rows])
+    return [values.get(name, default) for values in rows]
+
+
+@cache
+def _defaults(table: Table, named: frozenset[str]) -> tuple[str, ...]:
+    return tuple(c.name for c in table.columns if c.name not in named and c.default is not None)
+
+
+def _chosen(table: Table, names: Iterable[str]) -> list[Column]:
+    return [c for c in table.columns if c.name in names]
+
+
+def _default(column: Column) -> Composed:
+    return SQL("{}::{}").format(Literal(_spelling(column.type)(column.default)), SQL(column.type))
 
 
 def changes(table: Table, shape: Shape, rows: Rows) -> list[Packed]:
@@ -140,10 +164,6 @@ def _plain(name: str, expression: str | None, rows: Sequence[Mapping[str, Any]])
 
 def _between_ends(rows: Rows, cells: Iterable[Packed]) -> list[Packed]:
     return [pack("uuid", [f.workspace for f, _ in rows]), *cells, pack("int8", [f.position for f, _ in rows])]
-
-
-def _default(column: Column, times: int) -> Packed:
-    return repeat(_BINARY.get(column.type, "text"), _spelling(column.type)(column.default), times)
 
 
 def _packed(kind: str, cells: Sequence[Any]) -> Packed:
