@@ -14,7 +14,7 @@ from crm_es.service import article
 from crm_es.text import bigrams, fold, fold_whole
 
 NAME = "articles"
-VERSION = 1
+VERSION = 2
 
 _CONTENT: Final = (
     Column(name="revision", type="integer"),

@@ -14,7 +14,7 @@ from crm_es.text import fold
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 
 NAME = "members"
-VERSION = 1
+VERSION = 2
 
 
 def _record(*columns: Column) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ from projections.contact_profiles import companies, contacts
 from projections.contact_profiles.tables import TABLES as TABLES
 
 NAME = "contact_profiles"
-VERSION = 1
+VERSION = 2
 TOPICS = frozenset(e.TOPIC for union in (ContactEvent, CompanyEvent) for e in union.__args__)
 
 

@@ -1,7 +1,7 @@
 """The tables of `contact_profiles`. Items (emails, phones, identities, external ids) are rows named by contact, holder, number.
 
 `called` is the display name as said; `display_name` falls back on the other names. `*_folded` columns are
-`crm_es.text.fold` of the column before them: for order, contains and startsWith.
+`crm_es.text.fold` of the column before them: for order, contains and startsWith, and by index for what is asked exactly.
 """
 
 from typing import LiteralString
@@ -72,7 +72,6 @@ CONTACT = Table(
         ),
         Index(name="stage", columns=("lifecycle_stage", "display_name_folded"), order=True),
         Index(name="source", columns=("source",), where="source IS NOT NULL"),
-        Index(name="display_name", columns=("display_name",)),
         Index(name="merged_into", columns=("merged_into",), where="merged_into IS NOT NULL"),
     ),
 )
@@ -83,7 +82,7 @@ EMAIL = _item(
     Column(name="label", type="text", personal=True),
     Column(name="is_primary", type="bool", default=False),
     Column(name="verified", type="bool", default=False),
-    indexes=(Index(name="address", columns=("address",)), Index(name="folded", columns=("address_folded",))),
+    indexes=(Index(name="folded", columns=("address_folded",)),),
 )
 PHONE = _item(
     "contact_phone",
@@ -114,7 +113,7 @@ TAG = Table(
         Column(name="removed", type="bool", default=False),
     ),
     key=("contact_id", "tag"),
-    indexes=(Index(name="tag", columns=("tag",)), Index(name="folded", columns=("tag_folded",))),
+    indexes=(Index(name="folded", columns=("tag_folded",)),),
 )
 NOT_DUPLICATE = Table(
     name="not_duplicate",
@@ -154,7 +153,6 @@ COMPANY = Table(
         Index(name="owner", columns=("owner_id", "name_folded"), order=True, where="owner_id IS NOT NULL"),
         Index(name="industry", columns=("industry", "name_folded"), order=True, where="industry IS NOT NULL"),
         Index(name="country", columns=("country", "name_folded"), order=True, where="country IS NOT NULL"),
-        Index(name="exact_name", columns=("name",)),
     ),
 )
 
@@ -179,14 +177,14 @@ COMPANY_DOMAIN = _of_company(
     Column(name="domain", type="text"),
     Column(name="domain_folded", type="text", collate="C"),
     key=("domain",),
-    indexes=(Index(name="domain", columns=("domain",)), Index(name="folded", columns=("domain_folded",))),
+    indexes=(Index(name="folded", columns=("domain_folded",)),),
 )
 COMPANY_TAG = _of_company(
     "company_tag",
     Column(name="tag", type="text"),
     Column(name="tag_folded", type="text", collate="C"),
     key=("tag",),
-    indexes=(Index(name="tag", columns=("tag",)), Index(name="folded", columns=("tag_folded",))),
+    indexes=(Index(name="folded", columns=("tag_folded",)),),
 )
 COMPANY_EXTERNAL_ID = _of_company(
     "company_external_id",

@@ -37,7 +37,7 @@ from projections.interactions.tables import MEANING
 from projections.interactions.tables import TABLES as TABLES
 
 NAME = "interactions"
-VERSION = 3
+VERSION = 4
 _Merge = c.ContactMerged | c.ContactReleased | t.TicketMerged | t.TicketReleased
 _Other = c.ContactRegistered | _Merge
 TOPICS = frozenset(e.TOPIC for union in (i.InteractionEvent, _Other) for e in union.__args__)

@@ -46,6 +46,8 @@ async def people(api):
         ({"displayName": {"contains": "ZOE"}}, ["Zoë Ångström"]),
         ({"displayName": {"startsWith": "ada"}}, ["Ada Lovelace"]),
         ({"email": {"eq": "Ada@example.com"}}, ["Ada Lovelace"]),
+        ({"email": {"eq": "ada@example.com"}}, []),
+        ({"displayName": {"in": ["bob", "Zoë Ångström", "ada lovelace"]}}, ["bob", "Zoë Ångström"]),
         ({"email": {"isNull": True}}, ["bob", "Zoë Ångström"]),
         ({"phone": {"eq": "+4915112345678"}}, ["Ada Lovelace"]),
         ({"tag": {"eq": "VIP"}}, ["Ada Lovelace"]),

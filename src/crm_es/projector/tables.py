@@ -99,8 +99,11 @@ def _table(schema: Identifier, table: Table) -> Iterator[Composed]:
 
 
 def listed(table: Table) -> bool:
-    """Whether lists of its past are read: early on few live rows are old enough, and are found by position."""
-    return table.versioned and any(index.order for index in table.indexes)
+    """Whether the past of a whole workspace is listed: early on few live rows are old enough, and are found by position.
+
+    A list within one record is short enough to go by that record's index.
+    """
+    return table.versioned and any(index.order and len(index.columns) == 1 for index in table.indexes)
 
 
 def _create_table(schema: Identifier, table: Table) -> Composed:

@@ -249,7 +249,8 @@ def text(query: Query, column: Composable, operand: Any, folded: Composable | No
 
 def _text(query: Query, column: Composable, name: str, value: Any, folded: Composable | None) -> Composable:
     if name not in {"contains", "starts_with"}:
-        return _compare(query, column, name, value, TEXT)
+        exact = _compare(query, column, name, value, TEXT)
+        return exact if folded is None else _by_folded(query, exact, folded, name, value)
     if folded is None:
         inside, part = fold(column), fold(query.bind(value, "text"))
     else:
@@ -257,6 +258,19 @@ def _text(query: Query, column: Composable, name: str, value: Any, folded: Compo
     if name == "contains":
         return SQL("position({} IN {}) > 0").format(part, inside)
     return SQL("starts_with({}, {})").format(inside, part)
+
+
+def _by_folded(query: Query, exact: Composable, folded: Composable, name: str, value: Any) -> Composable:
+    """What is equal is so without case and accents: the folded copy's index finds it, and the text needs none of its own."""
+    if name == "eq":
+        return SQL("({} AND {} = {})").format(exact, folded, query.bind(value, "text", text_forms.fold))
+    if name == "in_":
+        return SQL("({} AND {} = ANY ({}))").format(exact, folded, query.bind(value, "text[]", _folds))
+    return exact
+
+
+def _folds(texts: Iterable[str]) -> list[str]:
+    return [text_forms.fold(text) for text in texts]
 
 
 def some_item(query: Query, column: Composable, operand: Any) -> Composable:
