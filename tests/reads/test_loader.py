@@ -31,3 +31,35 @@ async def test_a_failure_is_told_to_those_who_wait_and_to_the_loop_of_nobody_who
     gc.collect()
     await asyncio.sleep(0)
     assert told == []
+
+
+async def test_who_goes_away_takes_the_answer_from_nobody_and_later_askers_get_it_too() -> None:
+    calls: list[list[int]] = []
+
+    async def doubled(keys: list[int]) -> list[int]:
+        calls.append(keys)
+        return [2 * key for key in keys]
+
+    loader = Loader(doubled)
+    gone, stays, other = loader.load(1), loader.load(1), loader.load(2)
+    gone.cancel()
+
+    assert (await stays, await other, await loader.load(1)) == (2, 4, 2)
+    assert calls == [[1, 2]]
+
+
+async def test_what_failed_once_fails_again_without_being_asked() -> None:
+    calls: list[list[int]] = []
+
+    async def failing(keys: list[int]) -> list[int]:
+        calls.append(keys)
+        return [] if keys == [2] else await away(keys)  # type: ignore[return-value]
+
+    loader = Loader(failing)
+
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await loader.load(1)
+    with pytest.raises(ValueError, match="zip"):  # rather than waiting for ever
+        await loader.load(2)
+    assert calls == [[1], [2]]

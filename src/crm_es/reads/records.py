@@ -1,6 +1,6 @@
 """Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -124,7 +124,7 @@ def joined(query: Query, read: ReadType, alias: str, columns: Sequence[str], on:
     return SQL("LATERAL ({}) AS {}").format(SQL(" UNION ALL ").join(parts), Identifier(alias))
 
 
-async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
+def load(moment: Moment, read: ReadType, id_: UUID) -> Awaitable[Any | None]:
     """The record, or None where there is none the viewer may see; asked for together, loaded together."""
 
     async def all_of(ids: list[UUID]) -> list[Any | None]:
@@ -133,7 +133,7 @@ async def load(moment: Moment, read: ReadType, id_: UUID) -> Any | None:
         found = {row[0]: made(read, row, moment) for row in rows}
         return [found.get(id_) for id_ in ids]
 
-    return await moment.reads.loader(("record", read.name, moment), all_of).load(id_)
+    return moment.reads.loader(("record", read.name, moment), all_of).load(id_)
 
 
 async def find(reads: Reads, type_: type[Any], id_: UUID, at: int | None = None) -> Any | None:

@@ -32,55 +32,67 @@ class Permissions(Protocol):
 
 
 class Loader(Generic[K, V]):
-    """Gathers the keys asked for in one turn of the event loop into one call; a key is loaded once."""
+    """Gathers the keys asked for in one turn of the event loop into one call; a key is loaded once.
+
+    Whoever asks is given a future of his own: a resolver that is cancelled takes it from nobody else.
+    """
 
     def __init__(self, load: Callable[[list[K]], Awaitable[Sequence[V]]]) -> None:
         self._load = load
-        self._answers: dict[K, asyncio.Future[V]] = {}
-        self._waiting: list[K] = []
+        self._known: dict[K, V] = {}
+        self._failed: dict[K, Exception] = {}
+        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
+        self._next: list[K] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def load(self, key: K) -> asyncio.Future[V]:
-        answer = self._answers.get(key)
-        if answer is None:
-            loop = asyncio.get_running_loop()
-            answer = self._answers[key] = loop.create_future()
-            answer.add_done_callback(_heeded)
-            if not self._waiting:
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Future[V] = loop.create_future()
+        if key in self._known:
+            asked.set_result(self._known[key])
+        elif key in self._failed:
+            _fail(asked, self._failed[key])
+        elif key in self._waiting:
+            self._waiting[key].append(asked)
+        else:
+            self._waiting[key] = [asked]
+            if not self._next:
                 loop.call_soon(self._send)
-            self._waiting.append(key)
-        for_one = asyncio.shield(answer)  # a resolver that is cancelled takes it from nobody else
-        for_one.add_done_callback(_heeded)
-        return for_one
+            self._next.append(key)
+        return asked
 
     def _send(self) -> None:
-        keys, self._waiting = self._waiting, []
+        keys, self._next = self._next, []
         task = asyncio.get_running_loop().create_task(self._answer(keys))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, keys: list[K]) -> None:
-        answers = [self._answers[key] for key in keys]
         try:
-            found = await self._load(keys)
+            found = dict(zip(keys, await self._load(keys), strict=True))
         except Exception as exc:  # noqa: BLE001  # whatever it is belongs to those who wait
-            for answer in answers:
-                if not answer.done():
-                    answer.set_exception(exc)
+            self._failed |= dict.fromkeys(keys, exc)
+            for asked in self._askers(keys):
+                _fail(asked, exc)
         except BaseException:
-            for answer in answers:
-                answer.cancel()
+            for asked in self._askers(keys):
+                asked.cancel()
             raise
         else:
-            for answer, value in zip(answers, found, strict=True):
-                if not answer.done():
-                    answer.set_result(value)
+            self._known |= found
+            for key, value in found.items():
+                for asked in self._askers([key]):
+                    asked.set_result(value)
+
+    def _askers(self, keys: list[K]) -> list[asyncio.Future[V]]:
+        """Those who still wait for one of them."""
+        return [asked for key in keys for asked in self._waiting.pop(key) if not asked.done()]
 
 
-def _heeded(answer: asyncio.Future[Any]) -> None:
+def _fail(asked: asyncio.Future[Any], error: Exception) -> None:
     """A failure is no news where nobody waits any more: another part of the operation failed before."""
-    if not answer.cancelled():
-        answer.exception()
+    asked.set_exception(error)
+    asked.exception()
 
 
 class Reads:
