@@ -9,7 +9,8 @@ from crm_es.sales import pipeline_mutations
 from tests.api.selling import STAGES, a_contact, a_deal, a_pipeline, act, columns, done, refused, usd
 
 pytestmark = pytest.mark.anyio
-BOARD = """query($id: ID!) { pipeline(id: $id) { id name stages { id name type deals(first: 20, orderBy: [{field: RANK}]) {
+BOARD = """query($id: ID!, $first: Int) { pipeline(id: $id) { id name stages { id name type
+  deals(first: $first, orderBy: [{field: RANK}]) {
   totalCount summary { amount { amount currency } weightedAmount { amount currency } } edges { cursor node { id version name
   rank amount { amount currency } stage { id } expectedCloseDate owner { id name } rotsAt maskedFields
   contacts { contact { displayName } } lines { product { name } } externalIds { value } stageIntervals { stage { name } } } }
@@ -192,7 +193,7 @@ async def test_an_archived_pipeline_takes_no_deals(api):
     assert (restored["recordStatus"], restored["archivedAt"]) == ("ACTIVE", None)
 
 
-async def test_the_boards_statements_do_not_grow_with_it(api, monkeypatch):
+async def test_the_boards_statements_grow_neither_with_it_nor_with_its_pages(api, monkeypatch):
     statements, close = [], Snapshot.close
 
     async def counted(self, **more):
@@ -204,13 +205,14 @@ async def test_the_boards_statements_do_not_grow_with_it(api, monkeypatch):
     for stage in ("New", "Offer"):
         await a_deal(api, board, stageId=board["at"][stage], **given)
     monkeypatch.setattr(Snapshot, "close", counted)
-    await api.ask(BOARD, id=board["id"])
+    await api.ask(BOARD, id=board["id"], first=20)
     few = max(statements)
     for stage in ("New", "New", "Offer", "Offer", "New"):
         await a_deal(api, board, stageId=board["at"][stage], **given)
-    statements.clear()
+    for size, shown in ((20, [4, 3, 0, 0]), (1, [1, 1, 0, 0]), (3, [3, 3, 0, 0])):
+        statements.clear()
+        found = (await api.ask(BOARD, id=board["id"], first=size))["pipeline"]["stages"]
 
-    found = await api.ask(BOARD, id=board["id"])
-
-    assert [stage["deals"]["totalCount"] for stage in found["pipeline"]["stages"]] == [4, 3, 0, 0]
-    assert max(statements) == few
+        assert [stage["deals"]["totalCount"] for stage in found] == [4, 3, 0, 0]
+        assert [len(stage["deals"]["edges"]) for stage in found] == shown
+        assert max(statements) == few
