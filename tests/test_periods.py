@@ -40,6 +40,12 @@ def test_months_and_quarters_of_a_year():
     assert days((2026, 1, 1), (2026, 1, 12), Interval.WEEK) == ["2026-01-01", "2026-01-05", "2026-01-12"]
 
 
+def test_weeks_begin_on_the_day_that_is_said():
+    found = cut(date(2026, 1, 1), date(2026, 1, 12), Interval.WEEK, "UTC", week_starts_on=7)
+
+    assert [str(piece.date) for piece in found] == ["2026-01-01", "2026-01-04", "2026-01-11"]
+
+
 def test_days_are_as_long_as_their_clocks_make_them():
     spring, autumn = date(2026, 3, 29), date(2026, 10, 25)
 

@@ -97,6 +97,7 @@ class Context:
                 permissions=self.permissions,
                 member_id=self.identity.member_id,
                 time_zone=self.identity.time_zone,
+                week_starts_on=self.identity.week_starts_on,
                 cursor_key=self.engine.keys.blind(self.workspace, "cursor"),
             )
         return self._reads

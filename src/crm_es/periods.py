@@ -40,22 +40,22 @@ def span(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
     return _midnight(first, zone), _midnight(last + DAY, zone)
 
 
-def cut(first: date, last: date, interval: Interval, zone: str) -> list[Piece]:
-    """Both days in. Weeks begin on Monday; what the period holds in part only is cut off there.
+def cut(first: date, last: date, interval: Interval, zone: str, *, week_starts_on: int = 1) -> list[Piece]:
+    """Both days in. Weeks begin on that day (1 = Monday); what the period holds in part only is cut off there.
 
     Raises: InvalidInputError `period.backwards`, `period.too_far`, `period.too_many`.
     """
     _check(first, last)
-    return _counted(_pieces(first, last, interval, zone))
+    return _counted(_pieces(first, last, interval, zone, week_starts_on))
 
 
-def between(begins: datetime, ends: datetime, interval: Interval, zone: str) -> list[Piece]:
+def between(begins: datetime, ends: datetime, interval: Interval, zone: str, *, week_starts_on: int = 1) -> list[Piece]:
     """[begins, ends), the first and the last piece cut off there. Raises: as `cut`."""
     check_order(begins, ends)
     first, last = (each.astimezone(ZoneInfo(zone)).date() for each in (begins, ends))
     return _counted(
         Piece(piece.date, max(piece.begins, begins), min(piece.ends, ends))
-        for piece in _pieces(first, last, interval, zone)
+        for piece in _pieces(first, last, interval, zone, week_starts_on)
         if piece.begins < ends and piece.ends > begins
     )
 
@@ -81,8 +81,8 @@ def _counted(made: Iterator[Piece]) -> list[Piece]:
     return found
 
 
-def _pieces(first: date, last: date, interval: Interval, zone: str) -> Iterator[Piece]:
-    return _hours(first, last, zone) if interval is Interval.HOUR else _days(first, last, interval, zone)
+def _pieces(first: date, last: date, interval: Interval, zone: str, week: int) -> Iterator[Piece]:
+    return _hours(first, last, zone) if interval is Interval.HOUR else _days(first, last, interval, zone, week)
 
 
 def _check(first: date, last: date) -> None:
@@ -113,18 +113,18 @@ def _hours(first: date, last: date, zone: str) -> Iterator[Piece]:
         day += DAY
 
 
-def _days(first: date, last: date, interval: Interval, zone: str) -> Iterator[Piece]:
+def _days(first: date, last: date, interval: Interval, zone: str, week: int) -> Iterator[Piece]:
     day = first
     while day <= last:
-        after = min(_next(day, interval), last + DAY)
+        after = min(_next(day, interval, week), last + DAY)
         yield Piece(day, _midnight(day, zone), _midnight(after, zone))
         day = after
 
 
-def _next(day: date, interval: Interval) -> date:
+def _next(day: date, interval: Interval, week: int) -> date:
     """The first day of the interval after the one the day is in."""
     if interval is Interval.WEEK:
-        return day + timedelta(days=7 - day.weekday())
+        return day + timedelta(days=7 - (day.isoweekday() - week) % 7)
     if interval is Interval.DAY:
         return day + DAY
     months = 3 if interval is Interval.QUARTER else 1

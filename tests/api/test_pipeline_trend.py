@@ -63,6 +63,15 @@ async def test_days_are_those_of_the_zone_asked_for_or_of_the_workspace(api):
     assert (berlin["at"], berlin["openCount"]) == ("2025-03-01T23:00:00Z", 0)
 
 
+async def test_weeks_begin_as_in_the_workspace(api):
+    book = Book(api, await a_pipeline(api))
+    api.known["sunday"] = replace(api.known["admin"], week_starts_on=7)
+
+    found = [await trend(api, book.board, "2025-03-01", "2025-03-10", "WEEK", who=who) for who in ("admin", "sunday")]
+
+    assert [[point["date"][-2:] for point in points] for points in found] == [["01", "03", "10"], ["01", "02", "09"]]
+
+
 @pytest.mark.parametrize("every", [each.value for each in Interval if each is not Interval.HOUR])
 async def test_any_history_is_charted_as_counted_by_hand(api, every):
     book = Book(api, await a_pipeline(api))

@@ -22,13 +22,14 @@ from crm_es.privacy.keystore import KeyStore
 from crm_es.projector.runner import Projector
 from crm_es.reads.driver import ReadConnections
 from crm_es.uuids import new_id
-from crm_es.workspaces import api_key, member, role
+from crm_es.workspaces import api_key, member, role, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.api_key import API_KEY
 from crm_es.workspaces.identity import Authenticator
 from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.role import ROLE, Permission
 from crm_es.workspaces.tokens import ApiKeyToken, DevelopmentIssuer, Verifier
+from crm_es.workspaces.workspace import WORKSPACE
 from projections import members
 from tests.waiting import soon
 
@@ -117,6 +118,17 @@ async def test_a_member_signs_in_with_the_roles_of_now(house: Installation) -> N
     assert identity.actor.session
     assert identity.role_keys == ("sales", "auditor")
     assert identity.permissions.scope(EntityType.CONTACT, Action.AUDIT) is Scope.WORKSPACE
+
+
+async def test_days_and_weeks_begin_as_the_workspace_says(house: Installation) -> None:
+    ada = await house.member("sales")
+    made = workspace.create(name="Acme", time_zone="Asia/Tokyo", week_starts_on=7)
+    await house.store.create(command(house.workspace), WORKSPACE, house.workspace, made)
+    house.project(ada)
+
+    identity = await house.authenticator.authenticate(house.token(ada))
+
+    assert (identity.time_zone, identity.week_starts_on) == ("Asia/Tokyo", 7)
 
 
 async def test_a_changed_role_holds_with_the_next_request_of_the_same_token(house: Installation) -> None:

@@ -104,7 +104,7 @@ class Reads:
 
     def __init__(
         self, *, snapshot: Callable[[], Awaitable[Snapshot]], workspace: UUID, now: datetime, permissions: Permissions,
-        member_id: UUID | None = None, time_zone: str = "UTC", cursor_key: bytes,
+        member_id: UUID | None = None, time_zone: str = "UTC", week_starts_on: int = 1, cursor_key: bytes,
     ) -> None:  # fmt: skip
         self.permissions = permissions
         self.cursors = Cursors.of(cursor_key)
@@ -113,6 +113,7 @@ class Reads:
             member_id=member_id,
             now=now,
             time_zone=time_zone,
+            week_starts_on=week_starts_on,
             masked=self.masked,
             scope=self.scope,
             audits=self.audits,

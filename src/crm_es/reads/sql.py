@@ -90,6 +90,7 @@ class Viewer:
     member_id: object
     now: object
     time_zone: object = "UTC"
+    week_starts_on: int = 1
     masked: Callable[[str | None], frozenset[str]] = field(default=lambda _entity: frozenset())
     scope: Callable[[str], str | None] = field(default=lambda _entity: "WORKSPACE")
     audits: Callable[[str], bool] = field(default=lambda _entity: False)

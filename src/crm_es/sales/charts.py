@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from strawberry import UNSET
 
 from crm_es.api.scalars import TimeZone
-from crm_es.periods import Interval
+from crm_es.periods import Interval, Piece, cut
 from crm_es.reads import listing, records
 from crm_es.reads.later import Later
 from crm_es.reads.model import Argument, Connection, ReadType, read_of
@@ -49,6 +49,12 @@ CHOSEN: Final = Argument(name="filter", type=_Filter | None, description="Of whi
 def zone(moment: Moment, given: Mapping[str, Any]) -> str:
     found = given.get("time_zone")
     return str(moment.viewer.time_zone if found is None or found is UNSET else found)
+
+
+def pieces(moment: Moment, given: Mapping[str, Any]) -> list[Piece]:
+    """What the period is cut into. Raises: as `cut`."""
+    week = moment.viewer.week_starts_on
+    return cut(given["from_"], given["to"], given["interval"], zone(moment, given), week_starts_on=week)
 
 
 def now(moment: Moment) -> datetime:

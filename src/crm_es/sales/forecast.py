@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composed
 
 from crm_es.api.nodes import Money
 from crm_es.api.rules import PARENT, ruled
-from crm_es.periods import DAY, Piece, cut
+from crm_es.periods import DAY, Piece
 from crm_es.reads import records
 from crm_es.reads.declare import batched
 from crm_es.reads.model import Argument, read_of
@@ -70,7 +70,7 @@ def forecast() -> Any:
 
 async def _load(_reads: Any, found: Sequence[Any], given: Mapping[str, Any]) -> list[list[ForecastPoint]]:
     moment = records.moment_of(found[0])
-    pieces = cut(given["from_"], given["to"], given["interval"], charts.zone(moment, given))
+    pieces = charts.pieces(moment, given)
     query = moment.query()
     rows = await moment.rows(query, _statement(query, found, pieces, given))
     members = await charts.known(moment, read_of(workspaces.Member), {row[3] for row in rows if row[3]})

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from crm_es.api.nodes import Money
 from crm_es.api.rules import PARENT, ruled
-from crm_es.periods import Piece, cut
+from crm_es.periods import Piece
 from crm_es.reads import records
 from crm_es.reads.declare import batched
 from crm_es.reads.sql import Query
@@ -49,7 +49,7 @@ def trend() -> Any:
 
 async def _load(_reads: Any, found: Sequence[Any], given: Mapping[str, Any]) -> list[list[PipelinePoint]]:
     moment = records.moment_of(found[0])
-    pieces = cut(given["from_"], given["to"], given["interval"], charts.zone(moment, given))
+    pieces = charts.pieces(moment, given)
     pieces = [piece for piece in pieces if piece.begins <= charts.now(moment)]
     if not pieces:
         return [[] for _ in found]

@@ -55,7 +55,7 @@ async def _load(_reads: Any, queues: Sequence[Any], given: Mapping[str, Any]) ->
     """One statement for all queues of a level."""
     moment = records.moment_of(queues[0])
     zone = str(counting.asked(given, "time_zone") or moment.viewer.time_zone)
-    pieces = between(given["from_"], given["to"], given["interval"], zone)
+    pieces = between(given["from_"], given["to"], given["interval"], zone, week_starts_on=moment.viewer.week_starts_on)
     pieces = [piece for piece in pieces if piece.begins <= counting.now(moment)]
     if not pieces:
         return [[] for _ in queues]

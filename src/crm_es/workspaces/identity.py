@@ -24,14 +24,15 @@ from crm_es.workspaces.tokens import API_KEY_PREFIX, ApiKeyToken, Verifier
 KEPT_SECONDS: Final = 60.0
 KEPT: Final = 10_000
 UTC_ZONE: Final = "UTC"
+MONDAY: Final = 1
 MEMBER: Final = SQL("""
-SELECT m.roles, w.time_zone, m.deactivated_at
+SELECT m.roles, w.time_zone, w.week_starts_on, m.deactivated_at
 FROM members.member m
 LEFT JOIN members.workspace w ON w.workspace_id = m.workspace_id
 WHERE m.workspace_id = $1 AND m.id = $2
 """)
 API_KEY: Final = SQL("""
-SELECT k.scopes, w.time_zone, k.secret_hmac, k.expires_at, k.revoked_at
+SELECT k.scopes, w.time_zone, w.week_starts_on, k.secret_hmac, k.expires_at, k.revoked_at
 FROM members.api_key k
 LEFT JOIN members.workspace w ON w.workspace_id = k.workspace_id
 WHERE k.workspace_id = $1 AND k.id = $2
@@ -44,7 +45,7 @@ OWN_ROLES: Final = SQL("SELECT key, permissions FROM members.role WHERE workspac
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """One of `member_id` and `api_key_id` is set. `time_zone` is the workspace's."""
+    """One of `member_id` and `api_key_id` is set. `time_zone` and `week_starts_on` (1 = Monday) are the workspace's."""
 
     workspace: WorkspaceId
     actor: Actor
@@ -54,6 +55,7 @@ class Identity:
     permissions: Permissions
     expires_at: datetime | None
     time_zone: str = UTC_ZONE
+    week_starts_on: int = MONDAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,7 @@ class Known:
     roles: tuple[str, ...]
     permissions: Permissions
     time_zone: str
+    week_starts_on: int
     ended_at: datetime | None
     expires_at: datetime | None = None
     secret_hmac: str = ""
@@ -126,6 +129,7 @@ class Authenticator:
             permissions=member.permissions,
             expires_at=claims.expires_at,
             time_zone=member.time_zone,
+            week_starts_on=member.week_starts_on,
         )
 
     async def _program(self, token: ApiKeyToken) -> Identity:
@@ -146,6 +150,7 @@ class Authenticator:
             permissions=key.permissions,
             expires_at=key.expires_at,
             time_zone=key.time_zone,
+            week_starts_on=key.week_starts_on,
         )
 
     async def _known(self, workspace: UUID, id: UUID, read: Read) -> Known | None:
@@ -165,22 +170,24 @@ class Authenticator:
 
 
 async def _member(rows: Rows, id: UUID) -> Known | None:
-    for roles, time_zone, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
+    for roles, time_zone, week, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
         return Known(
             roles=tuple(roles),
             permissions=await _permissions(rows, roles),
             time_zone=time_zone or UTC_ZONE,
+            week_starts_on=week or MONDAY,
             ended_at=deactivated_at,
         )
     return None
 
 
 async def _api_key(rows: Rows, id: UUID) -> Known | None:
-    for scopes, time_zone, secret_hmac, expires_at, revoked_at in await rows.rows(API_KEY, (rows.workspace, id)):
+    for scopes, time_zone, week, secret_hmac, expires_at, revoked_at in await rows.rows(API_KEY, (rows.workspace, id)):
         return Known(
             roles=tuple(scopes),
             permissions=await _permissions(rows, scopes),
             time_zone=time_zone or UTC_ZONE,
+            week_starts_on=week or MONDAY,
             ended_at=revoked_at,
             expires_at=expires_at,
             secret_hmac=secret_hmac,
