@@ -39,21 +39,28 @@ STAGES = tuple(LifecycleStage)
 
 
 class History:
-    """One workspace. `streams` are all records by kind, in the order they began."""
+    """One workspace. `streams` are all records by kind, in the order they began; `clock` is what the service desk goes by."""
 
-    def __init__(self, api: Any, who: str, random: Random) -> None:
+    def __init__(self, api: Any, who: str, random: Random, deeds: Sequence[Any] = ()) -> None:
         self.api, self.who, self.random = api, who, random
         self.workspace = api.known[who].workspace
         self.store = api.engine.store
         self.member = api.known[who].member_id
-        self.streams: dict[str, list[UUID]] = {"Contact": [], "Company": [], "Interaction": []}
+        self.deeds = deeds or DEEDS
+        self.clock = START - timedelta(days=300)
+        self.published = 0
+        self.written: list[tuple[UUID, UUID]] = []
+        self.joined: list[UUID] = []
+        self.streams: dict[str, list[UUID]] = {
+            "Contact": [], "Company": [], "Interaction": [], "Queue": [], "Ticket": []
+        }  # fmt: skip
         self.merged: list[tuple[UUID, UUID]] = []
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
     async def steps(self, count: int) -> None:
         for _ in range(count):
-            await self.step(self.random.choice(DEEDS))
+            await self.step(self.random.choice(self.deeds))
 
     async def step(self, deed: Callable[["History"], Any]) -> None:
         """A refusal is a lawful answer too: nothing was recorded then, which the oracle would notice."""

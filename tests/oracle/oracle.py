@@ -17,10 +17,14 @@ from crm_es.contacts.contact_events import ContactMerged, ContactReleased
 from crm_es.eventstore.aggregate import Ref
 from crm_es.eventstore.event import Fact, values_set
 from crm_es.interactions.interaction import INTERACTION, Interaction, InteractionRedacted, Participant
+from crm_es.service.queue import QUEUE
+from crm_es.service.sla_policy import stream_of, terms, version_id
+from crm_es.service.ticket_aggregate import TICKET
 from tests.oracle.history import History
+from tests.oracle.tickets import DEPTH, Tickets, ref
 
-AGGREGATES = {"Contact": CONTACT, "Company": COMPANY, "Interaction": INTERACTION}
-NOT_ASKED = {"primaryPhone", "deal", "ticket"}
+AGGREGATES = {"Contact": CONTACT, "Company": COMPANY, "Interaction": INTERACTION, "Queue": QUEUE, "Ticket": TICKET}
+NOT_ASKED = {"primaryPhone", "deal", "articles"}
 ADDRESS = "addresses { label lines postalCode city region country }"
 FIELDS = {
     "Contact": f"""id liveId version recordStatus displayName givenName familyName primaryEmail
@@ -31,12 +35,21 @@ FIELDS = {
       employeeCount foundedYear country {ADDRESS} owner {{ id }} tags externalIds {{ system value }} createdAt updatedAt""",
     "Interaction": """id liveId version type direction channel externalId subject body bodyFormat occurredAt durationSeconds
       amount { amount currency } quantity contacts { id } participants { part contact { id } member { id } address }
-      company { id } member { id } visibility internal createdAt updatedAt""",
+      company { id } ticket { id } member { id } visibility internal createdAt updatedAt""",
+    "Queue": f"""id liveId version name reopenDays autoCloseDays depth(at: "{DEPTH.isoformat()}")
+      counts {{ open unassigned inProgress onHold }} waiting(first: 1) {{ totalCount }} createdAt updatedAt""",
+    "Ticket": """id liveId version number title status holdReason priority type tags queue { id } assignee { id } requester { id }
+      company { id } mergedInto { id } absorbed { id } followUpOf { id } splitFrom { id } openedAt resolvedAt closedAt
+      firstRespondedAt resolution satisfaction satisfactionComment slaDueAt externalIds { system value } createdAt updatedAt
+      statusIntervals { status holdReason queue { id } assignee { id } from to } conversation(first: 1) { totalCount }""",
 }
+TIMES = ("from", "to")
 SETS = {
     "Contact": ("absorbed", "externalIds", "tags"),
     "Company": ("externalIds", "domains", "tags"),
     "Interaction": ("contacts",),
+    "Queue": (),
+    "Ticket": ("absorbed", "externalIds", "tags"),
 }
 
 
@@ -46,11 +59,16 @@ class Oracle:
 
     history: History
     facts: dict[UUID, list[Fact]]
+    desk: Tickets
 
     @classmethod
     async def of(cls, history: History) -> "Oracle":
         streams = [stream for kind in history.streams.values() for stream in kind]
-        return cls(history, await history.store.histories(history.workspace, streams))
+        facts = await history.store.histories(history.workspace, streams)
+        gold = stream_of(history.workspace, "Gold")
+        said = await history.store.facts(history.workspace, gold)
+        policies = {version_id(gold, fact.version): terms(gold, fact.version, fact.event) for fact in said}
+        return cls(history, facts | {gold: said}, Tickets(facts, history.streams, policies))
 
     @property
     def log(self) -> list[Fact]:
@@ -71,7 +89,7 @@ class Oracle:
         if isinstance(found.state, Interaction) and found.state.retracted:
             return None
         said = {
-            name: _plain(value, at) for name, value in aggregate.fields(found.state).items() if name not in NOT_ASKED
+            name: plain(value, at) for name, value in aggregate.fields(found.state).items() if name not in NOT_ASKED
         }
         said |= {
             "id": ids.encode(kind, stream, at), "liveId": ids.encode(kind, stream), "version": before[-1].version,
@@ -79,8 +97,13 @@ class Oracle:
         }  # fmt: skip
         if kind == "Interaction":
             said |= self._redacted(stream, at) | {"contacts": self._meant(found.state, at)}
+            said |= {"ticket": ref("Ticket", self.desk.ticket_of(found.state, at), at)}
         if kind == "Contact":
             said |= await self._counted(stream, at)
+        if kind == "Ticket":
+            said |= self.desk.shown(stream, at, self._means(at))
+        if kind == "Queue":
+            said |= self.desk.counted(stream, at)
         return normal(kind, said)
 
     def _redacted(self, stream: UUID, at: int) -> dict[str, Any]:
@@ -124,19 +147,16 @@ class Oracle:
         return {"interactionCount": len(found), "lastInteractionAt": max(found, default=None)}
 
 
-def _plain(value: Any, at: int) -> Any:
+def plain(value: Any, at: int) -> Any:
     if isinstance(value, Ref):
         return {"id": ids.encode(value.type, value.id, at)}
     if isinstance(value, Mapping):
-        return {name: _plain(one, at) for name, one in value.items()}
-    return [_plain(one, at) for one in value] if isinstance(value, list) else value
+        return {name: plain(one, at) for name, one in value.items()}
+    return [plain(one, at) for one in value] if isinstance(value, list) else value
 
 
 def _participant(one: Participant, at: int) -> dict[str, Any]:
-    def ref(kind: str, id_: UUID | None) -> dict[str, str] | None:
-        return {"id": ids.encode(kind, id_, at)} if id_ else None
-
-    who = {"contact": ref("Contact", one.contact_id), "member": ref("Member", one.member_id)}
+    who = {"contact": ref("Contact", one.contact_id, at), "member": ref("Member", one.member_id, at)}
     return {"part": one.part.value, "address": one.address} | who
 
 
@@ -147,7 +167,12 @@ def normal(kind: str, answer: dict[str, Any] | None) -> dict[str, Any] | None:
     made = dict(answer)
     for name in SETS[kind]:
         made[name] = made[name] and sorted(made[name], key=str)
-    for name in ("createdAt", "updatedAt", "occurredAt", "lastInteractionAt"):
-        if isinstance(made.get(name), str):
-            made[name] = datetime.fromisoformat(made[name])
-    return made
+    return _timed(made)
+
+
+def _timed(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {each: _timed(item, each) for each, item in value.items()}
+    if isinstance(value, list):
+        return [_timed(each, name) for each in value]
+    return datetime.fromisoformat(value) if isinstance(value, str) and (name.endswith("At") or name in TIMES) else value

@@ -11,11 +11,15 @@ from crm_es.eventstore.codec import Codec
 from crm_es.projector.rebuild import Rebuild
 from projections import READ_MODELS
 from tests.api.conftest import a_place
+from tests.oracle import desk
+from tests.oracle.history import DEEDS
 
 pytestmark = pytest.mark.anyio
 SCREEN = """query($then: AsOf) {
   contacts(first: 5) { totalCount nodes { id version emails { address } company { name } interactionCount } }
   companies { totalCount } interactions(first: 5) { totalCount nodes { id contacts { id } } } members { totalCount }
+  tickets(first: 5) { totalCount nodes { id title requester { id } statusIntervals { status from to } } }
+  queues(first: 5) { nodes { name counts { open onHold } waiting(first: 3) { nodes { number } } } }
   search(text: "bob", first: 5) { nodes { __typename } } changes(since: "0") { totalCount }
   past: contacts(asOf: $then, first: 5) { totalCount nodes { id displayName } }
 }"""
@@ -51,7 +55,7 @@ async def reading(api, then):
     ids=["one", "all"],
 )
 async def test_live_equals_rebuilt_and_readers_notice_nothing(histories, place, api, name, steps):
-    found = await histories(7, steps)
+    found = await histories(7, steps, (*DEEDS, *desk.DEEDS))
     rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_many, READ_MODELS)
     before = await api.ask(SCREEN, then={"position": "90"})
 
