@@ -148,7 +148,7 @@ def catch_up(place: Place, names: tuple[str, ...], page: int) -> tuple[float, fl
     with (
         opened(place) as keys,
         rarely_collected(),
-        Leader(place.urls.projector, Codec(AGGREGATES, keys).decode_many, models, page_size=page) as leader,
+        Leader(place.urls.projector, Codec(AGGREGATES, keys).decode_each, models, page_size=page) as leader,
     ):
         leader.try_lead()
         started = time.perf_counter()
@@ -158,7 +158,7 @@ def catch_up(place: Place, names: tuple[str, ...], page: int) -> tuple[float, fl
 
 def rebuild(place: Place, names: tuple[str, ...], page: int) -> tuple[float, float]:
     with opened(place) as keys, rarely_collected():
-        decode = Codec(AGGREGATES, keys).decode_many
+        decode = Codec(AGGREGATES, keys).decode_each
         outcomes = [Rebuild(place.urls.projector, decode, READ_MODELS, page_size=page).run(name)[0] for name in names]
         return sum(o.events for o in outcomes) / sum(o.seconds for o in outcomes), peak()
 

@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 def projected(database: DatabaseUrls, settings: Settings) -> DatabaseUrls:
     """A database in which every read model was made."""
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
-    Projector(database.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS).drain()
+    Projector(database.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS).drain()
     keys.close()
     return database
 

@@ -60,7 +60,7 @@ def a_place(urls: DatabaseUrls, folder: Path) -> Iterator[Place]:
     """A database with a projector behind it."""
     settings = Settings(data_dir=folder, projection_wait_ms=60_000)
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
-    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
+    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=0.05)
     with projector.running():
         yield Place(urls, settings, keys)
     keys.close()

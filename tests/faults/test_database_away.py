@@ -67,7 +67,7 @@ async def served(server: Dying) -> AsyncIterator[Api]:
     known["admin"] = identity(workspace_id, "admin")
     place = Place(urls, settings, keys)
     app = serving(settings, lambda: running(place, known))
-    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS, poll=0.05)
+    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=0.05)
     with projector.running():
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app)

@@ -56,7 +56,7 @@ async def reading(api, then):
 )
 async def test_live_equals_rebuilt_and_readers_notice_nothing(histories, place, api, name, steps):
     found = await histories(7, steps, (*DEEDS, *desk.DEEDS))
-    rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_many, READ_MODELS)
+    rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_each, READ_MODELS)
     before = await api.ask(SCREEN, then={"position": "90"})
 
     async with reading(api, 90) as answers:
@@ -76,7 +76,7 @@ async def test_live_equals_rebuilt_and_readers_notice_nothing(histories, place, 
 
 async def test_what_is_written_during_a_rebuild_is_in_it(histories, place, api):
     found = await histories(8, 60)
-    rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_many, READ_MODELS, page_size=20)
+    rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_each, READ_MODELS, page_size=20)
 
     rebuilding = asyncio.create_task(asyncio.to_thread(rebuild.run, "contact_profiles"))
     while not rebuilding.done():

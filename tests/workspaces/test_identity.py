@@ -84,7 +84,7 @@ async def house(ready_database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[I
     house = Installation(
         settings=settings,
         store=store,
-        projector=Projector(ready_database.projector, store.codec.decode_many, [members]),
+        projector=Projector(ready_database.projector, store.codec.decode_each, [members]),
         authenticator=Authenticator(
             connections=connections,
             verifier=Verifier.of(settings),

@@ -3,7 +3,7 @@
 A state is one JSON object with the envelope and `data`. Its bytes never change: older shapes are lifted by upcasters on reading.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -35,6 +35,7 @@ from crm_es.privacy.keystore import KeyStore
 from crm_es.privacy.sealing import Key, Sealed
 
 LARGEST_STATE = 65_535  # C2SP entry bundles count in 16 bits
+TOGETHER = 250  # rows whose keys are fetched by one query when facts are asked for one by one
 HOLE = "0000-00-00T00:00:00.000000Z"  # the append function writes recorded_at here, under the lock
 _MARK = b'"recorded_at":"'
 _SEALED = b'{"$pii"'
@@ -238,9 +239,16 @@ class Codec:
 
     def decode_many(self, rows: Iterable[Stored]) -> list[Fact]:
         """Facts in the order of the rows; their keys are fetched in one query. Raises: KeyUnavailableError."""
-        openings = [self._read(row) for row in rows]
+        return list(self._opened([self._read(row) for row in rows]))
+
+    def decode_each(self, rows: Sequence[Stored]) -> Iterator[Fact]:
+        """The same, each when it is asked for; keys are fetched for some hundreds together."""
+        for start in range(0, len(rows), TOGETHER):
+            yield from self._opened([self._read(row) for row in rows[start : start + TOGETHER]])
+
+    def _opened(self, openings: Sequence[Opening]) -> Iterator[Fact]:
         keys = self.keys.keys([sealed.k for opening in openings for _, sealed, _ in opening.sealed])
-        return [_opened_fact(opening, keys) for opening in openings]
+        return (_opened_fact(opening, keys) for opening in openings)
 
     def _read(self, row: Stored) -> Opening:
         envelope = _read_envelope.decode(row.state)

@@ -6,7 +6,7 @@ is no more than with binary COPY, which a pipeline does not take.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -47,11 +47,14 @@ class _Writes:
 
 class PageBatch:
     """`Batch` over one connection and schema. The caller owns the transaction, and the pipeline that lets statements go out
-    while the next rows are made."""
+    while the next rows are made. `meanwhile` is called when the server has got something to do."""
 
-    def __init__(self, connection: Connection[Any], schema: str) -> None:
+    def __init__(
+        self, connection: Connection[Any], schema: str, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         self._cursor = connection.cursor()
         self._schema = schema
+        self._meanwhile = meanwhile
         self._inserts = defaultdict[Table, list[tuple[Fact, Mapping[str, Any]]]](list)
         self._puts = defaultdict[Table, dict[Key, tuple[Fact, dict[str, Any]]]](dict)
         self._rounds: list[dict[tuple[Table, Shape | None], _Writes]] = []
@@ -134,6 +137,7 @@ class PageBatch:
 
     def _send(self, statement: bytes, params: Sequence[Any] | Mapping[str, Any]) -> None:
         self._cursor.execute(statement, params, prepare=True)
+        self._meanwhile()
 
     def _end_rounds(self) -> None:
         for round_ in self._rounds:

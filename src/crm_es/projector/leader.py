@@ -156,7 +156,7 @@ class Leader:
     def _send(self, group: Sequence[Target], pages: Iterable[Page], sent: dict[int, int]) -> None:
         with writing.in_a_row(self._connection):
             for page in pages:
-                writing.send(self._connection, group, page, tell=True)
+                writing.send(self._connection, group, page, self._reader.work, tell=True)
                 sent[page.last] = len(page.facts)
 
     def _reached(self, group: Sequence[Target], sent: Container[int]) -> int:

@@ -1,11 +1,15 @@
-"""Reading the log page by page, never cutting an append in two, decoding the next page while this one is applied."""
+"""Reading the log page by page, never cutting an append in two; the next page is read and decoded while this one is applied.
+
+A thread reads it. It is decoded piece by piece by whoever applies, in the pauses that the server needs anyway: two threads
+that both want the interpreter kept the server waiting.
+"""
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import groupby, islice, takewhile
 from typing import Final, NamedTuple, Self
 
 import psycopg
@@ -21,7 +25,8 @@ class _Row(NamedTuple):
     append: bytes
 
 
-Decode = Callable[[Sequence[Stored]], Sequence[Fact]]
+Decode = Callable[[Sequence[Stored]], Iterable[Fact]]
+"""Facts may be decoded as they are asked for."""
 
 _PAGE: Final = """
 SELECT notification_id, sequence, state, uuid_send(workspace_id) || uuid_send(command_id)
@@ -34,6 +39,7 @@ END: Final = 2**63 - 1
 PAGE: Final = (
     1000  # events when catching up: smaller ones cost more statements, larger ones hold up who waits for one event
 )
+PIECE: Final = 25  # facts decoded between two statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +61,48 @@ class Page:
         return pages
 
 
+class _Opening:
+    """A page in the making: its facts are decoded some at a time."""
+
+    def __init__(self, after: int, last: int, facts: Iterable[Fact], *, full: bool) -> None:
+        self._after = after
+        self._last = last
+        self._full = full
+        self._rest = iter(facts)
+        self._facts: list[Fact] = []
+        self._error: Exception | None = None
+
+    def some(self, at_most: int | None = PIECE) -> None:
+        try:
+            self._facts.extend(islice(self._rest, at_most))
+        except Exception as error:  # noqa: BLE001  # told to whoever wants the page
+            self._error = error
+
+    def is_sound(self) -> bool:
+        """Decodes the rest."""
+        self.some(None)
+        return self._error is None
+
+    def page(self) -> Page:
+        """Raises: what decoding raised."""
+        if not self.is_sound() and self._error is not None:
+            raise self._error
+        return Page(self._after, self._last, self._facts, self._full)
+
+
 def join(pages: Sequence[Page]) -> Page:
     """Consecutive pages as one."""
     return Page(pages[0].after, pages[-1].last, [f for p in pages for f in p.facts], full=False)
 
 
 class PageReader:
-    """One connection of its own. While a full page is being applied, the one behind it is read and decoded."""
+    """One connection of its own. While a full page is being applied the one behind it is read, and decoded by `work`."""
 
     def __init__(self, url: str, decode: Decode, *, size: int = PAGE) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         self._decode = decode
         self._size = size
-        self._ahead: tuple[int, int, Future[Page]] | None = None
+        self._ahead: tuple[int, int, Future[_Opening]] | None = None
         self._thread = ThreadPoolExecutor(1, "crm-projector-read")
         self._listening = False
 
@@ -80,7 +115,7 @@ class PageReader:
 
     def read(self, after: int, upto: int = END) -> Page:
         """The page behind `after`, perhaps empty, never beyond `upto`."""
-        page = self._awaited(after, upto)
+        page = self._awaited(after, upto).page()
         if page.full:
             self._ahead = page.last, upto, self._thread.submit(self._read, page.last, upto)
         return page
@@ -95,6 +130,11 @@ class PageReader:
             if not page.full or time.monotonic() >= until or not self._is_read(page.last, upto):
                 return
             page = self.read(page.last, upto)
+
+    def work(self) -> None:
+        """Decode a piece of the next page, if it is read."""
+        if self._ahead and self._ahead[2].done() and self._ahead[2].exception() is None:
+            self._ahead[2].result().some()
 
     def listen(self) -> None:
         """Be woken by appends. Whoever does not read must not: unread notices pile up until the server takes no more."""
@@ -113,7 +153,7 @@ class PageReader:
         row = self._connection.execute("SELECT max(notification_id) FROM es.events").fetchone()
         return (row and row[0]) or 0
 
-    def _awaited(self, after: int, upto: int) -> Page:
+    def _awaited(self, after: int, upto: int) -> _Opening:
         if self._ahead and self._ahead[:2] == (after, upto):
             future, self._ahead = self._ahead[2], None
             return future.result()
@@ -122,7 +162,9 @@ class PageReader:
 
     def _is_read(self, after: int, upto: int) -> bool:
         """Waits for it."""
-        return self._ahead is not None and self._ahead[:2] == (after, upto) and self._ahead[2].exception() is None
+        if self._ahead is None or self._ahead[:2] != (after, upto):
+            return False
+        return self._ahead[2].exception() is None and self._ahead[2].result().is_sound()
 
     def _forget(self) -> None:
         """Wait for a page nobody wants any more, so that the connection is free."""
@@ -130,7 +172,7 @@ class PageReader:
             future, self._ahead = self._ahead[2], None
             future.exception()
 
-    def _read(self, after: int, upto: int) -> Page:
+    def _read(self, after: int, upto: int) -> _Opening:
         if (
             self._listening
         ):  # what was told before is read now; kept, it would grow for as long as there is always a next page
@@ -140,7 +182,7 @@ class PageReader:
         if full:
             rows = self._whole_appends(rows, upto)
         last = rows[-1].log_id if rows else after
-        return Page(after, last, self._decode([Stored(*row[:3]) for row in rows]), full)
+        return _Opening(after, last, self._decode([Stored(*row[:3]) for row in rows]), full=full)
 
     def _whole_appends(self, rows: list[_Row], upto: int) -> list[_Row]:
         append = rows[-1].append

@@ -135,7 +135,7 @@ class _Filling:
             reached = self.target.log_id
             with writing.in_a_row(self.connection):
                 for page in self.reader.read_on(reached, upto, seconds=AT_A_STRETCH):
-                    writing.send(self.connection, [self.target], page, tell=False)
+                    writing.send(self.connection, [self.target], page, self.reader.work, tell=False)
                     reached = page.last
                     self.events += len(page.facts)
                     self.report(self.target.model.NAME, page.last, newest)

@@ -1,6 +1,6 @@
 """One read model on its way through the log: which schema it fills, and how a page becomes its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,12 @@ class Target:
     schema: str
     log_id: int
 
-    def apply(self, connection: Connection[Any], facts: Sequence[Fact]) -> None:
-        """Write the rows of these facts, in the caller's transaction and pipeline."""
+    def apply(
+        self, connection: Connection[Any], facts: Sequence[Fact], meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """Write the rows of these facts, in the caller's transaction and pipeline. `meanwhile`: as `PageBatch` has it."""
         mine = [f for f in facts if f.topic in self.model.TOPICS]
         if mine:
-            batch = PageBatch(connection, self.schema)
+            batch = PageBatch(connection, self.schema, meanwhile)
             self.model.apply(batch, mine)
             batch.flush()

@@ -1,6 +1,6 @@
 """Pages on their way into the database: each in a transaction of its own, sent before the page before it is answered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,12 +24,14 @@ def in_a_row(connection: Connection[Any]) -> Iterator[None]:
             connection.rollback()  # of a page that did not come to its end
 
 
-def send(connection: Connection[Any], group: Sequence[Target], page: Page, *, tell: bool) -> None:
-    """Write a page to all of these; `tell` those who wait for read models."""
+def send(
+    connection: Connection[Any], group: Sequence[Target], page: Page, meanwhile: Callable[[], object], *, tell: bool
+) -> None:
+    """Write a page to all of these; `tell` those who wait for read models. `meanwhile` is done while the server works."""
     cursor = connection.cursor()
     cursor.execute("BEGIN")
     for target in group:
-        target.apply(connection, page.facts)
+        target.apply(connection, page.facts, meanwhile)
     if tell:
         cursor.execute("NOTIFY crm_projected")
     bookmarks.advance_or_fail(cursor, [t.schema for t in group], old=page.after, new=page.last)

@@ -48,7 +48,7 @@ def opened_keys(settings: Settings) -> Iterator[KeyStore]:
 def decoding(settings: Settings) -> Iterator[Decode]:
     """What opens stored events: the codec over this installation's keys."""
     with opened_keys(settings) as keys, rarely_collected():
-        yield Codec(AGGREGATES, keys).decode_many
+        yield Codec(AGGREGATES, keys).decode_each
 
 
 def project(settings: Settings, urls: DatabaseUrls) -> None:
@@ -57,7 +57,7 @@ def project(settings: Settings, urls: DatabaseUrls) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opened_keys(settings) as keys, rarely_collected(), Timer(urls, keys).running():
-        Projector(urls.projector, Codec(AGGREGATES, keys).decode_many, READ_MODELS).run(stop)
+        Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS).run(stop)
 
 
 def inherited(settings: Settings) -> DatabaseUrls:
