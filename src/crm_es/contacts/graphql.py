@@ -1,13 +1,13 @@
 """Contacts as the API shows them, and where to find them. Companies are in `company_graphql.py`, pairs in `duplicates.py`."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import strawberry
 
 from crm_es.api.enums import RecordStatus
-from crm_es.api.nodes import Entity, Money
-from crm_es.contacts import company_graphql
+from crm_es.api.nodes import Entity
+from crm_es.contacts import company_graphql, counters
 from crm_es.contacts.parts import (
     ChannelIdentity,
     EmailAddress,
@@ -44,16 +44,10 @@ from crm_es.service import ticket_graphql
 from crm_es.workspaces import graphql as workspaces
 from projections.contact_profiles import tables
 
-_LATER: Final = "Null until this service keeps {}."
-
 
 def _seen(moment: Moment, hidden: int, value: Any) -> Any:
     """Of what the viewer may see; null where he may not see all of it."""
     return value if all_seen(moment, hidden) else None
-
-
-def _not_yet(_id: object) -> None:
-    """Deals and tickets come with later releases."""
 
 
 @read_type(
@@ -119,9 +113,9 @@ class Contact(Entity):
         _seen, ("unshared_count", "last_interaction_at"), "When the last one was; null as their count.",
         beside=ACTIVITY, contextual=True,
     )  # fmt: skip
-    open_deal_count: int | None = computed(_not_yet, ("id",), _LATER.format("deals"))
-    open_ticket_count: int | None = computed(_not_yet, ("id",), _LATER.format("tickets"))
-    won_amount: list[Money] | None = computed(_not_yet, ("id",), _LATER.format("deals"))
+    open_deal_count = counters.open_deals()
+    open_ticket_count = counters.open_tickets()
+    won_amount = counters.won()
     timeline = timeline(lambda: interaction_graphql.Interaction, via=OF_CONTACT)
     interactions = connection(
         lambda: interaction_graphql.Interaction, via=OF_CONTACT, description="What happened, newest first."
