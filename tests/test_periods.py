@@ -1,13 +1,14 @@
 """Periods of charts: both days in, cut where the calendar cuts, in anybody's zone."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_es.errors import InvalidInputError
-from crm_es.periods import MOST, Interval, cut, span
+from crm_es.periods import MOST, Interval, between, cut, span, upto
 
 ZONES = ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Apia", "Australia/Lord_Howe")
 
@@ -82,3 +83,46 @@ def test_what_no_chart_can_show_is_refused(first, last, refusal):
         cut(first, last, Interval.DAY, "UTC")
 
     assert (caught.value.rule, caught.value.field) == refusal
+
+
+@given(
+    st.integers(0, 2_100_000_000).map(lambda second: datetime.fromtimestamp(second, UTC)),
+    st.timedeltas(timedelta(seconds=1), timedelta(days=40)),
+    st.sampled_from(Interval),
+    st.sampled_from(ZONES),
+)
+def test_a_stretch_is_cut_where_its_whole_days_would_be(begins, length, interval, zone):
+    ends = begins + length
+
+    found = between(begins, ends, interval, zone)
+
+    assert (found[0].begins, found[-1].ends) == (begins, ends)
+    assert [piece.ends for piece in found[:-1]] == [piece.begins for piece in found[1:]]
+    first, last = (each.astimezone(ZoneInfo(zone)).date() for each in (begins, ends))
+    at = {piece.begins for piece in cut(first, last, interval, zone)}
+    assert {piece.begins for piece in found[1:]} == {each for each in at if begins < each < ends}
+
+
+def test_hours_of_a_stretch_begin_at_full_hours():
+    found = between(datetime(2026, 3, 1, 9, 30, tzinfo=UTC), datetime(2026, 3, 1, 11, tzinfo=UTC), Interval.HOUR, "UTC")
+
+    assert [(piece.begins.time().isoformat(), piece.ends.time().isoformat()) for piece in found] == [
+        ("09:30:00", "10:00:00"), ("10:00:00", "11:00:00"),
+    ]  # fmt: skip
+
+
+def test_as_many_points_as_there_may_be_are_counted_from_where_a_stretch_begins():
+    begins = datetime(2026, 1, 1, 23, tzinfo=UTC)
+
+    assert len(between(begins, begins + timedelta(hours=MOST), Interval.HOUR, "UTC")) == MOST
+    with pytest.raises(InvalidInputError) as refused:
+        between(begins, begins + timedelta(hours=MOST, seconds=1), Interval.HOUR, "UTC")
+    assert refused.value.rule == "period.too_many"
+
+
+def test_no_stretch_begins_before_calendars_do():
+    with pytest.raises(InvalidInputError) as refused:
+        upto(datetime(1, 1, 9, tzinfo=UTC), timedelta(days=30))
+
+    assert (refused.value.rule, refused.value.field) == ("period.too_far", ("to",))
+    assert upto(datetime(2026, 3, 31, tzinfo=UTC), timedelta(days=30)) == datetime(2026, 3, 1, tzinfo=UTC)
