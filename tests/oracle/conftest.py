@@ -14,12 +14,14 @@ from tests.oracle.history import History
 
 @pytest.fixture
 async def histories(api):  # noqa: F811
-    """`histories(seed, steps, deeds)`: random deeds in the workspace of `admin` and, among them, in a second one of `other`."""
+    """`histories(seed, steps, …)`: random deeds in the workspace of `admin` and, among them, in a second one of `other`."""
     other = WorkspaceId(uuid4())
     api.known["other"] = identity(other, *ROLES["admin"])
 
-    async def make(seed: int, steps: int, deeds: Sequence[Any] = ()) -> dict[str, History]:
-        found = {who: History(api, who, Random(seed + n), deeds) for n, who in enumerate(("admin", "other"))}
+    async def make(
+        seed: int, steps: int, deeds: Sequence[Any] = (), kind: type[History] = History
+    ) -> dict[str, History]:
+        found = {who: kind(api, who, Random(seed + n), deeds) for n, who in enumerate(("admin", "other"))}
         await found["other"].begin(workspace.WORKSPACE, workspace.create(name="Other", time_zone="UTC"), id=other)
         invited = member.invite(name="Other", email=EmailAddress.parse("other@acme.test"), roles=("admin",))
         await found["other"].begin(member.MEMBER, invited, id=found["other"].member)

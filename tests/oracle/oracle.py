@@ -5,8 +5,9 @@ Merged contacts stand for their survivors on timelines; what a redaction cut is 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -78,6 +79,16 @@ class Oracle:
         """The last fact of each append."""
         log = self.log
         return [one for one, after in pairwise(log) if one.command_id != after.command_id] + log[-1:]
+
+    def moment(self, random: Random) -> tuple[dict[str, str], int | None]:
+        """A position or time, and the position of the last append that ended by then. Positions within appends too."""
+        ends, fact = self.ends(), random.choice(self.log)
+        if random.random() < 0.5:
+            at = max((end.position for end in ends if end.position <= fact.position), default=None)
+            return {"position": str(fact.position)}, at
+        time = fact.recorded_at - random.choice([timedelta(), timedelta(microseconds=1)])
+        at = max((end.position for end in ends if end.recorded_at <= time), default=None)
+        return {"time": time.isoformat()}, at
 
     async def answer(self, kind: str, stream: UUID, at: int) -> dict[str, Any] | None:
         """Of a position where an append ends."""

@@ -1,7 +1,6 @@
 """The answer of the API as of any moment equals an independent fold of the streams."""
 
 from collections import Counter
-from datetime import timedelta
 from random import Random
 
 import pytest
@@ -37,17 +36,6 @@ async def ask(history, kind, stream, as_of, door):
     return found
 
 
-def moment(random, oracle):
-    """A position or time, and the position of the last append that ended by then. Positions within appends too."""
-    ends = oracle.ends()
-    fact = random.choice(oracle.log)
-    if random.random() < 0.5:
-        at = max((end.position for end in ends if end.position <= fact.position), default=None)
-        return {"position": str(fact.position)}, at
-    time = fact.recorded_at - random.choice([timedelta(), timedelta(microseconds=1)])
-    return {"time": time.isoformat()}, max((end.position for end in ends if end.recorded_at <= time), default=None)
-
-
 async def compare(histories, seed, steps, pairs, deeds=DEEDS):
     random = Random(seed)
     found = await histories(seed, steps, deeds)
@@ -59,7 +47,7 @@ async def compare(histories, seed, steps, pairs, deeds=DEEDS):
         history, oracle = found[who], oracles[who]
         kind = random.choice([kind for kind, streams in history.streams.items() if streams])
         stream = random.choice(history.streams[kind])
-        as_of, at = moment(random, oracle)
+        as_of, at = oracle.moment(random)
         if at is None:
             continue
         told = await ask(history, kind, stream, as_of, random.choice(["lookup", "list", "node"]))

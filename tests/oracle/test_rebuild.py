@@ -12,7 +12,8 @@ from crm_es.projector.rebuild import Rebuild
 from projections import READ_MODELS
 from tests.api.conftest import a_place
 from tests.oracle import desk
-from tests.oracle.history import DEEDS
+from tests.oracle.history import DEEDS, History
+from tests.oracle.sales import SalesHistory
 
 pytestmark = pytest.mark.anyio
 SCREEN = """query($then: AsOf) {
@@ -25,6 +26,17 @@ SCREEN = """query($then: AsOf) {
 }"""
 
 
+BOARD = """query($then: AsOf!) {
+  pipelines(first: 2) { nodes { id
+    stages { id deals(first: 3) { totalCount summary { amount { amount currency } } nodes { id rank } } }
+    funnel(from: "2020-01-01", to: "2030-01-01") { entered left converted medianDays }
+    forecast(from: "2024-01-01", to: "2027-12-31", interval: QUARTER, byOwner: true) { owner { id } closed { amount } }
+    delta(from: $then) { start { count } new { count amount { amount } } won { count amount { amount } } end { count } } } }
+  deals(first: 5) { totalCount nodes { id version contacts { contact { id } } lines { total { amount } } probability rotsAt } }
+  past: deals(asOf: $then, first: 5) { totalCount nodes { id name stageIntervals { from to } } }
+}"""
+
+
 @pytest.fixture
 def place(ready_database, tmp_path):
     """Of each test's own: what others wrote there would be rebuilt too."""
@@ -33,13 +45,13 @@ def place(ready_database, tmp_path):
 
 
 @asynccontextmanager
-async def reading(api, then):
+async def reading(api, screen, then):
     """Somebody who asks without pause: all answers there were. Every one must come without errors."""
     answers, over = [], asyncio.Event()
 
     async def read():
         while not over.is_set():
-            answers.append(await api.ask(SCREEN, then={"position": str(then)}))
+            answers.append(await api.ask(screen, then={"position": str(then)}))
 
     reader = asyncio.create_task(read())
     try:
@@ -50,16 +62,21 @@ async def reading(api, then):
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"),
-    [("contact_profiles", 150), pytest.param(None, 1_000, marks=pytest.mark.slow)],
-    ids=["one", "all"],
+    ("past", "name"),
+    [
+        ((History, 150, SCREEN), "contact_profiles"),
+        ((SalesHistory, 150, BOARD), "pipelines"),
+        pytest.param((History, 1_000, SCREEN), None, marks=pytest.mark.slow),
+    ],
+    ids=["one", "deals", "all"],
 )
-async def test_live_equals_rebuilt_and_readers_notice_nothing(histories, place, api, name, steps):
-    found = await histories(7, steps, (*DEEDS, *desk.DEEDS))
+async def test_live_equals_rebuilt_and_readers_notice_nothing(histories, place, api, past, name):
+    kind, steps, screen = past
+    found = await histories(7, steps, () if kind is SalesHistory else (*DEEDS, *desk.DEEDS), kind)
     rebuild = Rebuild(place.urls.projector, Codec(AGGREGATES, place.keys).decode_each, READ_MODELS)
-    before = await api.ask(SCREEN, then={"position": "90"})
+    before = await api.ask(screen, then={"position": "90"})
 
-    async with reading(api, 90) as answers:
+    async with reading(api, screen, 90) as answers:
         checked = await asyncio.to_thread(rebuild.run, check=True)
         for _ in range(20):  # once, unless that gave too few answers to notice anything
             swapped = await asyncio.to_thread(rebuild.run, name)
