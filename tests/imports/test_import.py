@@ -180,7 +180,7 @@ async def test_every_event_says_that_an_import_did_it_which_run_and_which_row(of
             "SELECT notification_id, sequence, state FROM es.events WHERE topic IN ('contact.registered', 'interaction.recorded')"
             " ORDER BY sequence"
         )
-        facts = decode([Stored(log_id, position, bytes(state)) for log_id, position, state in rows])
+        facts = list(decode([Stored(log_id, position, bytes(state)) for log_id, position, state in rows]))
     assert {(fact.actor.kind, fact.actor.id) for fact in facts} == {(ActorKind.IMPORT, run)}
     assert {fact.origin.import_.id for fact in facts} == {run}
     assert sorted(fact.origin.import_.row for fact in facts) == [1, 1, 2, 3, 3]
