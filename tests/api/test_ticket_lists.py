@@ -324,6 +324,29 @@ async def test_ones_own_ticket_opens_no_way_to_that_of_another_it_was_merged_int
         assert await refused(api, mutation, who="sales", **given) == [("NOT_ALLOWED", "permission.denied", field)]
 
 
+async def test_who_does_not_see_a_ticket_writes_nothing_on_it(api, desk):
+    granted = may((Action.READ,), (EntityType.TICKET,), Scope.OWN)
+    as_(api, *granted, *may((Action.READ, Action.CREATE, Action.UPDATE), (EntityType.INTERACTION,)))
+    mail = {"type": "EMAIL", "direction": "OUTBOUND", "body": "Done!", "occurredAt": "2025-04-01T00:00:00Z"}
+    held, taken = mail | {"ticketId": desk["held"]}, mail | {"ticketId": desk["taken"]}
+
+    assert await refused(api, "recordInteraction", who="sales", **held) == [
+        ("NOT_FOUND", "record.not_found", ["ticketId"])
+    ]
+    assert await refused(api, "recordInteractions", who="sales", interactions=[held, taken, held]) == [
+        ("NOT_FOUND", "record.not_found", ["interactions", "0", "ticketId"]),
+        ("NOT_FOUND", "record.not_found", ["interactions", "2", "ticketId"]),
+    ]
+    mine = (await done(api, "recordInteraction", "interaction { id }", who="sales", **taken))["interaction"]["id"]
+    elsewhere = {"id": mine, "set": {"ticketId": desk["held"]}}
+    assert await refused(api, "correctInteraction", who="sales", **elsewhere) == [
+        ("NOT_FOUND", "record.not_found", ["set", "ticketId"])
+    ]
+    assert [(await shown(api, desk[name]))["firstRespondedAt"] for name in ("held", "taken")] == [
+        None, "2025-04-01T00:00:00Z",
+    ]  # fmt: skip
+
+
 async def test_what_is_masked_is_null_and_cannot_be_written(api, desk):
     as_(api, *may((Action.READ, Action.UPDATE), (EntityType.TICKET,), fields=()))
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from crm_es.api import remembered
 from crm_es.api.payloads import Deed
-from crm_es.api.references import Reference, absent, located, missing
+from crm_es.api.references import Reference, absent, beyond_reach, located, missing
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.errors import AlreadyExistsError, ConflictError, CrmError, FieldPath
@@ -25,7 +25,9 @@ from crm_es.sales.deal import DEAL
 from crm_es.service import messages
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.service.ticket_events import TicketEvent
+from crm_es.service.ticket_graphql import Ticket
 from crm_es.uuids import new_ids
+from crm_es.workspaces.actions import Action
 from crm_es.workspaces.member import MEMBER
 
 CHUNK: Final = 200
@@ -158,9 +160,17 @@ async def _known(deed: Deed, rows: Sequence[Row]) -> Known:
     keys = {("interaction", row.key) for row in rows if row.key is not None}
     callers = {("external_id", key) for row in rows for _, key in row.callers}
     held = await deed.store.holders(deed.command.workspace, keys | callers) if keys or callers else {}
-    lost = await missing(deed, [reference for row in rows for reference in _references(row)])
+    references = [reference for row in rows for reference in _references(row)]
+    lost = [*await missing(deed, references), *await out_of_sight(deed, references)]
     interactions = {key: id_ for (kind, key), id_ in held.items() if kind == "interaction"}
     return Known(contacts=held, interactions=interactions, missing={error.field: error for error in lost})
+
+
+async def out_of_sight(deed: Deed, references: Sequence[Reference]) -> list[CrmError]:
+    """The tickets that the actor does not see: what is written on a ticket is told to it, and its clocks go by that."""
+    named = {one.id: (str(one.id),) for one in references if one.aggregate is TICKET}
+    hidden = {error.field for error in await beyond_reach(deed, Action.READ, Ticket, named)}
+    return [absent(TICKET.name, one.field) for one in references if named.get(one.id) in hidden]
 
 
 def _references(row: Row) -> Iterator[Reference]:

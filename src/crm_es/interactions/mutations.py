@@ -113,7 +113,10 @@ class InteractionMutations:
         async with addressed("interaction", inside="set", lists=_LISTS):
             check_shown(deed, EntityType.INTERACTION, input.set)
             correction = inputs.correction(input.set, deed.context.now)
-            await check(deed, _references(correction))
+            references = list(_references(correction))
+            await check(deed, references)
+            for error in await ingest.out_of_sight(deed, references):
+                raise error
             return await deed.store.decide(
                 deed.command, INTERACTION, id_, lambda was: recording.correct(was, correction),
                 expected_version=deed.expected_version,
