@@ -35,6 +35,22 @@ async def test_lists_filter_and_order_deals(api):
     assert await listed({"forecastCategory": {"eq": "COMMIT"}}) == ""
 
 
+async def test_rotting_deals_are_those_nothing_happened_to_for_too_long(api):
+    board = await a_pipeline(api)
+    rotting, *_ = [
+        await a_deal(api, board, name=name, occurredAt=at(days)) for name, days in (("old", 31), ("young", 29))
+    ]
+    await a_deal(api, board, name="never", stageId=board["at"]["Offer"], occurredAt=at(900))
+    asked = "query($now: DateTime!) { deals(filter: {rotsAt: {lt: $now}}) { totalCount nodes { name } } }"
+
+    before = await api.ask(asked, now=at(0))
+    await act(api, "updateDeal", rotting, name="cared for")
+    after = await api.ask(asked, now=at(0))
+
+    assert before["deals"] == {"totalCount": 1, "nodes": [{"name": "old"}]}
+    assert after["deals"]["totalCount"] == 0
+
+
 async def test_who_may_not_see_amounts_sees_no_sums_either(api):
     board = await a_pipeline(api)
     deal = await a_deal(api, board, amount=usd("1.00"), lines=[{"quantity": "1", "description": "secret"}])

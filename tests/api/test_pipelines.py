@@ -216,3 +216,32 @@ async def test_the_boards_statements_grow_neither_with_it_nor_with_its_pages(api
         assert [stage["deals"]["totalCount"] for stage in found] == [4, 3, 0, 0]
         assert [len(stage["deals"]["edges"]) for stage in found] == shown
         assert max(statements) == few
+
+
+async def test_the_charts_of_many_pipelines_take_no_more_statements_than_those_of_one(api, monkeypatch):
+    for name in "abc":
+        board = await a_pipeline(api, name=name)
+        await a_deal(api, board, amount=usd("1.00"), expectedCloseDate="2030-01-01")
+    statements, close = [], Snapshot.close
+
+    async def counted(self, **more):
+        statements.append(len(self.statements))
+        await close(self, **more)
+
+    monkeypatch.setattr(Snapshot, "close", counted)
+    counts = []
+    for first in (1, 3):
+        statements.clear()
+        found = (await api.ask(CHARTS, first=first))["pipelines"]["nodes"]
+        counts.append(max(statements))
+
+    assert [chart["forecast"][0]["pipeline"] for chart in found] == [[usd("1.00")]] * 3
+    assert [chart["funnel"][0]["entered"] for chart in found] == [1, 1, 1]
+    assert counts[0] == counts[1] > 0
+
+
+CHARTS = """query($first: Int) { pipelines(first: $first) { nodes {
+  funnel(from: "2020-01-01", to: "2099-12-31") { stage { name } entered }
+  trend(from: "2026-01-01", to: "2026-03-31", interval: MONTH) { openCount }
+  forecast(from: "2030-01-01", to: "2030-01-31", interval: MONTH, byOwner: true) { owner { name } pipeline { amount currency } }
+  delta(from: {position: "0"}) { new { count } end { count } } } } }"""
