@@ -1,4 +1,5 @@
-"""Mutations a second over HTTP, projection included: 16 clients, one web process and the projector, payload read back.
+"""Mutations a second over HTTP, projection included: 16 clients, one web process and the projector, payload read back; then
+interactions a second by `recordInteractions` of 1,000, by one client and by three.
 
     sh scripts/bench mutate [--clients 16] [--slice 1.0] [--rounds 5]
 
@@ -49,6 +50,12 @@ RECORD = (
     "mutation Record($input: RecordInteractionInput!) { recordInteraction(input: $input)"
     f" {{ interaction {{ id version body occurredAt }} {PAYLOAD} }} }}"
 )
+RECORD_MANY = (
+    "mutation RecordMany($input: RecordInteractionsInput!) { recordInteractions(input: $input)"
+    f" {{ rows {{ index created userErrors {{ message }} }} {PAYLOAD} }} }}"
+)
+ROWS = 1_000
+BULK_CLIENTS = (1, 3)
 
 
 class Client:
@@ -94,14 +101,18 @@ class Client:
         assert payload["contact"]["jobTitle"] == title
 
     async def record(self) -> None:
-        values = {
-            "type": "CALL",
-            "body": BODY,
-            "contactIds": [self.contact],
-            "occurredAt": datetime.now(UTC).isoformat(),
-        }
-        payload = await self.ask(RECORD, "recordInteraction", values)
+        payload = await self.ask(RECORD, "recordInteraction", self._call())
         assert payload["interaction"]["body"] == BODY
+
+    async def record_many(self) -> None:
+        payload = await self.ask(
+            RECORD_MANY, "recordInteractions", {"interactions": [self._call() for _ in range(ROWS)]}
+        )
+        assert [row["created"] for row in payload["rows"]] == [True] * ROWS
+
+    def _call(self) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat()
+        return {"type": "CALL", "body": BODY, "contactIds": [self.contact], "occurredAt": now}
 
 
 @dataclass
@@ -157,6 +168,11 @@ async def measure(url: str, token: str, store: Store, workspace: WorkspaceId, op
             await variant.run(clients, options.slice)
             await clients[0].register()  # returns once all before it is projected
     show(variants, options.clients)
+    many = {count: Variant("recordInteractions", Client.record_many) for count in BULK_CLIENTS}
+    for _ in range(options.rounds):
+        for count, variant in many.items():
+            await variant.run(clients[:count], options.slice)
+    show_many(many)
 
 
 def show(variants: list[Variant], clients: int) -> None:
@@ -168,6 +184,15 @@ def show(variants: list[Variant], clients: int) -> None:
         rate, waits = statistics.median(variant.rates), sorted(variant.latencies)
         p50, p99 = (waits[len(waits) * part // 100] * 1000 for part in (50, 99))
         print(f"{variant.name:20}{rate:10,.0f}{rate / alone:11.2f}{p50:9.1f}{p99:9.1f}")
+
+
+def show_many(many: dict[int, Variant]) -> None:
+    print(f"\nrecordInteractions of {ROWS:,}; load {os.getloadavg()[0]:.1f}")
+    print(f"{'':20}{'rows a second':>15}{'p50 ms':>9}")
+    for count, variant in many.items():
+        title = "one client" if count == 1 else f"{count} clients"
+        rate, middle = statistics.median(variant.rates) * ROWS, statistics.median(variant.latencies) * 1000
+        print(f"{title:20}{rate:15,.0f}{middle:9.1f}")
 
 
 def crm(*argv: str) -> str:
