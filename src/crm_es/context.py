@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from math import ceil
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import strawberry
@@ -28,6 +28,7 @@ from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import NotYetProjectedError, ReadTimeoutError
 from crm_es.reads.session import Reads
+from crm_es.uuids import random_id
 from crm_es.workspaces.actions import Action, EntityType
 from crm_es.workspaces.identity import Identity
 from crm_es.workspaces.permissions import Permissions
@@ -72,7 +73,7 @@ class Context:
     engine: Engine
     identity: Identity
     origin: Origin = field(default_factory=Origin)
-    correlation_id: UUID = field(default_factory=uuid4)
+    correlation_id: UUID = field(default_factory=random_id)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     cost: int = 0
     _snapshot: Snapshot | None = None
@@ -155,13 +156,19 @@ class Context:
         return await engine.progress.wait(log_id, models, engine.projection_wait)
 
     def command(
-        self, command_id: UUID | None, request_hash: bytes, *, occurred_at: datetime | None, reason: str | None
+        self,
+        command_id: UUID | None,
+        request_hash: bytes,
+        *,
+        occurred_at: datetime | None,
+        reason: str | None,
+        fresh: bool = False,
     ) -> Command:
-        """The envelope of what this operation appends."""
+        """The envelope of what this operation appends. `fresh`: the log is known not to hold the command."""
         return Command(
             workspace=self.workspace,
-            command_id=command_id or uuid4(),
-            fresh=command_id is None,
+            command_id=command_id or random_id(),
+            fresh=fresh or command_id is None,
             request_hash=request_hash,
             actor=self.identity.actor,
             correlation_id=self.correlation_id,

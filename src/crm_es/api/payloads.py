@@ -11,7 +11,7 @@ query, on a snapshot taken after the wait for the read models named in `shows`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 from uuid import UUID
@@ -146,8 +146,7 @@ class Door:
         """`fresh`: the caller knows that the log does not hold the input's commandId. Raises: the refusal."""
         if self.rule.needs is not None:
             permit(context, *self.rule.needs)
-        asked = deed(context, types, self.name, input)
-        answer = await self.body(replace(asked, command=replace(asked.command, fresh=True)) if fresh else asked, input)
+        answer = await self.body(deed(context, types, self.name, input, fresh=fresh), input)
         return answer if isinstance(answer, Answer) else Answer(answer, {})
 
 
@@ -189,7 +188,7 @@ async def mutate(info: Info, input: Any, payload: type[P], *, shows: Sequence[st
     )
 
 
-def deed(context: Context, types: Types, name: str, input: Any) -> Deed:
+def deed(context: Context, types: Types, name: str, input: Any, *, fresh: bool = False) -> Deed:
     """The command behind an input; its request hash is what tells a repeated commandId from a reused one.
 
     Raises: InvalidInputError `occurred_at.in_future`.
@@ -202,6 +201,7 @@ def deed(context: Context, types: Types, name: str, input: Any) -> Deed:
         context.engine.keys.blind(context.workspace, "request", name, f"{actor.kind}/{actor.id}", words),
         occurred_at=getattr(input, "occurred_at", None),
         reason=getattr(input, "reason", None),
+        fresh=fresh,
     )
     version = getattr(input, "expected_version", None)
     return Deed(context=context, types=types, command=command, expected_version=version)

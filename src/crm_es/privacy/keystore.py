@@ -8,7 +8,6 @@ Keys come in blocks made durable *before* one of them seals anything: a failed a
 
 import binascii
 import contextlib
-import hmac
 import os
 import threading
 import time
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from crm_es.errors import ConfigurationError, KeyUnavailableError
 from crm_es.eventstore.event import ERASED, Erased
 from crm_es.privacy.key_rows import KeyRow, KeyRows, open_rows
-from crm_es.privacy.sealing import Key, unwrap, wrap
+from crm_es.privacy.sealing import Key, mac, unwrap, wrap
 from crm_es.uuids import new_ids
 
 KEK_VERSION = 1
@@ -157,7 +156,7 @@ class KeyStore:
         """An HMAC under the workspace's index key: finds equal values without telling them. Never stored in events."""
         secret = self._secrets.get(f"index/{workspace}") or self._secret(f"index/{workspace}")
         message = b"".join(len(raw).to_bytes(4, "big") + raw for raw in map(_raw, parts))
-        return hmac.digest(secret, message, "sha256")
+        return mac(secret, message)
 
     def pepper(self) -> bytes:
         """The installation's secret under API keys."""
