@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -55,11 +56,12 @@ RECORD_MANY = (
     f" {{ rows {{ index created userErrors {{ message }} }} {PAYLOAD} }} }}"
 )
 ROWS = 1_000
+CONTACTS = 50  # that the rows are about
 BULK_CLIENTS = (1, 3)
 
 
 class Client:
-    """One kept-alive connection, and the contact it works with."""
+    """One kept-alive connection, and the contacts it works with; the last of them, where one will do."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, token: str) -> None:
         self._reader = reader
@@ -68,7 +70,7 @@ class Client:
             f"POST /graphql HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
             "Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: "
         )
-        self.contact = ""
+        self.contacts: list[str] = []
 
     @classmethod
     async def connect(cls, url: str, token: str) -> Self:
@@ -93,26 +95,24 @@ class Client:
         address = f"{uuid.uuid4().hex}@example.org"
         values = {"givenName": "Ann", "familyName": "Lee", "emails": [{"address": address}]}
         payload = await self.ask(REGISTER, "registerContact", values)
-        self.contact = payload["contact"]["id"]
+        self.contacts.append(payload["contact"]["id"])
 
     async def update(self) -> None:
         title = f"Buyer {uuid.uuid4().hex}"
-        payload = await self.ask(UPDATE, "updateContact", {"id": self.contact, "jobTitle": title})
+        payload = await self.ask(UPDATE, "updateContact", {"id": self.contacts[-1], "jobTitle": title})
         assert payload["contact"]["jobTitle"] == title
 
     async def record(self) -> None:
-        payload = await self.ask(RECORD, "recordInteraction", self._call())
+        payload = await self.ask(RECORD, "recordInteraction", self._call(self.contacts[-1]))
         assert payload["interaction"]["body"] == BODY
 
     async def record_many(self) -> None:
-        payload = await self.ask(
-            RECORD_MANY, "recordInteractions", {"interactions": [self._call() for _ in range(ROWS)]}
-        )
+        rows = [self._call(contact) for contact in islice(cycle(self.contacts), ROWS)]
+        payload = await self.ask(RECORD_MANY, "recordInteractions", {"interactions": rows})
         assert [row["created"] for row in payload["rows"]] == [True] * ROWS
 
-    def _call(self) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat()
-        return {"type": "CALL", "body": BODY, "contactIds": [self.contact], "occurredAt": now}
+    def _call(self, contact: str) -> dict[str, Any]:
+        return {"type": "CALL", "body": BODY, "contactIds": [contact], "occurredAt": datetime.now(UTC).isoformat()}
 
 
 @dataclass
@@ -168,6 +168,9 @@ async def measure(url: str, token: str, store: Store, workspace: WorkspaceId, op
             await variant.run(clients, options.slice)
             await clients[0].register()  # returns once all before it is projected
     show(variants, options.clients)
+    for client in clients[: max(BULK_CLIENTS)]:
+        for _ in range(CONTACTS):
+            await client.register()
     many = {count: Variant("recordInteractions", Client.record_many) for count in BULK_CLIENTS}
     for _ in range(options.rounds):
         for count, variant in many.items():
