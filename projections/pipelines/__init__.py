@@ -17,7 +17,7 @@ from projections.pipelines.standing import Page
 from projections.pipelines.tables import TABLES as TABLES
 
 NAME = "pipelines"
-VERSION = 3
+VERSION = 4
 _Event = ProductEvent | PipelineEvent | DealEvent | ContactMerged | ContactReleased
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 

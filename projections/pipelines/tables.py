@@ -109,7 +109,7 @@ DEAL: Final = Table(
         Index(name="closed_down", columns=("closed_at",), order=True, descending=True),
         Index(name="updated", columns=("updated_at",), order=True),
         Index(name="stage", columns=("stage_id", "rank"), order=True),
-        Index(name="open", columns=("stage_id", "status", "rank"), order=True),  # passes closed deals over
+        Index(name="open", columns=("stage_id", "status", "rank")),  # passes closed deals over
         Index(name="pipeline", columns=("pipeline_id", "opened_at"), order=True),
         Index(name="owner", columns=("owner_id", "opened_at"), order=True, where="owner_id IS NOT NULL"),
         Index(name="company", columns=("company_id", "opened_at"), order=True, where="company_id IS NOT NULL"),
