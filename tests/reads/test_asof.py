@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
+from crm_es.reads import asof
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 from tests.reads import small
 from tests.reads.test_compiled import both
@@ -156,3 +158,17 @@ async def test_now_is_then_in_the_past(world: World) -> None:
     assert await world.ask('{ contacts(filter: {lastAt: {past: "P2D"}}) { totalCount } }') == {
         "contacts": {"totalCount": 0}
     }
+
+
+async def test_a_position_is_found_by_index_however_long_the_log_is(world: World) -> None:
+    world.append(300)
+
+    with psycopg.connect(world.urls.app, autocommit=True) as app:
+        app.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan")
+        app.execute("SELECT set_config('app.workspace', %s, false)", [str(world.workspace)])
+        app.execute(SQL("PREPARE position (uuid, bigint) AS ") + asof.BY_POSITION)
+        plan = app.execute(f"EXPLAIN EXECUTE position ('{world.workspace}', 7)").fetchall()
+
+    found_by = [line for (line,) in plan if "Index Cond" in line]
+    assert len(found_by) == 2
+    assert all("sequence = " in line for line in found_by), plan
