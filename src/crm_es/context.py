@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from math import ceil
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -36,7 +36,9 @@ from projections import READ_MODELS
 
 Authenticate = Callable[[str], Awaitable[Identity]]
 MODELS: Final = tuple(model.NAME for model in READ_MODELS)
+T = TypeVar("T")
 _CLIENT_LENGTH: Final = 200
+_SHARED_SECONDS: Final = 1.0
 _ENDLESS_SECONDS: Final = 86_400.0
 
 
@@ -76,6 +78,8 @@ class Context:
     correlation_id: UUID = field(default_factory=random_id)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     cost: int = 0
+    shared: dict[object, tuple[float, Any]] | None = None
+    """What the operations of one import found out for each other; None: this operation is alone."""
     _snapshot: Snapshot | None = None
     _reads: Reads | None = None
 
@@ -102,6 +106,16 @@ class Context:
                 cursor_key=self.engine.keys.blind(self.workspace, "cursor"),
             )
         return self._reads
+
+    async def once(self, key: object, find: Callable[[], Awaitable[T]]) -> T:
+        """What `find` answers. The rows of an import, thousands a minute, do not all ask for what hardly ever changes."""
+        if self.shared is None:
+            return await find()
+        until, answer = self.shared.get(key, (0.0, None))
+        if until < time.monotonic():
+            answer = await find()
+            self.shared[key] = time.monotonic() + _SHARED_SECONDS, answer
+        return cast("T", answer)
 
     async def snapshot(self) -> Snapshot:
         """What this operation reads; opened by its first statement."""

@@ -3,13 +3,13 @@
 Text is kept as given: no case, form or spelling is changed, only white space around it goes.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import total_ordering
+from json.encoder import encode_basestring
 from typing import Final, NoReturn, Self
 
 import email_validator
@@ -75,7 +75,12 @@ def parse_body(raw: str, field: FieldPath = ()) -> str | None:
 
 def joint_key(*parts: str) -> str:
     """One value of many, unmistakably: (channel, external id) or (record type, system, value), as reservations hold them."""
-    return json.dumps(parts, ensure_ascii=False)
+    return f"[{json_texts(*parts)}]"
+
+
+def json_texts(*texts: str) -> str:
+    """As `json.dumps` writes the inside of a list of texts, without what makes that slow for short ones."""
+    return ", ".join(map(encode_basestring, texts))
 
 
 def email_key(address: str) -> str:

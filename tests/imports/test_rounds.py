@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,9 +13,7 @@ from crm_es.imports.mapping import parse_mapping
 from crm_es.imports.plan import make_plan
 from crm_es.imports.reader import Row
 from crm_es.imports.report import report_path, write_report
-from crm_es.imports.rounds import Going, free
 from crm_es.imports.rows import Prepared, prepare
-from crm_es.imports.seams import RecordName
 from crm_es.imports.steps import in_order
 from crm_es.imports.tally import Rejection
 
@@ -86,38 +83,6 @@ def test_unreadable_rows_and_taken_keys_are_refused(plan):
 
     assert (torn.rule, torn.reason) == ("row.unreadable", "Torn.")
     assert other.rule == "row.key_taken"
-
-
-def going(plan, *rows: Row) -> list[Going]:
-    return [Going.of(one, plan.steps) for one in prepare(plan, rows)]
-
-
-def numbers(found: list[Going]) -> list[int]:
-    return [one.row.row.number for one in found]
-
-
-def known(*cases: str) -> dict[RecordName, object]:
-    return {RecordName(record="ticket", key=case): uuid4() for case in cases}
-
-
-def test_rows_of_a_record_that_nobody_knows_yet_wait_for_the_first_of_them(plan):
-    rows = going(plan, row(1, "7"), row(2, "8"), row(3, "7", "b"), row(4, "9"))
-
-    assert numbers(free(rows, {})) == [1, 2, 4]
-    assert numbers(free(rows, known("7"))) == [1, 2, 3, 4]
-
-
-def test_rows_of_a_record_that_changes_go_one_after_the_other(plan):
-    rows = going(plan, row(1, "7", "b"), row(2, "7", "done"), row(3, "7", "c"), row(4, "8", "done"))
-
-    assert numbers(free(rows, known("7", "8"))) == [1, 2, 4]
-    assert numbers(free(rows[2:], known("7", "8"))) == [3, 4]
-
-
-def test_a_row_that_waits_holds_back_those_behind_it(plan):
-    rows = going(plan, row(1, "7", "done"), row(2, "7", "done"), row(3, "7", "done"), row(4, "8"))
-
-    assert numbers(free(rows, known("7"), at_most=2)) == [1, 4]
 
 
 @pytest.mark.anyio

@@ -1,7 +1,10 @@
-"""The real file of opportunities through its mapping: what its dates tell, and what a rehearsal tells."""
+"""The real file of opportunities through its mapping; the whole of it compared with sums over the file, loaded as text."""
 
 import csv
+from contextlib import contextmanager
+from decimal import Decimal
 
+import psycopg
 import pytest
 
 from crm_es.imports.command import told
@@ -14,6 +17,26 @@ SOME = ("1C1I7A6R", "Z063OYW0", "KWVA7VR1", "HAXMC4IX", "6CWZFOHJ", "3LCLVRVV")
 DEALS = """{ deals(first: 10, orderBy: [{ field: NAME }]) { nodes {
   name status openedAt closedAt amount { amount currency } lostReason owner { name } company { name }
   lines { product { name } quantity } stageIntervals { stage { name } from to } } } }"""
+
+WHOLE = """query($won: DealFilter, $lost: DealFilter) {
+  won: deals(filter: $won) { summary { count amount { amount currency } } }
+  lost: deals(filter: $lost) { totalCount }
+  members(first: 100) { nodes { id name } }
+  pipelines { nodes { externalIds { system value } stages { name deals { totalCount } }
+    days: trend(from: "2017-01-01", to: "2017-12-31", interval: DAY) { date openCount } } } }"""
+MONTHS = """query($owner: ID!) { pipelines { nodes {
+  trend(from: "2017-01-01", to: "2017-12-31", interval: MONTH, filter: { ownerId: { eq: $owner } }) {
+    date wonCount wonAmount { amount currency } } } } }"""
+CREATE = """CREATE TEMPORARY TABLE opportunity (id text, agent text, product text, account text, stage text, engaged text,
+  closed text, value text)"""
+WON = """
+SELECT agent, to_char(to_date(closed, 'MM/DD/YYYY'), 'YYYY-MM-01'), count(*), sum(value::numeric)
+FROM opportunity WHERE stage = 'Won' GROUP BY 1, 2"""
+OPEN = """
+SELECT count(*) FROM opportunity
+WHERE engaged <> '' AND to_date(engaged, 'MM/DD/YYYY') <= %(day)s
+  AND NOT (closed <> '' AND to_date(closed, 'MM/DD/YYYY') <= %(day)s)"""
+KNOWN = {"2017-03-31": 1_330, "2017-06-30": 1_686, "2017-09-30": 2_409, "2017-12-31": 1_589}
 
 
 def rows_of(office, file, wanted):
@@ -88,3 +111,53 @@ async def test_a_corrected_row_of_a_closed_deal_is_refused_and_told(office, oppo
 
     [refusal] = corrected.tally.rejections
     assert (refusal.step, refusal.rule) == ("won", "deal.closed")
+
+
+@pytest.mark.slow
+async def test_all_opportunities_are_there_as_the_file_has_them(office, data):
+    folder = data / "crm-sales"
+    for name in ("accounts", "products", "sales_teams"):
+        await office.run(EXAMPLES / f"{name}.toml", folder / f"{name}.csv")
+
+    done = await office.run(MAPPING, folder / "sales_pipeline.csv")
+
+    assert (done.tally.rows, done.tally.rejected) == (8_800, 0)
+    empty = {column: sum(steps.values()) for column, steps in done.tally.blanks.items()}
+    assert empty == {"account": 1_425, "engage_date": 500}
+    found = await office.ask(WHOLE, won={"status": {"eq": "WON"}}, lost={"status": {"eq": "LOST"}})
+    assert found["won"]["summary"] == {"count": 4_238, "amount": [{"amount": "10005534.00", "currency": "USD"}]}
+    assert found["lost"]["totalCount"] == 2_473
+    [board] = found["pipelines"]["nodes"]
+    assert board["externalIds"] == [{"system": "crm-sales", "value": "opportunities"}]
+    standing = {stage["name"]: stage["deals"]["totalCount"] for stage in board["stages"]}
+    assert standing == {"Prospecting": 500, "Engaging": 1_589, "Won": 4_238, "Lost": 2_473}
+    by_day = {point["date"]: point["openCount"] for point in board["days"]}
+    with loaded(office, folder / "sales_pipeline.csv") as rows:
+        for day, expected in KNOWN.items():
+            assert (by_day[day], rows(OPEN, day=day)) == (expected, [(expected,)])
+        in_file = rows(WON)
+    assert len({agent for agent, *_ in in_file}) == 30
+    assert {(*key, *won) for key, won in (await won_by(office, found["members"]["nodes"])).items()} == set(in_file)
+
+
+@contextmanager
+def loaded(office, file):
+    """The file in a table of text, and how to ask it."""
+    with psycopg.connect(office.urls.owner) as connection:
+        connection.execute(CREATE)
+        with connection.cursor().copy("COPY opportunity FROM STDIN WITH (FORMAT csv, HEADER, NULL '-')") as copy:
+            copy.write(file.read_bytes())
+        yield lambda statement, **given: connection.execute(statement, given).fetchall()
+
+
+async def won_by(office, members):
+    """(agent, month): how many, for how much; where there were any."""
+    found = {}
+    for member in members:
+        [board] = (await office.ask(MONTHS, owner=member["id"]))["pipelines"]["nodes"]
+        for point in board["trend"]:
+            if point["wonCount"]:
+                [money] = point["wonAmount"]
+                assert money["currency"] == "USD"
+                found[member["name"], point["date"]] = point["wonCount"], Decimal(money["amount"])
+    return found

@@ -150,7 +150,7 @@ def _by_row(command: Command, drafts: int) -> Sequence[Command]:
     Streams behind these came from the batch as a whole.
     """
     source = command.origin.import_
-    if source is None or not 0 < len(source.rows) <= drafts:
+    if source is None or len(source.rows) == 1 or not 0 < len(source.rows) <= drafts:
         return [command] * drafts
     origins = (replace(command.origin, import_=ImportOrigin(id=source.id, row=row)) for row in source.rows)
     return [*(replace(command, origin=origin) for origin in origins), *[command] * (drafts - len(source.rows))]

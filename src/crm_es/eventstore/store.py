@@ -119,12 +119,20 @@ class Store:
         loaded, _ = await self._run(self._reader.load, aggregate, workspace, id, follow=follow)
         return loaded
 
+    async def recent(self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, id: UUID) -> Loaded[Any] | None:
+        """As it was last seen here, if that was a moment ago; else as it is."""
+        return self._states.get(workspace, aggregate, id) or await self.load(aggregate, workspace, id)
+
     async def load_many(
         self, aggregate: Aggregate[Any, Any], workspace: WorkspaceId, ids: Iterable[UUID]
     ) -> dict[UUID, Loaded[Any]]:
         """Those that exist, in one statement; merged ones as they stand."""
         found, _ = await self._run(self._reader.read, workspace, dict.fromkeys(ids, aggregate))
         return {id_: loaded for id_, loaded in found.items() if loaded is not None}
+
+    def at_hand(self, workspace: WorkspaceId, aggregate: Aggregate[Any, Any], ids: Iterable[UUID]) -> set[UUID]:
+        """Those whose state is in memory; it may be old."""
+        return {id_ for id_ in ids if self._states.get(workspace, aggregate, id_) is not None}
 
     async def facts(
         self, workspace: WorkspaceId, stream: UUID, *, after: int = 0, upto: int | None = None

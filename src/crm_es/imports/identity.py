@@ -1,9 +1,12 @@
 """Who a row is: its key, its command ids. The same row of the same file is the same for ever, wherever it stands."""
 
 import hashlib
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from uuid import UUID, uuid5
+
+from crm_es.values import json_texts
 
 LONGEST_KEY = 200
 
@@ -17,7 +20,7 @@ class RowIdentity:
 
     def command_id(self, workspace: UUID, step: str, reverts: int = 0) -> UUID:
         """A reverted row (`reverts` times) may be recorded again; an unchanged one never."""
-        return uuid5(workspace, json.dumps(["import", self.key, self.digest, step, reverts], ensure_ascii=False))
+        return uuid5(workspace, f'["import", {json_texts(self.key, self.digest, step)}, {reverts}]')
 
 
 class RowIdentities:
@@ -36,7 +39,7 @@ class RowIdentities:
         """None: another row has this key, and says something else."""
         chosen = [cells[name] for name in self._key or sorted(cells)]
         slot = _digest([self._mapping, *chosen])
-        digest = _digest(sorted(cells.items()))
+        digest = _digest(chain.from_iterable(sorted(cells.items())))
         before, count = self._seen.get(slot, (digest, 0))
         if before != digest:
             return None
@@ -48,5 +51,5 @@ class RowIdentities:
         return f"{readable if len(readable) <= LONGEST_KEY else slot.hex()}#{nth}"
 
 
-def _digest(value: object) -> bytes:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()[:16]
+def _digest(texts: Iterable[str]) -> bytes:
+    return hashlib.sha256(json_texts(*texts).encode("utf-8", "surrogatepass")).digest()[:16]

@@ -25,6 +25,7 @@ from crm_es.imports.table import Problems, did_you_mean
 INGESTED = frozenset({"channel", "externalId"})
 OWN = frozenset({"id", "survivorId", "absorbedId"})
 """Input fields that name the records a mutation changes."""
+RENAMING = ("archive", "restore", "merge", "unmerge")
 PROBLEM_FIELDS = "userErrors { __typename code message field rule }"
 
 
@@ -67,6 +68,12 @@ class PlannedStep:
             node.record.name for name, node in self.inputs.fields.items() if name in OWN and isinstance(node, Relation)
         )
         return frozenset((*watched, *own))
+
+    @cached_property
+    def renames(self) -> bool:
+        """Whether what it changes may be found under another name afterwards, or not at all."""
+        named = any(field == "name" or field.endswith("xternalIds") for field in self.inputs.fields)
+        return named or self.step.mutation.startswith(RENAMING)
 
     def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
         """The input for one row; what is ingested without a name of its own is named by the row. Raises: RowProblem."""

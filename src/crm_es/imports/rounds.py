@@ -1,13 +1,14 @@
 """Rows on their way through the steps of a pass, in rounds: many at a time, and each as if the rows above it had gone before.
 
-In a round every row that is free takes its next step. A row waits while one above it is on its way to change a record that it
-names, or with a record that it changes itself, asks the state of, or needs and nobody knows yet. What a round does depends on
-the file and the log alone, never on time, so a dry run does the same.
+In a round every row whose turn it is takes its next step (`turns.py`). What a round does depends on the file and the log alone,
+never on time, so a dry run does the same.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from crm_es.imports.inputs import RecordRef
@@ -17,6 +18,7 @@ from crm_es.imports.rows import Prepared
 from crm_es.imports.seams import RecordName, World
 from crm_es.imports.steps import Steps, Work, rejection
 from crm_es.imports.tally import Tally
+from crm_es.imports.turns import Going, Turns
 
 FREE = 400
 """Rows of one round."""
@@ -24,70 +26,76 @@ KNOWN = 50_000
 Fields = Mapping[RecordName, Mapping[str, str]]
 
 
-@dataclass(kw_only=True, slots=True)
-class Going:
-    """A row on its way: the steps before it, the records it must have for itself, and those that it needs."""
+class Flight(NamedTuple):
+    """The appends of a round, all of them in the queue: those that come are written after them."""
 
-    row: Prepared
-    steps: list[PlannedStep]
-    own: frozenset[RecordName]
-    others: frozenset[RecordName]
-
-    @classmethod
-    def of(cls, row: Prepared, steps: Iterable[PlannedStep]) -> "Going":
-        wanted = [planned for planned in steps if row.wants(planned)]
-        own = {row.names[r] for planned in wanted for r in planned.changes if r in row.names}
-        needed = {row.names[r] for planned in wanted for r in planned.records if r in row.names}
-        return cls(row=row, steps=wanted, own=frozenset(own), others=frozenset(needed - own))
-
-    @property
-    def done(self) -> bool:
-        return self.row.rejected or not self.steps
-
-
-def free(going: Iterable[Going], known: Mapping[RecordName, UUID], at_most: int = FREE) -> list[Going]:
-    """Those that need not wait for a row above, in the order of the file."""
-    found: list[Going] = []
-    taken: set[RecordName] = set()
-    changed: set[RecordName] = set()
-    for one in going:
-        names = one.own | (one.others - known.keys())
-        if taken.isdisjoint(names) and changed.isdisjoint(one.others):
-            found.append(one)
-            if len(found) == at_most:
-                break
-        taken |= names
-        changed |= one.own
-    return found
+    taken: asyncio.Task[None]
+    ready: Sequence[Going]
+    works: Sequence[Work]
 
 
 @dataclass(kw_only=True, slots=True)
 class Rounds:
-    """`known` are records that were seen to exist; one that a row changed is looked up again."""
+    """`known` are records that were seen to exist; one that a row may have named otherwise is looked up again."""
 
     plan: Plan
     world: World
     workspace: UUID
     tally: Tally
     known: dict[RecordName, UUID] = field(default_factory=dict)
+    _flights: list[Flight] = field(default_factory=list)
 
-    async def round(self, going: Sequence[Going]) -> None:
-        ready = free(going, self.known)
-        await self._learn(ready)
+    async def round(self, turns: Turns) -> None:
+        """One more, of rows that need not wait for those of the last one, whose appends may be under way; then that is ended."""
+        ready = turns.free(FREE)
+        if ready:
+            await self._begin(turns, ready)
+        while len(self._flights) > bool(ready):
+            await self._land(turns)
+
+    async def end(self, turns: Turns) -> None:
+        """All appends are answered."""
+        while self._flights:
+            await self._land(turns)
+
+    async def give_up(self) -> None:
+        """What is under way after a failure: nobody will ask."""
+        flights, self._flights = self._flights, []
+        for flight in flights:
+            flight.taken.cancel()
+        await asyncio.gather(*(flight.taken for flight in flights), return_exceptions=True)
+
+    async def _begin(self, turns: Turns, ready: Sequence[Going]) -> None:
+        turns.learnt(await self._learn(ready))
         fields = await self._fields(ready)
         works = [work for one in ready if (work := self._next(one, fields)) is not None]
-        await Steps(world=self.world, workspace=self.workspace, tally=self.tally).take(works)
-        for work in works:
-            for record in work.planned.changes:
-                self.known.pop(work.row.names.get(record), None)  # type: ignore[arg-type]  # None is no name
+        queued = asyncio.Event()
+        steps = Steps(world=self.world, workspace=self.workspace, tally=self.tally)
+        taken = asyncio.create_task(steps.take(works, queued.set))
+        taken.add_done_callback(lambda _: queued.set())
+        self._flights.append(Flight(taken, ready, works))
+        await queued.wait()
 
-    async def _learn(self, ready: Iterable[Going]) -> None:
+    async def _land(self, turns: Turns) -> None:
+        flight = self._flights[0]
+        await flight.taken
+        del self._flights[0]
+        for work in flight.works:
+            for record in work.planned.changes if work.planned.renames else ():
+                self.known.pop(work.row.names.get(record), None)  # type: ignore[arg-type]  # None is no name
+        for one in flight.ready:
+            turns.back(one)
+
+    async def _learn(self, ready: Iterable[Going]) -> Iterable[RecordName]:
         """Look up what is not known yet: an earlier row or step may have made it."""
         names = {name for one in ready for name in one.own | one.others if name not in self.known}
-        if names:
-            self.known |= await self.world.look_up(names)
-            for oldest in list(self.known)[: max(0, len(self.known) - KNOWN)]:
-                del self.known[oldest]
+        if not names:
+            return ()
+        found = await self.world.look_up(names)
+        self.known |= found
+        for oldest in list(islice(self.known, max(0, len(self.known) - KNOWN))):
+            del self.known[oldest]
+        return found
 
     async def _fields(self, ready: Sequence[Going]) -> Fields:
         """The present state of every record that one of these may ask the state of; the rest of what they change is brought."""

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from crm_es.imports.plan import Plan, PlannedStep
 from crm_es.imports.reader import read_rows
-from crm_es.imports.rounds import Going, Rounds
+from crm_es.imports.rounds import Rounds
 from crm_es.imports.rows import Prepared, prepare
 from crm_es.imports.seams import World
 from crm_es.imports.tally import Rejection, Tally
+from crm_es.imports.turns import Going, Turns
 
 AT_ONCE = 4_000
 """Rows under way: of long stories told row by row, as tickets have them, few are free at a time."""
@@ -72,17 +73,22 @@ class Import:
     async def _pass(self, rows: Iterator[Prepared | Rejection], steps: tuple[PlannedStep, ...], tally: Tally) -> None:
         rounds = Rounds(plan=self.plan, world=self.world, workspace=self.workspace, tally=tally)
         most, line = 1 if self.stop_on_error else AT_ONCE, 0
-        going: list[Going] = []
-        while not self._over(tally):
-            going = [one for one in going if not one.done]
-            admitted = list(islice(rows, most - len(going)))
-            going += (Going.of(one, steps) for one in admitted if isinstance(one, Prepared))
-            if going and not self._over(tally):
-                await rounds.round(going)
-            elif not admitted:
-                return
-            line = admitted[-1].line if admitted else line
-            await self.watcher.advance(going[0].row.line - 1 if going else line, tally)
+        turns = Turns(rounds.known)
+        try:
+            while not self._over(tally):
+                admitted = list(islice(rows, most - len(turns)))
+                for one in admitted:
+                    if isinstance(one, Prepared):
+                        turns.admit(Going.of(one, steps))
+                if turns and not self._over(tally):
+                    await rounds.round(turns)
+                elif not admitted:
+                    return
+                line = admitted[-1].line if admitted else line
+                await self.watcher.advance(turns.line - 1 if turns else line, tally)
+            await rounds.end(turns)
+        finally:
+            await rounds.give_up()
 
     def _over(self, tally: Tally) -> bool:
         return self.stopped() or (self.stop_on_error and bool(tally.rejections))

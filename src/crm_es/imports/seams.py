@@ -1,13 +1,11 @@
 """What an import needs of the world: the schema, in process, and what the log already knows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordName:
+class RecordName(NamedTuple):
     """A record as rows name it: `record` of the mapping, with this key."""
 
     record: str

@@ -40,12 +40,13 @@ class Steps:
     workspace: UUID
     tally: Tally
 
-    async def take(self, works: Sequence[Work]) -> None:
-        """All of them at once. Of two rows with the same email the first in the file has it."""
+    async def take(self, works: Sequence[Work], begun: Callable[[], object]) -> None:
+        """All of them at once; `begun` is called when all appends are queued. Of two rows with the same email the first in the
+        file has it."""
         named = [work for work in works if _is_named(work)]
-        todo = [self._singly(work) for work in await self._not_recorded(w for w in works if not _is_named(w))]
+        todo = [self._singly(*new) for new in await self._not_recorded(w for w in works if not _is_named(w))]
         todo += [self._together(batch) for batch in _batches(await self._not_ingested(named))]
-        for found in await in_order(todo):
+        for found in await in_order(todo, begun):
             for done in found:
                 self._count(done)
 
@@ -58,13 +59,13 @@ class Steps:
         if not done.errors:
             self.tally.count(planned.step.name, done.verdict)
 
-    async def _not_recorded(self, works: Iterable[Work]) -> list[Work]:
-        """Those that no earlier run has done."""
+    async def _not_recorded(self, works: Iterable[Work]) -> list[tuple[UUID, Work]]:
+        """Those that no earlier run has done, with their commands."""
         commands = {self._command(work): work for work in works}
         before = await self.world.recorded(commands.keys()) if commands else set()
         for command in before:
             self.tally.count(commands[command].planned.step.name, Verdict.ALREADY)
-        return [work for command, work in commands.items() if command not in before]
+        return [one for one in commands.items() if one[0] not in before]
 
     async def _not_ingested(self, works: Sequence[Work]) -> list[Work]:
         """What has a name of its own in its channel is known by that: a batch has one commandId, and another run may cut its
@@ -78,9 +79,9 @@ class Steps:
     def _command(self, work: Work) -> UUID:
         return work.row.identity.command_id(self.workspace, work.planned.step.name)
 
-    def _singly(self, work: Work) -> Callable[[], Awaitable[list[Done]]]:
+    def _singly(self, command: UUID, work: Work) -> Callable[[], Awaitable[list[Done]]]:
         async def do() -> list[Done]:
-            given = {**work.built, "commandId": str(self._command(work))}
+            given = {**work.built, "commandId": str(command)}
             try:
                 payload = await self.world.do(work.planned.step.mutation, given, work.row.row.number)
             except (InvalidInputError, NotAllowedError) as exc:
@@ -112,12 +113,13 @@ class Steps:
         return await self.world.execute(batched.document, built, [work.row.row.number for work in works])
 
 
-async def in_order(todo: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+async def in_order(todo: Sequence[Callable[[], Awaitable[T]]], begun: Callable[[], object] = lambda: None) -> list[T]:
     """Each begins when the one before has left its append in the queue, or is done without: appends stand in this order,
-    though many are under way. Raises: the first failure; the others are given up."""
+    though many are under way. `begun` is called when that is so of all. Raises: the first failure; the others are given up."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [await _begun(group, do) for do in todo]
+            begun()
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return [task.result() for task in tasks]

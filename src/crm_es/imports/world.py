@@ -1,7 +1,7 @@
 """The workspace as an import meets it: mutations through the schema, in process; look-ups in the log itself, which never lag."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from crm_es.catalog import AGGREGATES
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, InvalidInputError, NotAllowedError
 from crm_es.eventstore.aggregate import Aggregate, Ref
-from crm_es.eventstore.event import Actor, ActorKind, ImportOrigin, WorkspaceId
+from crm_es.eventstore.event import Actor, ActorKind, ImportOrigin, Origin, WorkspaceId
 from crm_es.imports.doors import Doors, FailedError
 from crm_es.imports.mapping import RecordKey
 from crm_es.imports.seams import RecordName
@@ -61,6 +61,7 @@ class SchemaWorld:
     run: UUID
     records: Mapping[str, RecordKey]
     doors: Doors
+    shared: dict[object, tuple[float, Any]] = field(default_factory=dict)
 
     @property
     def workspace(self) -> WorkspaceId:
@@ -81,10 +82,9 @@ class SchemaWorld:
 
     def _context(self, rows: Sequence[int]) -> Context:
         """Every event says which row it came from."""
-        context = self.engine.resume(self.identity, client=CLIENT, host=None)
         source = ImportOrigin(id=self.run, row=rows[0], rows=tuple(rows))
-        context.origin = replace(context.origin, import_=source)
-        return context
+        origin = Origin(client=CLIENT, import_=source)
+        return Context(engine=self.engine, identity=self.identity, origin=origin, shared=self.shared)
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
         """Several names may mean one record: a parent is a company of another row."""
@@ -107,8 +107,10 @@ class SchemaWorld:
         return None
 
     async def bring(self, names: Mapping[RecordName, UUID]) -> None:
+        store = self.engine.store
         for aggregate, ids_ in self._by_aggregate(names):
-            await self.engine.store.load_many(aggregate, self.workspace, ids_)
+            if away := ids_ - store.at_hand(self.workspace, aggregate, ids_):
+                await store.load_many(aggregate, self.workspace, away)
 
     async def fields(self, names: Mapping[RecordName, UUID]) -> dict[RecordName, Mapping[str, str]]:
         store, there = self.engine.store, dict[UUID, Mapping[str, str]]()

@@ -26,14 +26,15 @@ def occasion(deed: Deed) -> Occasion:
 
 async def done_before(deed: Deed, input: Any) -> Outcome | None:
     """The outcome of a command sent again: nothing that changed since may stand in its way."""
-    return await deed.store.seen(deed.command) if input.command_id else None
+    return await deed.store.seen(deed.command) if input.command_id and not deed.command.fresh else None
 
 
 async def named(deed: Deed, global_id: str, action: Action) -> tuple[UUID, Deal]:
     """The deal of an input, within the actor's reach. Raises: NotFoundError, NotAllowedError."""
     id_ = deed.live(global_id, "Deal")
     await within_reach(deed, action, DealType, {id_: ("id",)})
-    loaded = await deed.store.load(DEAL, deed.command.workspace, id_)
+    read = deed.store.load if deed.context.shared is None else deed.store.recent
+    loaded = await read(DEAL, deed.command.workspace, id_)
     if loaded is None:
         raise absent("deal", ("id",))
     return id_, loaded.state
@@ -41,7 +42,7 @@ async def named(deed: Deed, global_id: str, action: Action) -> tuple[UUID, Deal]
 
 async def pipeline_of(deed: Deed, id_: UUID, field: FieldPath) -> Pipeline:
     """Raises: NotFoundError."""
-    loaded = await deed.store.load(PIPELINE, deed.command.workspace, id_)
+    loaded = await deed.context.once(id_, lambda: deed.store.load(PIPELINE, deed.command.workspace, id_))
     if loaded is None:
         raise absent("pipeline", field)
     found: Pipeline = loaded.state
@@ -50,7 +51,8 @@ async def pipeline_of(deed: Deed, id_: UUID, field: FieldPath) -> Pipeline:
 
 async def on_top(deed: Deed, id_: UUID, stage_id: UUID) -> str:
     """The first place of a column."""
-    return ranks.on_top(deed.context.now, id_, await _next(deed, id_, stage_id))
+    first = await deed.context.once(stage_id, lambda: _next(deed, id_, stage_id))
+    return ranks.on_top(deed.context.now, id_, first)
 
 
 async def rank(deed: Deed, id_: UUID, stage_id: UUID, *, after: Any, before: Any) -> str:

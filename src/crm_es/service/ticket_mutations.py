@@ -141,8 +141,7 @@ class TicketMutations:
     async def open_ticket(deed: Deed, input: OpenTicketInput) -> Outcome:
         given, body, on = inputs.opening(input), inputs.said_text(input.body, "body"), occasion(deed)
         await check(deed, inputs.opened_with(given))
-        await open_queue(deed, given["queue_id"], "queueId")
-        given |= await policy_of(deed.context.reads.present, given["queue_id"])
+        given |= await deed.context.once(given["queue_id"], lambda: _entering(deed, given["queue_id"]))
         id_ = new_id()
         streams: list[tuple[Aggregate[Any, Any], UUID, Events]] = [(TICKET, id_, dated(open_ticket(**given, on=on)))]
         if body is not None:
@@ -228,7 +227,7 @@ class TicketMutations:
         description="A ticket is not done after all. After its queue's days, open another that follows it up.",
     )  # fmt: skip
     async def reopen_ticket(deed: Deed, input: ReopenTicketInput) -> Outcome:
-        window = await _window(deed, deed.live(input.id, "Ticket"))
+        window = await reopen_window(deed, deed.live(input.id, "Ticket"))
         return await _decide(deed, input, Action.UPDATE, lambda was, on: standing.reopen(was, on=on, window=window))
 
     @mutation(
@@ -251,6 +250,12 @@ async def _decide(
         )
 
 
+async def _entering(deed: Deed, queue_id: UUID) -> dict[str, Any]:
+    """What a new ticket of this queue gets of it. Raises: as `open_queue`."""
+    await open_queue(deed, queue_id, "queueId")
+    return await policy_of(deed.context.reads.present, queue_id)
+
+
 async def open_queue(deed: Deed, queue_id: UUID, field: str) -> QueueState:
     """A queue that a ticket is to enter. Raises: NotFoundError, RuleViolatedError `queue.archived`."""
     loaded = await deed.store.load(QUEUE, deed.command.workspace, queue_id)
@@ -261,7 +266,7 @@ async def open_queue(deed: Deed, queue_id: UUID, field: str) -> QueueState:
     return found
 
 
-async def _window(deed: Deed, ticket_id: UUID) -> timedelta | None:
+async def reopen_window(deed: Deed, ticket_id: UUID) -> timedelta | None:
     """How long after closing it can be reopened, as its queue says; what is imported happened, whenever."""
     if deed.command.actor.kind is ActorKind.IMPORT:
         return None
