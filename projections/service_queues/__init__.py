@@ -16,7 +16,7 @@ from projections.service_queues import policies, queues, requesters, tickets
 from projections.service_queues.tables import TABLES as TABLES
 
 NAME = "service_queues"
-VERSION = 4
+VERSION = 5
 _Contact = c.ContactMerged | c.ContactReleased
 TOPICS = frozenset(e.TOPIC for union in (QueueEvent, TicketEvent, _Contact) for e in union.__args__) | {
     SlaPolicyPublished.TOPIC

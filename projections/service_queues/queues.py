@@ -8,7 +8,7 @@ from crm_es.eventstore.event import Fact, values_set
 from crm_es.projector.contract import Batch
 from crm_es.service import queue as q
 from crm_es.text import fold
-from projections.service_queues.tables import QUEUE
+from projections.service_queues.tables import QUEUE, QUEUE_EXTERNAL_ID
 
 
 def apply(batch: Batch, fact: Fact) -> None:
@@ -21,6 +21,8 @@ def apply(batch: Batch, fact: Fact) -> None:
                 QUEUE, fact, id=fact.stream, version=fact.version, name=event.name, name_folded=fold(event.name),
                 created_at=at, updated_at=at, **days,
             )  # fmt: skip
+            for one in () if event.external_ids is UNSET else event.external_ids:
+                batch.insert(QUEUE_EXTERNAL_ID, fact, queue_id=fact.stream, system=one.system, value=one.value)
         case q.QueueChanged(name=name):
             folded = {} if name is UNSET else {"name_folded": fold(str(name))}
             _touch(batch, fact, **values_set(event, ("name", "reopen_days", "auto_close_days")), **folded)

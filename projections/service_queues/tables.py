@@ -5,6 +5,8 @@ priority, then age) and is empty for what does not. An interval is what held fro
 `to_close_from`: since when a ticket is resolved, unless by an import: what the days count from after which its queue closes it.
 """
 
+from typing import LiteralString
+
 from crm_es.projector.contract import Column, Index, Table
 
 QUEUE = Table(
@@ -112,17 +114,24 @@ TAG = Table(
     key=("ticket_id", "tag"),
     indexes=(Index(name="tag", columns=("tag",)), Index(name="folded", columns=("tag_folded",))),
 )
-EXTERNAL_ID = Table(
-    name="ticket_external_id",
-    columns=(
-        Column(name="ticket_id", type="uuid"),
-        Column(name="system", type="text"),
-        Column(name="value", type="text"),
-    ),
-    key=("ticket_id", "system", "value"),
-    versioned=False,
-    indexes=(Index(name="value", columns=("system", "value")),),
-)
+
+
+def _external_id(name: LiteralString, owner: LiteralString) -> Table:
+    return Table(
+        name=name,
+        columns=(
+            Column(name=owner, type="uuid"),
+            Column(name="system", type="text"),
+            Column(name="value", type="text"),
+        ),
+        key=(owner, "system", "value"),
+        versioned=False,
+        indexes=(Index(name="value", columns=("system", "value")),),
+    )
+
+
+EXTERNAL_ID = _external_id("ticket_external_id", "ticket_id")
+QUEUE_EXTERNAL_ID = _external_id("queue_external_id", "queue_id")
 ARTICLE = Table(
     name="ticket_article",
     columns=(
@@ -195,4 +204,6 @@ CLOCKS = Table(
     key=("ticket_id",),
     versioned=False,
 )
-TABLES: tuple[Table, ...] = (QUEUE, TICKET, INTERVAL, TAG, EXTERNAL_ID, ARTICLE, MEANING, POLICY, CLOCK, CLOCKS)
+TABLES: tuple[Table, ...] = (
+    QUEUE, QUEUE_EXTERNAL_ID, TICKET, INTERVAL, TAG, EXTERNAL_ID, ARTICLE, MEANING, POLICY, CLOCK, CLOCKS,
+)  # fmt: skip

@@ -48,6 +48,18 @@ async def test_a_queue_is_created_changed_archived_and_restored(api):
     ]
 
 
+async def test_a_queues_external_id_is_its_own(api):
+    known = {"system": "desk", "value": "7"}
+    id_ = await queue(api, externalIds=[known])
+
+    found = await api.ask("query($id: ID!) { queue(id: $id) { externalIds { system value } } }", id=id_)
+
+    assert found["queue"]["externalIds"] == [known]
+    assert await refused(api, "createQueue", name="x", externalIds=[known]) == [
+        ("ALREADY_EXISTS", "external_id.taken", ["externalIds", "0"])
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "rule", "field"),
     [

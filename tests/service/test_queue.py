@@ -1,6 +1,10 @@
 """What a queue accepts and refuses."""
 
+from dataclasses import replace
+from uuid import UUID
+
 from crm_es.errors import InvalidInputError, RuleViolatedError
+from crm_es.eventstore.event import Reservation
 from crm_es.service.queue import (
     QUEUE,
     QueueArchived,
@@ -13,6 +17,7 @@ from crm_es.service.queue import (
     create,
     restore,
 )
+from crm_es.values import ExternalId, joint_key
 from tests.deciding import given
 
 HELP = QueueCreated(name="Help")
@@ -26,6 +31,20 @@ def test_a_new_queue_reopens_for_thirty_days_and_closes_nothing_by_itself():
     made = given(QUEUE).when(lambda _: create(QueueEdit(name="Help"))).then(HELP)
 
     assert (made.reopen_days, made.auto_close_days) == (30, None)
+
+
+def test_external_ids_are_reserved_until_it_is_archived():
+    known = ExternalId(system="desk", value="7")
+    made = given(QUEUE).when(lambda _: create(QueueEdit(name="Help"), [known, known]))
+    state = made.then(QueueCreated(name="Help", external_ids=(known,)))
+
+    held = Reservation(kind="external_id", value=joint_key("queue", "desk", "7"), holder=UUID(int=7))
+    assert QUEUE.reservations(UUID(int=7), state) == {held}
+    assert QUEUE.reservations(UUID(int=7), replace(state, archived=True)) == frozenset()
+    many = [ExternalId(system="desk", value=str(n)) for n in range(101)]
+    given(QUEUE).when(lambda _: create(QueueEdit(name="Help"), many)).then_refused(
+        InvalidInputError, "queue.too_many_externalids", ("externalIds",)
+    )
 
 
 def test_only_what_changed_is_said():

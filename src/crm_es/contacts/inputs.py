@@ -230,3 +230,9 @@ def external_id(item: ExternalIdInput, field: FieldPath) -> ExternalId:
     return ExternalId(
         system=parse_text(item.system, (*field, "system")), value=parse_text(item.value, (*field, "value"))
     )
+
+
+def external_id_places(external_ids: Sequence[ExternalId], kind: str) -> dict[tuple[str, str], FieldPath]:
+    """Where in the input each external id of a new record stands, by (kind, normal form) of its reservation."""
+    keys = (joint_key(kind, one.system, one.value) for one in external_ids)
+    return {("external_id", key): ("externalIds", str(index)) for index, key in enumerate(keys)}

@@ -1,6 +1,6 @@
 """What mutations of deals take, and how it becomes a form of parsed values: each refusal names its place in the input."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -24,7 +24,7 @@ from crm_es.sales.dealing import DealEdit
 from crm_es.sales.product import PRODUCT
 from crm_es.sales.stages import parse_chance
 from crm_es.sales.vocabulary import ForecastCategory
-from crm_es.values import ExternalId, Money, joint_key, parse_text
+from crm_es.values import ExternalId, Money, parse_text
 from crm_es.workspaces.member import MEMBER
 
 PART_LENGTH: Final = 100
@@ -145,9 +145,3 @@ def references(form: DealEdit) -> Iterator[Reference]:
     for index, (sold, _) in enumerate(() if isinstance(form.lines, msgspec.UnsetType) else form.lines):
         if sold.product_id is not None:
             yield Reference(PRODUCT, sold.product_id, ("lines", str(index), "productId"))
-
-
-def places(external_ids: Sequence[ExternalId], kind: str) -> dict[tuple[str, str], FieldPath]:
-    """Where in the input each external id stands, by (kind, normal form) of its reservation."""
-    keys = (joint_key(kind, one.system, one.value) for one in external_ids)
-    return {("external_id", key): ("externalIds", str(index)) for index, key in enumerate(keys)}

@@ -10,7 +10,7 @@ from crm_es.api.nodes import MoneyInput
 from crm_es.api.payloads import Deed, Payload, Versioned, mutation, record, said
 from crm_es.api.references import addressed, check, check_shown, pointing
 from crm_es.api.rules import PARENT, needs, permit, ruled
-from crm_es.contacts.inputs import may_say
+from crm_es.contacts.inputs import external_id_places, may_say
 from crm_es.eventstore.store import Outcome
 from crm_es.occasions import dated
 from crm_es.sales import dealing, inputs, moving, pipeline
@@ -133,7 +133,7 @@ class DealMutations:
             form, pipeline_id=pipeline_id, stage_id=stage.id, rank=await moving.on_top(deed, id_, stage.id),
             on=moving.occasion(deed), external_ids=external_ids,
         )  # fmt: skip
-        async with pointing(deed, inputs.places(external_ids, "deal")):
+        async with pointing(deed, external_id_places(external_ids, "deal")):
             return await deed.store.create(deed.command, DEAL, id_, dated(events))
 
     @mutation(

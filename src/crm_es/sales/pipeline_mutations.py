@@ -16,7 +16,7 @@ from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Deed, Envelope, Payload, Versioned, mutation, record, said
 from crm_es.api.references import addressed, pointing, within_reach
 from crm_es.api.rules import PARENT, needs, ruled
-from crm_es.contacts.inputs import each, external_id, may_say
+from crm_es.contacts.inputs import each, external_id, external_id_places, may_say
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Dated, Event
@@ -26,7 +26,6 @@ from crm_es.reads.operands import ExternalIdInput
 from crm_es.sales import dealing, pipeline
 from crm_es.sales.deal import DEAL
 from crm_es.sales.graphql import Pipeline
-from crm_es.sales.inputs import places
 from crm_es.sales.links import source
 from crm_es.sales.pipeline import PIPELINE, Retirement
 from crm_es.sales.stages import Stage, parse_chance, parse_rot_days
@@ -126,7 +125,7 @@ class PipelineMutations:
     async def create_pipeline(deed: Deed, input: CreatePipelineInput) -> Outcome:
         known = list(each("externalIds", input.external_ids or (), external_id))
         name, stages = parse_text(input.name, ("name",)), _stages(input.stages, new=True)
-        async with pointing(deed, places(known, "pipeline")):
+        async with pointing(deed, external_id_places(known, "pipeline")):
             return await deed.store.create(
                 deed.command, PIPELINE, new_id(), pipeline.create(name=name, stages=stages, external_ids=known)
             )

@@ -11,13 +11,13 @@ from crm_es.api.nodes import MoneyInput
 from crm_es.api.payloads import Deed, Envelope, Payload, Versioned, mutation, record, said
 from crm_es.api.references import addressed, check_shown, pointing, within_reach
 from crm_es.api.rules import PARENT, needs, ruled
-from crm_es.contacts.inputs import each, external_id, may_say, text
+from crm_es.contacts.inputs import each, external_id, external_id_places, may_say, text
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.store import Outcome
 from crm_es.reads.operands import ExternalIdInput
 from crm_es.sales import product
 from crm_es.sales.graphql import Product
-from crm_es.sales.inputs import money, places
+from crm_es.sales.inputs import money
 from crm_es.sales.product import PRODUCT, ProductEdit
 from crm_es.uuids import new_id
 
@@ -64,7 +64,7 @@ class ProductMutations:
     async def register_product(deed: Deed, input: RegisterProductInput) -> Outcome:
         known = list(each("externalIds", input.external_ids or (), external_id))
         events = product.register(_form(input, UNSET), known)
-        async with pointing(deed, places(known, "product")):
+        async with pointing(deed, external_id_places(known, "product")):
             return await deed.store.create(deed.command, PRODUCT, new_id(), events)
 
     @mutation(

@@ -1,17 +1,20 @@
 """A queue: an ordered set of waiting tickets, and how long its closed ones can be reopened. Nothing in it is personal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, assert_never, get_args
+from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.aggregate import Aggregate, no_subject
-from crm_es.eventstore.event import values_set
+from crm_es.eventstore.event import Reservation, values_set
+from crm_es.values import ExternalId, joint_key
 
 REOPEN_DAYS: Final = 30
 MOST_DAYS: Final = 3_650
+MOST_EXTERNAL_IDS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +25,7 @@ class QueueCreated:
     name: str
     reopen_days: int | UnsetType = UNSET
     auto_close_days: int | UnsetType | None = UNSET
+    external_ids: tuple[ExternalId, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +58,7 @@ class Queue:
     name: str = ""
     reopen_days: int = REOPEN_DAYS
     auto_close_days: int | None = None
+    external_ids: tuple[ExternalId, ...] = ()
     archived: bool = False
 
 
@@ -64,7 +69,9 @@ def evolve(queue: Queue | None, event: QueueEvent) -> Queue:
     """The state after one more event. Never raises on stored history."""
     was = queue or Queue()
     match event:
-        case QueueCreated() | QueueChanged():
+        case QueueCreated():
+            return replace(was, **values_set(event, (*_PLAIN, "external_ids")))
+        case QueueChanged():
             return replace(was, **values_set(event, _PLAIN))
         case QueueArchived():
             return replace(was, archived=True)
@@ -83,12 +90,15 @@ class QueueEdit:
     auto_close_days: int | UnsetType | None = UNSET
 
 
-def create(form: QueueEdit) -> list[QueueEvent]:
-    """Raises: InvalidInputError `queue.nameless`, `queue.days_out_of_range`."""
+def create(form: QueueEdit, external_ids: Sequence[ExternalId] = ()) -> list[QueueEvent]:
+    """Raises: InvalidInputError `queue.nameless`, `queue.days_out_of_range`, `queue.too_many_externalids`."""
     if not form.name:
         raise InvalidInputError("A queue needs a name.", rule="queue.nameless", field=("name",))
     _check(form)
-    return [QueueCreated(**values_set(form, _PLAIN))]
+    if len(external_ids) > MOST_EXTERNAL_IDS:
+        message = f"A queue has at most {MOST_EXTERNAL_IDS} external ids."
+        raise InvalidInputError(message, rule="queue.too_many_externalids", field=("externalIds",))
+    return [QueueCreated(**values_set(form, _PLAIN), external_ids=tuple(dict.fromkeys(external_ids)) or UNSET)]
 
 
 def change(queue: Queue, form: QueueEdit) -> list[QueueEvent]:
@@ -126,14 +136,27 @@ def _check(form: QueueEdit) -> None:
             raise InvalidInputError(message, rule="queue.days_out_of_range", field=(field,))
 
 
+def _reservations(stream: UUID, queue: Queue) -> frozenset[Reservation]:
+    if queue.archived:
+        return frozenset()
+    keys = (joint_key("queue", one.system, one.value) for one in queue.external_ids)
+    return frozenset(Reservation(kind="external_id", value=key, holder=stream) for key in keys)
+
+
 def _fields(queue: Queue) -> Mapping[str, object]:
-    return {"name": queue.name, "reopenDays": queue.reopen_days, "autoCloseDays": queue.auto_close_days}
+    return {
+        "name": queue.name,
+        "reopenDays": queue.reopen_days,
+        "autoCloseDays": queue.auto_close_days,
+        "externalIds": [{"system": one.system, "value": one.value} for one in queue.external_ids],
+    }
 
 
 QUEUE: Aggregate[Queue, QueueEvent] = Aggregate(
     name="queue",
     events=get_args(QueueEvent),
     evolve=evolve,
+    reservations=_reservations,
     fields=_fields,
     moments={"archivedAt": lambda queue: queue.archived},
     subjects=no_subject,

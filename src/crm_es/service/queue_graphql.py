@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Composable, Identifier
 
 from crm_es.api.nodes import Entity
 from crm_es.api.rules import PARENT, ruled
+from crm_es.contacts.parts import ExternalId, external_ids
 from crm_es.errors import InvalidInputError
 from crm_es.reads import records
 from crm_es.reads.declare import Argument, Orders, Source, State, batched, column, connection, lookup, read_type
@@ -118,6 +119,9 @@ class Queue(Entity):
     auto_close_days: int | None = column(
         "auto_close_days",
         "After how many days its resolved tickets are closed by themselves, imported ones aside; null: never.",
+    )
+    external_ids: list[ExternalId] | None = external_ids(
+        Source(service_queues.NAME, tables.QUEUE_EXTERNAL_ID), via="queue_id"
     )
     waiting = connection(
         lambda: ticket_graphql.Ticket, via="queue_id", order=False, default=(("waiting_order", "ASC"),), where=_waits,

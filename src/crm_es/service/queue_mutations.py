@@ -8,12 +8,13 @@ from strawberry import ID
 
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.payloads import Deed, Envelope, Payload, Versioned, mutation, record, said
-from crm_es.api.references import addressed, within_reach
+from crm_es.api.references import addressed, pointing, within_reach
 from crm_es.api.rules import PARENT, needs, ruled
-from crm_es.contacts.inputs import may_say
+from crm_es.contacts.inputs import each, external_id, external_id_places, may_say
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.eventstore.store import Outcome
+from crm_es.reads.operands import ExternalIdInput
 from crm_es.service import queue
 from crm_es.service.queue import QUEUE, QueueEdit
 from crm_es.service.queue_graphql import Queue
@@ -30,6 +31,7 @@ class CreateQueueInput(Envelope):
     auto_close_days: int | None = may_say(
         "After how many days its resolved tickets are closed by themselves; never if left out."
     )
+    external_ids: list[ExternalIdInput] | None = may_say("What other systems call it.")
 
 
 @ruled(PARENT)
@@ -77,13 +79,16 @@ class RestoreQueuePayload(Payload):
 @strawberry.type
 class QueueMutations:
     @mutation(
-        CreateQueuePayload, needs(EntityType.QUEUE, Action.CREATE), shows=SHOWS, description="A new queue.",
+        CreateQueuePayload, needs(EntityType.QUEUE, Action.CREATE), shows=SHOWS,
+        description="A new queue. An external id that another queue has is refused.",
     )  # fmt: skip
     async def create_queue(deed: Deed, input: CreateQueueInput) -> Outcome:
         days = {name: getattr(input, name) for name in ("reopen_days", "auto_close_days")}
         given = {name: said(strawberry.UNSET if one is None else one) for name, one in days.items()}
         form = QueueEdit(name=parse_text(input.name, ("name",)), **given)
-        return await deed.store.create(deed.command, QUEUE, new_id(), queue.create(form))
+        known = list(each("externalIds", input.external_ids or (), external_id))
+        async with pointing(deed, external_id_places(known, "queue")):
+            return await deed.store.create(deed.command, QUEUE, new_id(), queue.create(form, known))
 
     @mutation(
         ChangeQueuePayload, needs(EntityType.QUEUE, Action.UPDATE), shows=SHOWS,

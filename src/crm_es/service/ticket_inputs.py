@@ -12,7 +12,7 @@ from crm_es.api.payloads import Envelope, Versioned, said
 from crm_es.api.references import Reference
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.contacts.inputs import each, external_id, may_say, reference
+from crm_es.contacts.inputs import each, external_id, external_id_places, may_say, reference
 from crm_es.errors import FieldPath, InvalidInputError
 from crm_es.interactions.enums import TextFormat
 from crm_es.reads.operands import ExternalIdInput
@@ -20,7 +20,7 @@ from crm_es.service.article import ARTICLE
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.service.ticket_editing import TicketEdit
 from crm_es.service.vocabulary import HoldReason, Priority, TicketType
-from crm_es.values import TEXT_LENGTH, Tag, joint_key, parse_text
+from crm_es.values import TEXT_LENGTH, Tag, parse_text
 
 LISTS: Final = {"tags": "addTags", "articles": "addArticleIds"}
 """Where an update names what a ticket's list gains."""
@@ -203,8 +203,7 @@ def named_in(form: TicketEdit) -> Iterator[Reference]:
 
 def places(given: dict[str, Any]) -> dict[tuple[str, str], FieldPath]:
     """Where in the input each external id stands, by (kind, normal form)."""
-    keys = enumerate(joint_key("ticket", one.system, one.value) for one in given["external_ids"])
-    return {("external_id", key): ("externalIds", str(index)) for index, key in keys}
+    return external_id_places(given["external_ids"], "ticket")
 
 
 def assignee(input: AssignTicketInput) -> UUID | None:
