@@ -84,6 +84,12 @@ def test_every_example_reads(path):
         (('record = "person"', 'record = "persons"'), 'no [record.persons] in this mapping; did you mean "person"?'),
         (("exists = false", "exist = false"), "step[1].when[1]: needs exactly one of exists"),
         (('is = ["person", "lead"]', "is = 3"), "step[1].when[2].is: must be text, or a list of texts"),
+        (
+            ("exists = false }", "exists = false }, { changed = ['kind'] }"),
+            "follows: is missing: the columns by which rows",
+        ),
+        (("exists = false }", "exists = false }, { changed = 3 }"), "step[1].when[2].changed: must be text"),
+        (('{ column = "kind", is', '{ colum = "kind", is'), "step[1].when[2]: tests a `column`, a `previous` one or"),
         (("mutation =", "mutatoin ="), 'step[1].mutatoin: is not a key here; did you mean "mutation"?'),
         (("[[step]]", "[[step]]\npass = 3"), "step[1].pass: must be 1 or 2"),
         (("[[step]]", "[[steps]]"), 'steps: is not a key here; did you mean "step"?'),

@@ -15,6 +15,7 @@ from crm_es.imports.reader import Row
 from crm_es.imports.report import report_path, write_report
 from crm_es.imports.rows import Prepared, prepare
 from crm_es.imports.steps import in_order
+from crm_es.imports.table import MappingError
 from crm_es.imports.tally import Rejection
 
 SCHEMA = build_schema("""
@@ -55,6 +56,68 @@ def plan():
 def row(number: int, case: str, status: str = "new", minutes: str = "1", problem: str | None = None) -> Row:
     cells = {"case": case, "status": status, "minutes": minutes}
     return Row(number=number, line=number + 1, cells=cells, problem=problem)
+
+
+STORIES = """
+name = "desk"
+key = ["case", "status", "minutes"]
+follows = "case"
+[[step]]
+name = "first"
+mutation = "open"
+when = [{ previous = "status", empty = true }]
+[step.input]
+title = "first"
+[[step]]
+name = "again"
+mutation = "open"
+when = [{ repeated = ["status", "minutes"] }]
+[step.input]
+title = "again"
+[[step]]
+name = "moved"
+mutation = "open"
+when = [{ changed = ["status", "minutes"] }, { previous = "status", is_not = "" }]
+[step.input]
+title = "moved"
+[[step]]
+name = "reopened"
+mutation = "open"
+when = [{ previous = "status", is = "done" }, { column = "status", is_not = "done" }]
+[step.input]
+title = "reopened"
+"""
+
+
+def test_rows_are_compared_with_the_one_they_follow():
+    mapping = parse_mapping(STORIES, source="desk.toml")
+    plan = make_plan(mapping, SCHEMA, ("case", "status", "minutes"), ZoneInfo("UTC"), "desk.toml")
+    rows = [("7", "new"), ("8", "new"), ("7", "new"), ("8", "done"), ("7", "done"), ("8", "new")]
+
+    prepared = prepare(plan, [row(number, case, status) for number, (case, status) in enumerate(rows, 1)])
+
+    assert [list(one.inputs) for one in prepared] == [
+        ["first"], ["first"], ["again"], ["moved"], ["moved"], ["moved", "reopened"],
+    ]  # fmt: skip
+
+
+def test_words_that_mean_the_same_are_no_change():
+    text = STORIES.replace(
+        '{ repeated = ["status", "minutes"]', '{ map = { closed = "done" }, repeated = ["status", "minutes"]'
+    )
+    mapping = parse_mapping(text, source="desk.toml")
+    plan = make_plan(mapping, SCHEMA, ("case", "status", "minutes"), ZoneInfo("UTC"), "desk.toml")
+
+    prepared = list(prepare(plan, [row(1, "7", "done"), row(2, "7", "closed"), row(3, "7", "new")]))
+
+    assert ["again" in one.inputs for one in prepared] == [False, True, False]
+
+
+def test_a_column_that_rows_are_compared_by_must_be_there():
+    mapping = parse_mapping(STORIES.replace('["status", "minutes"]', '["status", "minuets"]'), source="desk.toml")
+
+    with pytest.raises(MappingError, match='no column "minuets"; did you mean "minutes"'):
+        make_plan(mapping, SCHEMA, ("case", "status", "minutes"), ZoneInfo("UTC"), "desk.toml")
 
 
 def test_a_row_carries_the_inputs_of_the_steps_its_columns_ask_for(plan):

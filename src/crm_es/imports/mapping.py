@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -44,14 +45,23 @@ class Template:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(name for _, name, _, _ in string.Formatter().parse(self.text) if name is not None)
+        return tuple(name for _, name in _parts(self.text) if name is not None)
 
     def fill(self, cells: dict[str, str]) -> str:
         """Empty when any of its columns is: half a name is no name."""
-        if not all(cells.get(name) for name in self.columns):
-            return ""
-        parts = string.Formatter().parse(self.text)
-        return "".join(literal + (cells[name] if name is not None else "") for literal, name, _, _ in parts)
+        filled = ""
+        for literal, name in _parts(self.text):
+            filled += literal
+            if name is not None:
+                if not (cell := cells.get(name)):
+                    return ""
+                filled += cell
+        return filled
+
+
+@cache
+def _parts(text: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((literal, name) for literal, name, _, _ in string.Formatter().parse(text))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,14 +92,28 @@ class RecordKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One test of a step's `when`, over a column, over whether a record exists, or over a field of it as it is now."""
+    """One test of a step's `when`: over a column, over what it said in the row before, over columns that changed since, over
+    whether a record exists, or over a field of it as it is now."""
 
     column: str | None = None
+    previous: str | None = None
     record: str | None = None
     field: str | None = None
     test: str = "is"
     values: tuple[str, ...] = ()
     expected: bool = True
+    words: MappingOf[str, str] | None = None
+    """Of columns that `changed`: what spellings mean, to compare by that."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the file it looks at."""
+        named = (self.column, self.previous)
+        return (*(name for name in named if name is not None), *(self.values if self.test == "changed" else ()))
+
+    @property
+    def looks_back(self) -> bool:
+        return self.previous is not None or self.test == "changed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +140,8 @@ class Mapping:
     shape: FileShape
     zone: ZoneInfo | None
     key: tuple[str, ...]
+    follows: tuple[str, ...]
+    """Columns that rows share which tell one story: `previous` is the row above that has them alike."""
     maps: dict[str, dict[str, str]]
     records: dict[str, RecordKey]
     passes: tuple[tuple[Step, ...], ...]
@@ -147,16 +173,20 @@ def parse_mapping(text: str, *, source: str) -> Mapping:
 def _mapping(table: StrictTable, digest: str) -> Mapping:
     maps = _maps(table.table("map"))
     records = _records(table.table("record"), maps)
-    steps = [(_pass(t), _step(t, n, records)) for n, t in enumerate(table.tables("step"), 1)]
+    steps = [(_pass(t), _step(t, n, records, maps)) for n, t in enumerate(table.tables("step"), 1)]
     if not steps:
         table.note("step", "is missing: a mapping needs at least one [[step]] with a mutation")
     _refuse_twins(table, [step.name for _, step in steps])
+    follows = table.texts("follows") or ()
+    if not follows and any(condition.looks_back for _, step in steps for condition in step.when):
+        table.note("follows", "is missing: the columns by which rows follow one another")
     return Mapping(
         name=table.text("name", required=True) or "",
         digest=digest,
         shape=_shape(table.table("file")),
         zone=table.parsed("zone", ZoneInfo, 'an IANA time zone like "Europe/Berlin"'),
         key=table.texts("key") or (),
+        follows=follows,
         maps=maps,
         records=records,
         passes=tuple(tuple(s for p, s in steps if p == number) for number in sorted({p for p, _ in steps})),
@@ -266,7 +296,7 @@ def _pass(table: StrictTable) -> int:
     return number or 1
 
 
-def _step(table: StrictTable, number: int, records: dict[str, RecordKey]) -> Step:
+def _step(table: StrictTable, number: int, records: dict[str, RecordKey], maps: Maps) -> Step:
     mutation = table.text("mutation", required=True) or ""
     inputs = table.take("input")
     if not isinstance(inputs, dict):
@@ -276,22 +306,34 @@ def _step(table: StrictTable, number: int, records: dict[str, RecordKey]) -> Ste
         name=table.text("name") or mutation,
         mutation=mutation,
         number=number,
-        when=tuple(_condition(t, records) for t in table.tables("when")),
+        when=tuple(_condition(t, records, maps) for t in table.tables("when")),
         inputs=inputs,
     )
     table.done()
     return step
 
 
-def _condition(table: StrictTable, records: dict[str, RecordKey]) -> Condition:
-    column, record, name = table.text("column"), table.text("record"), table.text("field")
-    if (column is None) == (record is None):
-        table.note("", "tests either a `column` or a `record`")
+def _condition(table: StrictTable, records: dict[str, RecordKey], maps: Maps) -> Condition:
+    for test, expected in (("changed", True), ("repeated", False)):
+        if (columns := table.texts(test)) is not None:
+            words = read_words(table, maps)
+            table.done()
+            return Condition(test="changed", values=columns, expected=expected, words=words)
+    return _tested(table, records)
+
+
+def _tested(table: StrictTable, records: dict[str, RecordKey]) -> Condition:
+    column, previous = table.text("column"), table.text("previous")
+    record, name = table.text("record"), table.text("field")
+    if len([one for one in (column, previous, record) if one is not None]) != 1:
+        table.note("", "tests a `column`, a `previous` one or a `record`, or which columns `changed` or `repeated`")
     if record is not None and record not in records:
         table.note("record", f"no [record.{record}] in this mapping{did_you_mean(record, records)}")
     test, values, expected = _test(table, of_record=record is not None and name is None)
     table.done()
-    return Condition(column=column, record=record, field=name, test=test, values=values, expected=expected)
+    return Condition(
+        column=column, previous=previous, record=record, field=name, test=test, values=values, expected=expected
+    )
 
 
 def _test(table: StrictTable, *, of_record: bool) -> tuple[str, tuple[str, ...], bool]:

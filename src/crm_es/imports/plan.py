@@ -180,16 +180,29 @@ def _check_columns(plan: Plan, columns: tuple[str, ...], problems: Problems) -> 
 def _used_columns(plan: Plan) -> Iterator[tuple[str, str]]:
     mapping = plan.mapping
     yield from (("key", name) for name in mapping.key)
+    yield from (("follows", name) for name in mapping.follows)
     for record in mapping.records.values():
         yield from ((f"record.{record.name}.value", name) for name in record.value.columns)
     for planned in plan.steps:
         yield from ((f"{planned.step.path}.input", name) for name in planned.inputs.columns())
-        yield from ((f"{planned.step.path}.when", c.column) for c in planned.step.when if c.column is not None)
+        yield from ((f"{planned.step.path}.when", name) for c in planned.step.when for name in c.columns)
 
 
-def column_test(condition: Condition, cells: dict[str, str]) -> bool:
-    """A condition over a column, of one row."""
+def row_test(condition: Condition, cells: dict[str, str], before: dict[str, str]) -> bool:
+    """A condition over a row and the one it follows; nothing was said before the first."""
+    if condition.test == "changed":
+        return (
+            any(_differs(condition, cells[name], before.get(name)) for name in condition.values) == condition.expected
+        )
+    if condition.previous is not None:
+        return holds(condition, before.get(condition.previous, ""))
     return holds(condition, cells[condition.column or ""])
+
+
+def _differs(condition: Condition, now: str, before: str | None) -> bool:
+    if now == before or before is None or not condition.words:
+        return now != before
+    return condition.words.get(now, now) != condition.words.get(before, before)
 
 
 def holds(condition: Condition, text: str) -> bool:

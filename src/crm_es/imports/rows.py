@@ -6,7 +6,8 @@ from typing import Any
 
 from crm_es.imports.identity import RowIdentities, RowIdentity
 from crm_es.imports.inputs import RowProblem
-from crm_es.imports.plan import Plan, PlannedStep, column_test
+from crm_es.imports.mapping import Mapping
+from crm_es.imports.plan import Plan, PlannedStep, row_test
 from crm_es.imports.reader import Row
 from crm_es.imports.seams import RecordName
 from crm_es.imports.tally import MEANT_FOR_FILE, Rejection
@@ -40,15 +41,38 @@ class Prepared:
 def prepare(plan: Plan, rows: Iterable[Row]) -> Iterator[Prepared | Rejection]:
     """Every row of the file, ready for all its steps, or refused."""
     identities = RowIdentities(plan.mapping.name, plan.mapping.key)
+    last = _Last(plan.mapping)
     for row in rows:
-        yield _unreadable(row) if row.problem else _prepared(plan, row, identities.identify(row.cells))
+        if row.problem:
+            yield _unreadable(row)
+        else:
+            yield _prepared(plan, row, last.before(row.cells), identities.identify(row.cells))
+
+
+class _Last:
+    """What rows that tell one story said last, in the columns that later ones are compared with."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        looking = [c for step in mapping.steps for c in step.when if c.looks_back]
+        self._columns = tuple(dict.fromkeys(name for c in looking for name in c.columns))
+        self._follows = mapping.follows
+        self._said: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def before(self, cells: dict[str, str]) -> dict[str, str]:
+        """Of the row above; these cells take its place."""
+        if not self._columns:
+            return {}
+        story = tuple(cells[name] for name in self._follows)
+        found = self._said.get(story, {})
+        self._said[story] = {name: cells[name] for name in self._columns}
+        return found
 
 
 def _unreadable(row: Row) -> Rejection:
     return _rejection(row, MEANT_FOR_FILE, "", "row.unreadable", row.problem or "")
 
 
-def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | Rejection:
+def _prepared(plan: Plan, row: Row, before: dict[str, str], identity: RowIdentity | None) -> Prepared | Rejection:
     if identity is None:
         reason = "Another row has the same key and says something else. Name more columns in the mapping's `key`."
         return _rejection(row, MEANT_FOR_FILE, "", "row.key_taken", reason)
@@ -58,7 +82,7 @@ def _prepared(plan: Plan, row: Row, identity: RowIdentity | None) -> Prepared | 
         if key := record.key(row.cells):
             prepared.names[name] = RecordName(record=plan.names[name], key=key)
     for planned in plan.steps:
-        if all(column_test(c, row.cells) for c in planned.step.when if c.column is not None):
+        if all(row_test(c, row.cells, before) for c in planned.step.when if c.record is None):
             try:
                 prepared.inputs[planned.step.name] = planned.build(view, identity, plan.mapping.name)
             except RowProblem as exc:
