@@ -7,6 +7,8 @@ import pytest
 
 from crm_es.config import Settings
 from crm_es.demo.seed import DEMO, seed, seeded
+from crm_es.demo.story import HOURS, begin
+from crm_es.demo.teller import Teller
 from crm_es.workspaces.workspace import WORKSPACE
 from tests.demo.conftest import owner_store
 
@@ -29,7 +31,9 @@ async def test_the_log_holds_what_was_promised(demo):
 
     assert counts["contact.registered"] == 2_000
     assert counts["company.registered"] == 300
-    assert 19_000 < counts["interaction.recorded"] < 21_000
+    assert 20_000 < counts["interaction.recorded"] < 23_000
+    assert (counts["deal.opened"], counts["ticket.opened"]) == (320, 420)
+    assert counts["ticket.sla_breached"] >= 20
     assert counts["contact.merged"] == counts["contact.absorbed"] >= 20
     assert min(counts["contact.archived"], counts["contact.restored"], counts["contact.owner_changed"]) >= 20
 
@@ -91,7 +95,10 @@ async def test_a_seeding_cut_short_is_taken_up_where_it_was(database, tmp_path):
         """,
     )
     assert events == head
-    assert commands == 2 + 20  # founded, staffed, and a day each
+    story = begin(today)
+    sat = [one for one in Teller(story).tell() if one.at <= story.founded + timedelta(days=20) + HOURS]
+    assert len(sat) >= 20
+    assert commands == 2 + len(sat)  # founded, staffed, and what was told
 
 
 def stopping_after(day):

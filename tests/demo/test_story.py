@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 import phonenumbers
 import pytest
 
+from crm_es.demo.life import Told
 from crm_es.demo.people import TONGUES
 from crm_es.demo.story import Archive, Edit, Merge, NewContact, NewInteraction, Restore, begin
 from crm_es.demo.teller import Teller
@@ -31,6 +32,23 @@ def test_it_has_what_was_promised(sittings):
     assert min(counts[name] for name in ("Merge", "Archive", "Restore", "Edit")) >= 20
 
 
+def test_it_sells_and_helps_and_is_late_at_times(sittings):
+    events = [
+        one.event for sitting in sittings for _, deed in sitting.deeds if isinstance(deed, Told) for one in deed.events
+    ]
+    counts = Counter(event.TOPIC for event in events)
+
+    assert (counts["deal.opened"], counts["ticket.opened"], counts["sla_policy.published"]) == (320, 420, 1)
+    assert 10 < counts["deal.opened"] + counts["deal.reopened"] - counts["deal.won"] - counts["deal.lost"] < 100
+    assert min(counts["deal.won"], counts["deal.lost"], counts["ticket.sla_breached"], counts["ticket.reopened"]) >= 20
+
+
+def test_what_comes_about_by_itself_is_nobodys(sittings):
+    for sitting in sittings:
+        late = {one.event.TOPIC for _, deed in sitting.deeds if isinstance(deed, Told) for one in deed.events}
+        assert ("ticket.sla_breached" in late) == (sitting.actor is None)
+
+
 def test_it_ends_before_its_end_and_goes_forward(sittings):
     times = [sitting.at for sitting in sittings]
 
@@ -50,7 +68,7 @@ def touched(deed):
     match deed:
         case Merge(survivor_id=one, absorbed_id=other):
             return one, other
-        case Edit(id=id_) | Archive(id=id_) | Restore(id=id_) | NewContact(id=id_):
+        case Told(id=id_) | Edit(id=id_) | Archive(id=id_) | Restore(id=id_) | NewContact(id=id_):
             return (id_,)
         case _:
             return ()

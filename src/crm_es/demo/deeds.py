@@ -10,6 +10,7 @@ from crm_es.contacts.company import COMPANY, CompanyEdit
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.contact_events import LifecycleStage
 from crm_es.contacts.editing import ContactEdit, EmailEntry, PhoneEntry
+from crm_es.demo.life import Told
 from crm_es.demo.story import Archive, Deed, Edit, Merge, NewCompany, NewContact, NewInteraction, Restore
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import Dated, Event
@@ -31,13 +32,18 @@ def targets(deed: Deed) -> Iterator[Target]:
         case Merge():
             yield CONTACT, deed.survivor_id
             yield CONTACT, deed.absorbed_id
+        case Told():
+            yield deed.aggregate, deed.id
         case NewContact() | Edit() | Archive() | Restore():
             yield CONTACT, deed.id
 
 
 def events(deed: Deed, at: datetime, states: States) -> dict[UUID, list[Event | Dated]]:
-    """What it adds to each of its streams, all of it happening at that moment."""
-    return {stream: [Dated(event, at) for event in made] for stream, made in _made(deed, at, states).items()}
+    """What it adds to each of its streams, happening at that moment unless it says when."""
+    made = _made(deed, at, states)
+    return {
+        stream: [one if isinstance(one, Dated) else Dated(one, at) for one in found] for stream, found in made.items()
+    }
 
 
 def _made(deed: Deed, at: datetime, states: States) -> Mapping[UUID, list[Any]]:  # noqa: PLR0911  # one match
@@ -56,6 +62,8 @@ def _made(deed: Deed, at: datetime, states: States) -> Mapping[UUID, list[Any]]:
             return {deed.id: contact.restore(_loaded(states, deed.id).state)}
         case Merge():
             return _merge(deed, states)
+        case Told():
+            return {deed.id: list(deed.events)}
         case _:
             assert_never(deed)
 

@@ -1,4 +1,4 @@
-"""Five queries worth trying on the demo. A test runs them.
+"""Queries worth trying on the demo. A test runs them.
 
 THEN is a year before its end, SOMEBODY one who had been registered twice and was merged: there is a past to see.
 """
@@ -34,12 +34,26 @@ HISTORY: Final = """{
       label history(first: 5) { nodes { position type recordedAt actor { name } changes { field from to } } }
     }
   }"""
+BOARD: Final = """{
+    pipelines(first: 1) { nodes { name stages {
+      name deals(first: 3) {
+        summary { count amount { amount currency } } nodes { name owner { name } amount { amount currency } }
+      }
+    } } }
+  }"""
+LATE: Final = """{
+    tickets(first: 5, filter: { breached: true }, orderBy: [{ field: NUMBER, direction: DESC }]) {
+      totalCount nodes { title status priority queue { name } requester { displayName } sla { kind state dueAt breachedAt } }
+    }
+  }"""
 QUERIES: Final = (
     ("Customers heard of last, with their company and owner", CUSTOMERS),
     ("How many there are now, and whom we knew a year before", PAST),
     ("Search in any script", SEARCH),
     ("Somebody who had been registered twice, and the timeline both halves share", MERGED),
     ("Who changed what about them, and when", HISTORY),
+    ("The board: its columns, what they are worth and the deals on top", BOARD),
+    ("Tickets that were promised an answer sooner", LATE),
 )
 
 

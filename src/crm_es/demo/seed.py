@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID, uuid5
 
 from crm_es.demo import deeds
-from crm_es.demo.story import DAYS, NewMember, Sitting, Story, begin
+from crm_es.demo.story import DAYS, DEMO, NewMember, Sitting, Story, begin
 from crm_es.demo.teller import Teller
 from crm_es.eventstore.aggregate import Loaded
 from crm_es.eventstore.event import Actor, ActorKind, Command, Origin, WorkspaceId
@@ -22,7 +22,6 @@ from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.team import TEAM
 from crm_es.workspaces.workspace import WORKSPACE
 
-DEMO: Final = WorkspaceId(uuid5(NAMESPACE_URL, "crm-es:demo"))
 NAME: Final = "Demo"
 HASH: Final = b"demo"
 
@@ -45,7 +44,7 @@ async def seed(store: Store, today: date, progress: Callable[[int, int], None]) 
     for number, sitting in enumerate(Teller(story).tell(), 1):
         outcome = await _record(store, sitting, number)
         log_id = outcome.log_id or log_id
-        progress(number, DAYS)
+        progress((sitting.at - story.founded).days, DAYS)
     return Seeded(workspace=DEMO, admin=story.members[0].id, story=story, log_id=log_id)
 
 
@@ -102,7 +101,9 @@ def _command(name: str, at: datetime, actor: UUID | None = None) -> Command:
         workspace=DEMO,
         command_id=command_id,
         request_hash=HASH,
-        actor=Actor(kind=ActorKind.MEMBER, id=actor) if actor else Actor(kind=ActorKind.SYSTEM),
+        actor=Actor(kind=ActorKind.MEMBER, id=actor)
+        if actor
+        else Actor(kind=ActorKind.AUTOMATION if name.startswith("sitting") else ActorKind.SYSTEM),
         correlation_id=command_id,
         origin=Origin(client="crm-es demo"),
         recorded_at=at,

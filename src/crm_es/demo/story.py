@@ -8,12 +8,17 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Final
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
+from crm_es.demo.life import Told
 from crm_es.demo.people import TEAMS, TONGUES, Tongue
+from crm_es.eventstore.event import WorkspaceId
 
+DEMO: Final = WorkspaceId(uuid5(NAMESPACE_URL, "crm-es:demo:2"))
 SEED: Final = 20_260_101
 DAYS: Final = 548
+HOURS: Final = timedelta(hours=9)
+"""How long a day's sitting is."""
 MEMBERS: Final = 24
 ROLES: Final = ("admin", "manager", "sales", "service", "marketing", "auditor")
 
@@ -99,15 +104,15 @@ class Restore:
     id: UUID
 
 
-Deed = NewCompany | NewContact | NewInteraction | Edit | Merge | Archive | Restore
+Deed = NewCompany | NewContact | NewInteraction | Edit | Merge | Archive | Restore | Told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sitting:
-    """What one member did in a day, recorded at its end. No contact is touched twice in one."""
+    """What one member did in a day, or what came about by itself, recorded at its end. No record is touched twice in one."""
 
     at: datetime
-    actor: UUID
+    actor: UUID | None
     deeds: tuple[tuple[datetime, Deed], ...]
 
 
@@ -140,6 +145,11 @@ def _member(rng: Random, number: int, at: datetime, teams: tuple[tuple[UUID, str
         role=ROLES[number] if number < len(ROLES) else rng.choice(("sales", "sales", "service")),
         team_id=teams[number % len(teams)][0],
     )
+
+
+def share(total: int, day: int) -> int:
+    """A day's part of `total`, spread evenly without a remainder."""
+    return total * (day + 1) // DAYS - total * day // DAYS
 
 
 def tongue(rng: Random) -> Tongue:

@@ -8,9 +8,12 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+from crm_es.demo.helping import Helping
 from crm_es.demo.people import BODIES, CITIES, FIRM_HEADS, FIRM_TAILS, JOBS, SOURCES, SUBJECTS, TAGS
+from crm_es.demo.selling import Selling
 from crm_es.demo.story import (
     DAYS,
+    HOURS,
     SEED,
     Archive,
     Deed,
@@ -23,6 +26,7 @@ from crm_es.demo.story import (
     Sitting,
     Story,
     new_id,
+    share,
     tongue,
 )
 
@@ -33,7 +37,7 @@ EDITS: Final = 2_400
 MERGES: Final = 60
 ARCHIVES: Final = 120
 RESTORES: Final = 30
-HOURS: Final = timedelta(hours=9)
+MINUTE: Final = timedelta(minutes=1)
 FIRST_COMPANIES: Final = 20
 """Known from the first sitting on, so that contacts have somewhere to work."""
 STAGES: Final = ("LEAD", "LEAD", "MARKETING_QUALIFIED", "SALES_QUALIFIED", "OPPORTUNITY", "CUSTOMER")
@@ -68,13 +72,20 @@ class Teller:
     lines: int = 0
 
     def tell(self) -> Iterator[Sitting]:
+        selling, helping = Selling(self.story), Helping(self.story)
         for day in range(DAYS):
             begins = self.story.founded + timedelta(days=day + 1)
             actor = self.rng.choice(self.story.members).id
             self.touched = set()
-            deeds = sorted(self._sitting(day, begins), key=lambda timed: timed[0])
-            if deeds:
-                yield Sitting(at=begins + HOURS, actor=actor, deeds=tuple(deeds))
+            people = [one for one in self.contacts if one.id not in self.gone]
+            deeds = list(self._sitting(day, begins))
+            for room in (selling, helping):
+                if day == 0:
+                    deeds += room.begin(begins)
+                deeds += room.day(day, begins, people)
+            yield Sitting(at=begins + HOURS, actor=actor, deeds=tuple(sorted(deeds, key=lambda timed: timed[0])))
+            if ran_out := helping.ran_out(day):
+                yield Sitting(at=begins + HOURS + MINUTE, actor=None, deeds=tuple(ran_out))
 
     def _sitting(self, day: int, begins: datetime) -> Iterator[tuple[datetime, Deed]]:
         """Who is new has a quiet first day: all else happens to those known before."""
@@ -91,7 +102,7 @@ class Teller:
             (INTERACTIONS, lambda when: self._interaction(when, known)),
         )
         for total, make in makers:
-            for _ in range(_share(total, day)):
+            for _ in range(share(total, day)):
                 when = begins + self.rng.random() * HOURS
                 if deed := make(when):
                     yield when, deed
@@ -239,8 +250,3 @@ class Teller:
             return None
         contact = self.contacts[int(known * max(self.rng.random(), self.rng.random()))]
         return None if contact.id in self.gone | self.touched else contact
-
-
-def _share(total: int, day: int) -> int:
-    """A day's part of `total`, spread evenly without a remainder."""
-    return total * (day + 1) // DAYS - total * day // DAYS
