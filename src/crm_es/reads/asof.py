@@ -61,7 +61,7 @@ _ALL_APPENDED = SQL("SELECT pg_advisory_lock_shared(4711001), clock_timestamp(),
 BY_POSITION = SQL("""
 SELECT e.sequence, e.recorded_at, e.notification_id, n.recorded_at = e.recorded_at
 FROM es.events e
-LEFT JOIN es.events n ON n.workspace_id = e.workspace_id AND n.sequence = $2::bigint + 1
+LEFT JOIN es.events n ON n.workspace_id = e.workspace_id AND n.sequence = least($2::bigint, 9223372036854775806) + 1
 WHERE e.workspace_id = $1::uuid
   AND e.sequence = $2::bigint
 """)
