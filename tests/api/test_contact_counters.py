@@ -92,3 +92,21 @@ async def test_many_contacts_take_no_more_statements_than_one(api, monkeypatch):
 
     assert len(found["contacts"]["nodes"]) == 2
     assert counted[0] == counted[1] > 0
+
+
+PREVIEW = "query($a: ID!, $b: ID!) { mergePreview(survivorId: $a, absorbedId: $b) { dealsMoved ticketsMoved } }"
+
+
+async def test_a_preview_tells_how_many_deals_and_tickets_a_merge_moves(api, busy):
+    ada, bob = busy
+
+    assert (await api.ask(PREVIEW, a=bob, b=ada))["mergePreview"] == {"dealsMoved": 5, "ticketsMoved": 3}
+    assert (await api.ask(PREVIEW, a=ada, b=bob))["mergePreview"] == {"dealsMoved": 1, "ticketsMoved": 1}
+
+
+async def test_a_preview_counts_no_record_beyond_reach(api, busy):
+    ada, bob = busy
+    granted = (*may((Action.READ,), (EntityType.CONTACT,)), *may((Action.READ,), BOTH, Scope.OWN))
+    api.known["own"] = replace(api.known["sales"], permissions=Permissions(granted))
+
+    assert (await api.ask(PREVIEW, who="own", a=bob, b=ada))["mergePreview"] == {"dealsMoved": 0, "ticketsMoved": 0}

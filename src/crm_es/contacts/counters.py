@@ -95,6 +95,28 @@ async def _deals(
     return await moment.rows(query, _DEALS.format(links=links, deals=deals, currency=currency))
 
 
+async def at_stake(moment: Moment, contact: UUID) -> tuple[int, int]:
+    """How many deals and tickets that the viewer may see a contact has, whatever became of them."""
+    query, deals, tickets = moment.query(), read_of(sales_graphql.Deal), read_of(ticket_graphql.Ticket)
+    id_ = query.bind(contact, "uuid")
+    linked = query.select(
+        OF_CONTACT.source, "l", ("deal_id",), lambda: [SQL("l.canonical_id = {}").format(id_)],
+    )  # fmt: skip
+    seen = query.select(deals.source, "d", ("id",), lambda: _seen(query, deals, "d"))
+    asked = query.select(
+        tickets.source, "t", ("id",),
+        lambda: [SQL("t.requester_means_id = {}").format(id_), *_seen(query, tickets)],
+    )  # fmt: skip
+    [(of_deals, of_tickets)] = await moment.rows(query, _AT_STAKE.format(linked=linked, seen=seen, asked=asked))
+    return of_deals, of_tickets
+
+
+_AT_STAKE: Final = SQL("""
+SELECT (SELECT count(*) FROM ({seen}) AS d WHERE d.id IN (SELECT l.deal_id FROM ({linked}) AS l)),
+       (SELECT count(*) FROM ({asked}) AS t)
+""")
+
+
 # Somebody merged may stand in a deal twice.
 _DEALS: Final = SQL("""
 SELECT l.canonical_id, {currency} AS currency, count(*), sum(d.amount_minor)

@@ -18,7 +18,7 @@ from crm_es.api.problems import UserError
 from crm_es.api.refusals import REFUSALS, user_error
 from crm_es.api.rules import Guard, needs, ruled
 from crm_es.api.scalars import JSON
-from crm_es.contacts import merging
+from crm_es.contacts import counters, merging
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.graphql import Contact
 from crm_es.context import Context, Info
@@ -161,8 +161,8 @@ class MergePreview:
     absorbed: Contact = strawberry.field(description="The contact that would go into it.")
     fields: list[MergeField] = strawberry.field(description="Where they differ.")
     interactions_moved: int = strawberry.field(description="How many interactions would change their timeline.")
-    deals_moved: int = strawberry.field(description="How many deals would change their contact: none are kept yet.")
-    tickets_moved: int = strawberry.field(description="How many tickets would change theirs: none are kept yet.")
+    deals_moved: int = strawberry.field(description="How many deals, of those you may see, would change their contact.")
+    tickets_moved: int = strawberry.field(description="How many tickets, of those you may see, would change theirs.")
     user_errors: list[UserError] = strawberry.field(description="Why it would be refused; empty when it would not.")
 
 
@@ -179,10 +179,11 @@ async def _merge_preview(
     if None in shown or len(loaded) < len(set(two)):
         return None
     fields, errors = _previewed(context, loaded[two[0]], loaded[two[1]])
+    deals, tickets = await counters.at_stake(present, two[1])
     (counted,) = await records.load_columns(shown[1], ("interaction_count",), ACTIVITY)
     return MergePreview(
-        survivor=shown[0], absorbed=shown[1], fields=fields, interactions_moved=counted or 0, deals_moved=0,
-        tickets_moved=0, user_errors=errors,
+        survivor=shown[0], absorbed=shown[1], fields=fields, interactions_moved=counted or 0, deals_moved=deals,
+        tickets_moved=tickets, user_errors=errors,
     )  # fmt: skip
 
 
