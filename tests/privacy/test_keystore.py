@@ -103,6 +103,22 @@ def test_a_busy_workspace_finds_a_whole_block_minted_beside_its_appends(keys, wo
     eventually(lambda: keys.ready(workspace, BLOCK))
 
 
+def test_keys_taken_as_a_refill_ends_are_made_up_for(keys, workspace):
+    taken = []
+
+    class Ending(set):
+        def discard(self, refilled):
+            taken.extend(keys.take(workspace) for _ in range(0 if taken else FIRST_BLOCK))
+            super().discard(refilled)
+
+    keys._refilling = Ending()
+    for _ in range(FIRST_BLOCK):
+        keys.take(workspace)
+
+    eventually(lambda: taken)
+    eventually(lambda: keys.ready(workspace, BLOCK))
+
+
 def test_a_quiet_workspace_owns_few_keys(keys, workspace):
     keys.take(workspace)
 

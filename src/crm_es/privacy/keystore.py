@@ -187,10 +187,13 @@ class KeyStore:
 
     def _refill_quietly(self, workspace: UUID) -> None:
         try:
-            with contextlib.suppress(KeyUnavailableError):  # whoever takes the last spare will be told
-                self._refill(workspace)
+            self._refill(workspace)
+        except KeyUnavailableError:
+            return  # whoever takes the last spare will be told
         finally:
             self._refilling.discard(workspace)
+        if len(self._spares.get(workspace, ())) < self._low(workspace):
+            self._refill_soon(workspace)  # for whoever took some as this one ended
 
     def _mint(self, workspace: UUID) -> list[Key]:
         size = BLOCK if workspace in self._minted else FIRST_BLOCK
