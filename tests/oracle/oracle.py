@@ -38,6 +38,7 @@ FIELDS = {
       amount { amount currency } quantity contacts { id } participants { part contact { id } member { id } address }
       company { id } ticket { id } member { id } visibility internal createdAt updatedAt""",
     "Queue": f"""id liveId version name reopenDays autoCloseDays depth(at: "{DEPTH.isoformat()}")
+      externalIds {{ system value }}
       counts {{ open unassigned inProgress onHold }} waiting(first: 1) {{ totalCount }} createdAt updatedAt""",
     "Ticket": """id liveId version number title status holdReason priority type tags queue { id } assignee { id } requester { id }
       company { id } mergedInto { id } absorbed { id } followUpOf { id } splitFrom { id } openedAt resolvedAt closedAt
@@ -49,7 +50,7 @@ SETS = {
     "Contact": ("absorbed", "externalIds", "tags"),
     "Company": ("externalIds", "domains", "tags"),
     "Interaction": ("contacts",),
-    "Queue": (),
+    "Queue": ("externalIds",),
     "Ticket": ("absorbed", "externalIds", "tags"),
 }
 
