@@ -129,6 +129,7 @@ def test_serve_answers_whoever_has_a_token_and_nobody_else(data_dir: Path, servi
     assert refused["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
+@pytest.mark.slow
 def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) -> None:
     mine = token(data_dir)
     before = serving.children()
@@ -142,6 +143,7 @@ def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) 
     assert "data" in serving.ask("{ viewer { position } }", mine)
 
 
+@pytest.mark.slow
 def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serving: Serving) -> None:
     mine = token(data_dir)
     pid_file = next(data_dir.glob("postgres-18/postmaster.pid"))
@@ -155,6 +157,7 @@ def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serv
     assert int(eventually(told)["viewer"]["position"]) > 0
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     children = serving.children()
 

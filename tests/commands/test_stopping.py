@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 from starlette.applications import Starlette
 
 from crm_es.config import Settings
@@ -50,6 +51,7 @@ def test_what_was_set_is_how_long_the_web_server_waits() -> None:
     assert config(Starlette(), Settings(shutdown_seconds=7)).timeout_graceful_shutdown == 7
 
 
+@pytest.mark.slow
 def test_begun_requests_are_waited_for_no_longer_than_was_set(data_dir: Path) -> None:
     mine = token(data_dir)
     serving = Serving(data_dir, CRM_SHUTDOWN_SECONDS="1")

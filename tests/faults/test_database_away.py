@@ -31,7 +31,7 @@ from tests.api.served import served as ported
 from tests.api.test_streams import PROTOCOL
 from tests.waiting import PATIENCE_SECONDS, soon
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 QUERIES = (
     "{ viewer { position workspace { name } } }",

@@ -78,6 +78,7 @@ def run(installation, file):
     return crm(installation.data_dir, "import", str(MAPPING), str(file), "--workspace", str(installation.workspace))
 
 
+@pytest.mark.slow
 def test_an_import_during_which_everything_is_killed_ends_with_the_same_numbers(installation, small):
     file, expected = small
     shop = installation.beside("Shop small")

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.installation import Sender
 from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 REGISTER = """mutation($input: RegisterContactInput!) { registerContact(input: $input) {
   contact { id displayName emails { address } } position replayed projected userErrors { message } } }"""
 CLIENTS = 8

@@ -13,7 +13,7 @@ from tests.faults.installation import gone
 from tests.faults.listening import subscribed
 from tests.waiting import APPENDING, PATIENCE_SECONDS, soon, wanted
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 REGISTER = (
     'mutation { registerContact(input: {displayName: "Late"}) { contact { displayName } userErrors { message } } }'
 )

@@ -12,7 +12,7 @@ from tests.faults.installation import Sender
 from tests.faults.listening import results, subscribed
 from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 RECORD = "mutation($input: RecordInteractionsInput!) { recordInteractions(input: $input) { position userErrors { message } } }"
 REGISTER = """mutation($input: RegisterContactInput!) { registerContact(input: $input) {
   contact { id } position userErrors { message } } }"""
