@@ -87,15 +87,15 @@ def test_an_edited_migration_is_refused(url: str) -> None:
         migrate(url, [edited, SECOND])
 
 
-def test_files_are_read_in_order_and_a_gap_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "0002_b.sql").write_text("SELECT 2")
+def test_files_are_read_in_order_and_a_number_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0004_b.sql").write_text("SELECT 2")
     (tmp_path / "README.md").write_text("not SQL")
-
-    with pytest.raises(ConfigurationError, match="not numbered"):
-        migrations(tmp_path)
-
     (tmp_path / "0001_a.sql").write_text("SELECT 1")
-    assert [str(m) for m in migrations(tmp_path)] == ["0001_a", "0002_b"]
+    assert [str(m) for m in migrations(tmp_path)] == ["0001_a", "0004_b"]
+
+    (tmp_path / "0004_c.sql").write_text("SELECT 3")
+    with pytest.raises(ConfigurationError, match="one number"):
+        migrations(tmp_path)
 
 
 def test_an_unreachable_database_is_named_without_its_password() -> None:
