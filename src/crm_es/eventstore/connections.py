@@ -18,8 +18,9 @@ _TRANSIENT = ("40", "53", "55", "57014", "58")  # rolled back by the server; the
 
 
 def connect(url: str, name: str) -> Connection:
+    """Tables are read by index: a plan made while one is small is kept when it has grown."""
     return psycopg.connect(
-        with_options(url, f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"),
+        with_options(url, f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c enable_seqscan=off"),
         autocommit=True,
         row_factory=dict_row,
         application_name=name,

@@ -4,7 +4,7 @@ Verdicts and reads only; what they mean is the store's business. Its table state
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString, NamedTuple
@@ -41,6 +41,18 @@ FROM es.events
 WHERE workspace_id = %s AND sequence > %s AND originator_version = 1
 ORDER BY sequence
 LIMIT %s
+"""
+# One probe of the primary key for each value: a join would be planned, on a table that is still small, as a reading of all that
+# the workspace has reserved, and stay so.
+HOLDERS: LiteralString = """
+SELECT held.kind, held.key, held.stream_id
+FROM unnest(%b, %b) AS wanted (kind, key)
+CROSS JOIN LATERAL (
+  SELECT r.kind, r.key, r.stream_id
+  FROM es.reservation r
+  WHERE r.workspace_id = %s AND r.kind = wanted.kind AND r.key = wanted.key
+  LIMIT 1
+) AS held
 """
 _RESERVED_ROWS: LiteralString = "SELECT kind, key, stream_id FROM es.reservation WHERE workspace_id = %s"
 
@@ -157,7 +169,7 @@ class Recorder(PostgresApplicationRecorder):
 
     def holders(self, workspace: WorkspaceId, wanted: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], UUID]:
         kinds, keys = pack("text", [kind for kind, _ in wanted]), pack("bytea", [key for _, key in wanted])
-        rows = self._query("SELECT kind, key, stream FROM es.read_holders(%b, %b, %b)", (workspace, kinds, keys))
+        rows = self._scan(workspace, HOLDERS, (kinds, keys, workspace))
         return {(kind, key): stream for kind, key, stream in rows}
 
     def existing(self, workspace: WorkspaceId, aggregate: str, streams: Sequence[UUID]) -> set[UUID]:
@@ -176,13 +188,15 @@ class Recorder(PostgresApplicationRecorder):
         return {(kind, key): stream for kind, key, stream in rows}
 
     def _scan(self, workspace: WorkspaceId, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
-        try:
-            with self.datastore.connections.take() as connection, connection.transaction():
+        """Of tables, whose fence asks for the workspace; the functions that `_query` calls say it themselves."""
+
+        def scan(connection: Connection) -> list[tuple[Any, ...]]:
+            with connection.transaction():
                 cursor = connection.cursor(binary=True, row_factory=tuple_row)
                 cursor.execute("SELECT set_config('app.workspace', %s, true)", (str(workspace),))
-                return cursor.execute(sql, params).fetchall()
-        except LOST as exc:
-            raise UnavailableError(f"The log cannot be read now: {exc}") from exc
+                return cursor.execute(sql, params, prepare=True).fetchall()
+
+        return self._read(scan)
 
     def pending_doomed_keys(self, at_most: int = 500) -> dict[WorkspaceId, list[UUID]]:
         """Of every workspace."""
@@ -195,12 +209,18 @@ class Recorder(PostgresApplicationRecorder):
         self._scan(workspace, "SELECT es.doomed_keys_destroyed(%b)", (pack("uuid", keys),))
 
     def _query(self, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        def query(connection: Connection) -> list[tuple[Any, ...]]:
+            cursor = connection.cursor(binary=True, row_factory=tuple_row)
+            return cursor.execute(sql, params, prepare=True).fetchall()
+
+        return self._read(query)
+
+    def _read(self, ask: Callable[[Connection], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
         """One more try for a connection that had gone stale; then Raises: UnavailableError."""
         for last in (False, True):
             try:
                 with self.datastore.connections.take() as connection:
-                    cursor = connection.cursor(binary=True, row_factory=tuple_row)
-                    return cursor.execute(sql, params, prepare=True).fetchall()
+                    return ask(connection)
             except LOST as exc:
                 if last or outcome_known(exc):
                     raise UnavailableError(f"The log cannot be read now: {exc}") from exc
