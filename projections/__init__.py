@@ -10,6 +10,7 @@ from projections import (
     duplicates,
     interactions,
     members,
+    milestones,
     pipelines,
     search,
     service_queues,
@@ -22,6 +23,7 @@ READ_MODELS: "tuple[ReadModel, ...]" = (
     interactions,  # first, since it reads before it writes: behind others, it would wait for all they write
     service_queues,  # so does it
     pipelines,  # and it
+    milestones,  # and it
     contact_profiles,
     members,
     audit_trail,
