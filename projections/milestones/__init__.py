@@ -85,7 +85,7 @@ class _Page:
         mine = [fact for fact in facts if not isinstance(fact.event, _Contact)]
         opened = {fact.stream for fact in mine if isinstance(fact.event, d.DealOpened | t.TicketOpened)}
         standings = _standings(batch, [fact for fact in mine if fact.stream not in opened])
-        named = {(fact.workspace, one) for fact in mine for one in _contacts(fact.event) or ()}
+        named: set[_Place] = {(fact.workspace, one) for fact in mine for one in _contacts(fact.event) or ()}
         named |= {(workspace, one) for (workspace, _), each in standings.items() for one in each.contact_ids}
         return cls(standings, _meanings(batch, named))
 

@@ -22,6 +22,7 @@ from crm_es.contacts.merging_mutations import MergingMutations
 from crm_es.contacts.mutations import ContactMutations
 from crm_es.context import Info
 from crm_es.interactions.graphql import Interaction, InteractionQueries
+from crm_es.interactions.milestones import Milestone
 from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
 from crm_es.sales.bulk_mutations import BulkDealMutations
@@ -55,6 +56,7 @@ finding.KINDS.add(
     Contact,
     Company,
     Interaction,
+    Milestone,
     Product,
     Pipeline,
     Stage,
@@ -189,7 +191,7 @@ class Mutation(
 
 
 def make() -> CrmSchema:
-    return CrmSchema(Query, Mutation, Subscription, types=PROBLEMS)
+    return CrmSchema(Query, Mutation, Subscription, types=(*PROBLEMS, Milestone))
 
 
 schema = make()

@@ -126,7 +126,7 @@ async def test_an_interaction_is_about_a_deal(api):
         api, "correctInteraction", "interaction { deal { name } }", id=made["id"], set={"dealId": other["id"]}
     )
     found = await api.ask(
-        """query($id: ID!) { deal(id: $id) { timeline { nodes { ... on Interaction { subject } } } }
+        """query($id: ID!) { deal(id: $id) { timeline(milestones: false) { nodes { ... on Interaction { subject } } } }
           interactions(filter: {dealId: {eq: $id}}) { totalCount } }""",
         id=other["id"],
     )

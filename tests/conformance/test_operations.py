@@ -54,6 +54,7 @@ def variables(title, found, sales, service):
         "Board": {"id": pipeline, "filter": {"status": {"eq": "OPEN"}}},
         "BoardColumnMore": {"stage": stages[0]},
         "DealPage": {"id": deal},
+        "ContactTimelineOlder": {"id": a},
         "DragDeal": {"input": {"id": deal, "toStageId": stages[1]}, "stages": stages[:2]},
         "WinDeal": {"input": {"id": deal}},
         "Reply": {"input": {"id": ticket, "body": "We look.", "internal": False}},

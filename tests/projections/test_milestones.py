@@ -86,7 +86,9 @@ def by_rows(rows, workspace, position):
 
 
 @pytest.mark.parametrize(("house", "steps", "kinds"), [(World, 500, DEAL_KINDS), (Desk, 400, TICKET_KINDS)])
-def test_milestones_as_of_any_position_equal_their_fold(log, workspace, project, rows, house, steps, kinds):
+def test_milestones_as_of_any_position_equal_their_fold(  # noqa: PLR0917  # fixtures come by name
+    log, workspace, project, rows, house, steps, kinds
+):
     house(log, workspace, Random(5)).steps(steps)
     house(log, uuid4(), Random(6)).steps(30)
     project()

@@ -66,7 +66,7 @@ class Company(Entity):
     tickets = connection(
         lambda: ticket_graphql.Ticket, via="company_id", description="What help was asked for it, newest first."
     )
-    timeline = timeline(lambda: interaction_graphql.Interaction, via="company_id")
+    timeline = timeline(lambda: interaction_graphql.Interaction, via="company_id", milestones="company_id")
 
 
 CompanyFilter: Any = filters.filter_type(

@@ -21,7 +21,14 @@ from crm_es.contacts.parts import (
     source,
 )
 from crm_es.interactions import graphql as interaction_graphql
-from crm_es.interactions.timeline import ACTIVITY, OF_CONTACT, all_seen, seen_activity, timeline
+from crm_es.interactions.timeline import (
+    ACTIVITY,
+    MILESTONES_OF_CONTACT,
+    OF_CONTACT,
+    all_seen,
+    seen_activity,
+    timeline,
+)
 from crm_es.reads import filters
 from crm_es.reads.declare import (
     Beside,
@@ -116,7 +123,7 @@ class Contact(Entity):
     open_deal_count = counters.open_deals()
     open_ticket_count = counters.open_tickets()
     won_amount = counters.won()
-    timeline = timeline(lambda: interaction_graphql.Interaction, via=OF_CONTACT)
+    timeline = timeline(lambda: interaction_graphql.Interaction, via=OF_CONTACT, milestones=MILESTONES_OF_CONTACT)
     interactions = connection(
         lambda: interaction_graphql.Interaction, via=OF_CONTACT, description="What happened, newest first."
     )

@@ -17,7 +17,7 @@ from crm_es.contacts.inputs import RegisterContactInput, UpdateContactInput
 from crm_es.eventstore.store import Outcome
 from crm_es.uuids import new_id
 
-SHOWS: Final = ("contact_profiles", "interactions")
+SHOWS: Final = ("contact_profiles", "interactions", "milestones")
 
 
 @ruled(PARENT)

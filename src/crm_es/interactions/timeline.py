@@ -1,7 +1,8 @@
 """What other rooms hang on interactions: the timeline of a record, and how much happened with a contact."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Final, LiteralString
 
 import strawberry
@@ -11,11 +12,12 @@ from crm_es.api.nodes import Node
 from crm_es.api.rules import PARENT, ruled
 from crm_es.interactions.enums import InteractionType
 from crm_es.reads import operands
-from crm_es.reads.declare import Argument, Condition, Link, Source, connection
+from crm_es.reads.declare import Argument, Condition, Link, Source, merged
 from crm_es.reads.filters import FilterField
+from crm_es.reads.model import Connection
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Query
-from projections import interactions
+from projections import interactions, milestones
 
 ACTIVITY: Final = Source(interactions.NAME, interactions.ACTIVITY)
 LINKS: Final = Source(interactions.NAME, interactions.LINK)
@@ -23,6 +25,11 @@ OF_CONTACT: Final = Link(
     source=LINKS, parent="canonical_id", child="interaction_id",
     orders={"occurred_at": "occurred_at", "created_at": "created_at"},
 )  # fmt: skip
+MILESTONES_OF_CONTACT: Final = Link(
+    source=Source(milestones.NAME, milestones.LINK), parent="canonical_id", child="milestone_id",
+    orders={"occurred_at": "occurred_at"},
+)  # fmt: skip
+OF_ITSELF: Final = "entity_id"
 
 
 @ruled(PARENT)
@@ -31,16 +38,32 @@ class TimelineItem(Node):
     occurred_at: datetime = strawberry.field(description="When it happened in the world.")
 
 
-def timeline(target: Callable[[], Any], via: str | Link) -> Any:
-    """Of a record: interactions, newest first. Milestones join them with deals and tickets."""
+def timeline(target: Callable[[], Any], via: str | Link, *, milestones: str | Link) -> Any:
+    """Of a record: interactions, and milestones of deals and tickets between them, newest first; each by its way to the record.
+
+    Milestones of archived deals stand on the timelines of these alone.
+    """
     types = Argument(
         name="types", type=list[InteractionType] | None, description="Only these kinds of interaction.", where=_of_types
     )
-    milestones = Argument(name="milestones", type=bool, default=True, description="With milestones between them.")
-    return connection(
-        target, via=via, name="TimelineConnection", node=lambda: TimelineItem, filter=False, order=False,
-        arguments=(types, milestones), description="What happened, newest first.",
+    between = Argument(name="milestones", type=bool, default=True, description="With milestones between them.")
+    return merged(
+        Connection(target=target, via=via, filter=False, order=False, arguments=(types,)),
+        Connection(
+            target=lambda: import_module("crm_es.interactions.milestones").Milestone, via=milestones, filter=False,
+            order=False, default=(("occurred_at", "DESC"),), where=None if milestones == OF_ITSELF else _in_use,
+        ),
+        name="TimelineConnection", node=lambda: TimelineItem, among=_parts, arguments=(types, between),
+        description="What happened: interactions, and milestones of deals and tickets between them; newest first.",
     )  # fmt: skip
+
+
+def _parts(given: Mapping[str, Any]) -> Sequence[int]:
+    return (0, 1) if given["milestones"] else (0,)
+
+
+def _in_use(_query: Query, alias: LiteralString) -> Composable:
+    return SQL("NOT {}").format(Identifier(alias, "archived"))
 
 
 def _of_types(types: Sequence[InteractionType]) -> Condition:

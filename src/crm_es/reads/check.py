@@ -17,7 +17,7 @@ from graphql import (
 
 from crm_es.projector.contract import Index, Table
 from crm_es.reads.errors import DeclarationError
-from crm_es.reads.model import Beside, Connection, Link, Many, One, ReadType, Value, read_of
+from crm_es.reads.model import Beside, Connection, Link, Many, Merged, One, ReadType, Value, read_of
 from crm_es.reads.sql import Source
 
 MAPS: dict[str, frozenset[str]] = {
@@ -69,6 +69,10 @@ def _field(read: ReadType | None, declared: Any, type_: Any) -> Iterator[str]:
             yield from _via(target, declared.via)
             if isinstance(declared, Many):
                 yield from _columns(target.source, [name.removeprefix("-") for name in declared.order])
+        case Merged():
+            for part in declared.parts:
+                yield from _field(read, part, type_)
+            yield from _together(declared)
         case _:
             return
 
@@ -99,6 +103,24 @@ def _via(target: ReadType, via: str | Link | None) -> Iterator[str]:
         yield from _columns(target.source, [via])
         if not _starts(target.source.table, via):
             yield f"no index or key of {target.source.table.name} starts with {via}"
+
+
+def _together(declared: Merged) -> Iterator[str]:
+    """Parts merge by what they are ordered by: the same, there in every row, and then the id."""
+    orders = [_order(part) for part in declared.parts]
+    if any(order != orders[0] for order in orders):
+        yield "its parts are ordered differently"
+    for part, order in zip(declared.parts, orders, strict=True):
+        target = read_of(part.target())
+        if len(order) != 1 or any(isinstance(name, Beside) or target.source.nullable(name) for name, _ in order):
+            yield f"{target.name} is not ordered by one column of its own that is never null"
+
+
+def _order(part: Connection) -> list[tuple[str | Beside, str]]:
+    """The list's own order: columns with their directions."""
+    orders = read_of(part.target()).orders
+    named = orders.columns if orders is not None else {}
+    return [(named.get(name, name), way) for name, way in part.default or (orders.default if orders else ())]
 
 
 def _orders(read: ReadType) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The Relay types made for each read type: XConnection, XEdge, XOrder, XOrderField; and the arguments every connection takes."""
 
-from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from crm_es.api.enums import OrderDirection, describe
 from crm_es.api.nodes import AsOf, PageInfo
 from crm_es.eventstore.event import camel
 from crm_es.reads.later import Later
-from crm_es.reads.model import Argument, Connection, Lookup, read_of
+from crm_es.reads.model import Argument, Connection, Lookup, Merged, read_of
 
 PAGE = 50
 LARGEST_PAGE = 1000
@@ -30,13 +29,9 @@ class Listing(Protocol):
     def masks(self, field: str) -> bool: ...
 
 
-def connection_type(target: Any, name: str | None = None, node: Callable[[], Any] | None = None) -> type[Any]:
-    """`ContactConnection` of `Contact`; of an interface, with the name given."""
-    return _connection_type(target if node is None else node(), name)
-
-
 @cache
-def _connection_type(node: type[Any], name: str | None) -> type[Any]:
+def connection_type(node: type[Any], name: str | None = None) -> type[Any]:
+    """`ContactConnection` of `Contact`; of an interface, with the name given."""
     node_name = node.__strawberry_definition__.name
     stem = (name or node_name).removesuffix("Connection")
     edge = _edge_type(node, node_name, stem)
@@ -120,6 +115,10 @@ def arguments(declared: Connection) -> list[StrawberryArgument]:
     return [argument.strawberry() for argument in given]
 
 
+def merged_arguments(declared: Merged) -> list[StrawberryArgument]:
+    return [argument.strawberry() for argument in (*_PAGING, *declared.arguments)]
+
+
 def lookup_arguments(declared: Lookup) -> list[StrawberryArgument]:
     given = [Argument(name="id", type=strawberry.ID, description="Its global id, present or past.")]
     if declared.as_of:
@@ -127,4 +126,7 @@ def lookup_arguments(declared: Lookup) -> list[StrawberryArgument]:
     return [argument.strawberry() for argument in given]
 
 
-__all__ = ["LARGEST_PAGE", "PAGE", "UNSET", "arguments", "camel", "connection_type", "lookup_arguments", "order_type"]
+__all__ = [
+    "LARGEST_PAGE", "PAGE", "UNSET", "arguments", "camel", "connection_type", "lookup_arguments", "merged_arguments",
+    "order_type",
+]  # fmt: skip

@@ -39,6 +39,7 @@ from crm_es.reads.model import (
     Link,
     Lookup,
     Many,
+    Merged,
     One,
     Orders,
     Owned,
@@ -54,7 +55,7 @@ from crm_es.workspaces.actions import Action
 
 __all__ = [
     "Argument", "Beside", "Condition", "Link", "Orders", "Owned", "Source", "State", "batched", "column", "computed",
-    "connection", "id_of", "lookup", "many", "money", "one", "read_of", "read_type", "values",
+    "connection", "id_of", "lookup", "many", "merged", "money", "one", "read_of", "read_type", "values",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -119,17 +120,27 @@ def many(
 
 def connection(
     target: Target, *, via: str | Link | None = None, description: str | None = None, null: bool = False,
-    name: str | None = None, node: Target | None = None, **options: Any,
+    **options: Any,
 ) -> Any:  # fmt: skip
     """A keyset-paged list: first, after, last, before, and the type's filter and orderBy unless switched off.
 
     `via` names the target's foreign key, or a link. Without it this is a root field, which then takes `asOf`.
-    `name` and `node` make a connection of an interface (TimelineConnection of TimelineItem).
     """
     declared = Connection(target=target, via=via, as_of=options.pop("as_of", via is None), **options)
-    answer = Later(lambda: connections.connection_type(target(), name, node))
+    answer = Later(lambda: connections.connection_type(target()))
     result = _field(declared, description, answer | None if null else answer)
     result.arguments = connections.arguments(declared)
+    return result
+
+
+def merged(
+    *parts: Connection, name: str, node: Target, among: Callable[[Mapping[str, Any]], Sequence[int]],
+    arguments: tuple[Argument, ...] = (), description: str | None = None,
+) -> Any:  # fmt: skip
+    """A keyset-paged list of an interface: `name` (TimelineConnection) of `node` (TimelineItem), its records of all parts."""
+    declared = Merged(parts=parts, among=among, arguments=arguments)
+    result = _field(declared, description, Later(lambda: connections.connection_type(node(), name)))
+    result.arguments = connections.merged_arguments(declared)
     return result
 
 

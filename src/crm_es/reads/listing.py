@@ -1,5 +1,6 @@
 """A list as asked for: arguments checked, orders and cursors worked out, pages and counts loaded for all parents at once."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    rows: Sequence[tuple[Any, ...]]
+    rows: list[tuple[Any, ...]]
     more: bool
 
 
@@ -135,25 +136,19 @@ class Listing:
 
     def __init__(self, moment: Moment, ask: Asked, key: tuple[Any, ...], parent: UUID | None) -> None:
         self._moment = moment
-        self._ask = ask
+        self.ask = ask
         self._key = key
         self._parent = parent
 
     async def edges(self) -> list[Any]:
-        page = await self._page()
-        return [Edge(cursor=self._cursor(row), node=self._record(row)) for row in page.rows]
+        return [Edge(cursor=self.cursor(row), node=self.record(row)) for row in (await self.page()).rows]
 
     async def nodes(self) -> list[Any]:
-        return [self._record(row) for row in (await self._page()).rows]
+        return [self.record(row) for row in (await self.page()).rows]
 
     async def page_info(self) -> PageInfo:
-        page, window = await self._page(), self._ask.window
-        return PageInfo(
-            has_next_page=window.after is not None if window.backwards else page.more,
-            has_previous_page=page.more if window.backwards else window.after is not None,
-            start_cursor=self._cursor(page.rows[0]) if page.rows else None,
-            end_cursor=self._cursor(page.rows[-1]) if page.rows else None,
-        )
+        page = await self.page()
+        return _page_info(self.ask.window, [self.cursor(row) for row in page.rows[:1] + page.rows[-1:]], more=page.more)
 
     async def total_count(self) -> int:
         loader = self._moment.reads.loader((*self._key, "count"), self._count_all)
@@ -161,7 +156,7 @@ class Listing:
 
     def masks(self, field: str) -> bool:
         """Whether the viewer may not see this field of the records."""
-        return field in self._moment.viewer.masked(self._ask.listed.read.entity)
+        return field in self._moment.viewer.masked(self.ask.listed.read.entity)
 
     async def sums(self, group: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
         """Of the whole list by each value of a column: (value, how many records, the sum of each of the columns)."""
@@ -169,17 +164,17 @@ class Listing:
         async def load(parents: list[UUID | None]) -> list[list[tuple[Any, ...]]]:
             query = self._moment.query()
             given = None if parents == [None] else parents
-            statement = pages.sums(query, self._ask.listed, group, columns, given)
+            statement = pages.sums(query, self.ask.listed, group, columns, given)
             return list(records.grouped(await self._moment.rows(query, statement), given))
 
         found = self._moment.reads.loader((*self._key, group, columns), load).load(self._parent)
         return await found  # type: ignore[no-any-return]
 
-    async def _page(self) -> Page:
+    async def page(self) -> Page:
         return await self._moment.reads.loader(self._key, self._load_all).load(self._parent)  # type: ignore[no-any-return]
 
     async def _load_all(self, parents: list[UUID | None]) -> list[Page]:
-        ask, query = self._ask, self._moment.query()
+        ask, query = self.ask, self._moment.query()
         given = None if parents == [None] else parents
         statement = pages.page(query, ask.listed, ask.window, ask.listed.read.columns, given)
         rows = await self._moment.rows(query, statement)
@@ -188,14 +183,59 @@ class Listing:
     async def _count_all(self, parents: list[UUID | None]) -> list[int]:
         query = self._moment.query()
         given = None if parents == [None] else parents
-        rows = await self._moment.rows(query, pages.count(query, self._ask.listed, given))
+        rows = await self._moment.rows(query, pages.count(query, self.ask.listed, given))
         return [found[0][0] for found in records.grouped(rows, given)]
 
-    def _record(self, row: tuple[Any, ...]) -> Any:
-        return records.made(self._ask.listed.read, row, self._moment)
+    def record(self, row: tuple[Any, ...]) -> Any:
+        return records.made(self.ask.listed.read, row, self._moment)
 
-    def _cursor(self, row: tuple[Any, ...]) -> str:
-        return self._moment.reads.cursors.seal(self._ask.bound, row[len(self._ask.listed.read.columns) :])
+    def cursor(self, row: tuple[Any, ...]) -> str:
+        return self._moment.reads.cursors.seal(self.ask.bound, self.place(row))
+
+    def place(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the list is ordered by, and the id."""
+        return row[len(self.ask.listed.read.columns) :]
+
+
+class MergedListing:
+    """Lists of one order as one. A page of it is in the pages of its parts."""
+
+    def __init__(self, parts: Sequence[Listing]) -> None:
+        self._parts = parts
+
+    async def edges(self) -> list[Any]:
+        found, _ = await self._page()
+        return [Edge(cursor=part.cursor(row), node=part.record(row)) for part, row in found]
+
+    async def nodes(self) -> list[Any]:
+        found, _ = await self._page()
+        return [part.record(row) for part, row in found]
+
+    async def page_info(self) -> PageInfo:
+        found, more = await self._page()
+        cursors = [part.cursor(row) for part, row in found[:1] + found[-1:]]
+        return _page_info(self._parts[0].ask.window, cursors, more=more)
+
+    async def total_count(self) -> int:
+        return sum(await asyncio.gather(*(part.total_count() for part in self._parts)))
+
+    async def _page(self) -> tuple[list[tuple[Listing, tuple[Any, ...]]], bool]:
+        """(part, row) of each record in order, and whether there are more."""
+        ask, pages_ = self._parts[0].ask, await asyncio.gather(*(part.page() for part in self._parts))
+        found = [(part, row) for part, page in zip(self._parts, pages_, strict=True) for row in page.rows]
+        found.sort(key=lambda each: each[0].place(each[1]), reverse=ask.listed.keys[0].descending)
+        start = max(0, len(found) - ask.size) if ask.window.backwards else 0
+        return found[start : start + ask.size], len(found) > ask.size or any(page.more for page in pages_)
+
+
+def _page_info(window: Window, cursors: Sequence[str], *, more: bool) -> PageInfo:
+    """`cursors`: those of the page's first and last record, nothing for an empty page."""
+    return PageInfo(
+        has_next_page=window.after is not None if window.backwards else more,
+        has_previous_page=more if window.backwards else window.after is not None,
+        start_cursor=cursors[0] if cursors else None,
+        end_cursor=cursors[-1] if cursors else None,
+    )
 
 
 def _page_of(rows: list[tuple[Any, ...]], ask: Asked) -> Page:
@@ -204,4 +244,4 @@ def _page_of(rows: list[tuple[Any, ...]], ask: Asked) -> Page:
     return Page(kept[::-1] if ask.window.backwards else kept, more)
 
 
-__all__ = ["Asked", "Listing", "asked"]
+__all__ = ["Asked", "Listing", "MergedListing", "asked"]

@@ -116,6 +116,20 @@ class Connection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """One paged list of several types: each part is read by itself, in the one order they share, of values that are never null.
+
+    `among(arguments)`: the parts that the list holds, by their places.
+    """
+
+    parts: tuple[Connection, ...]
+    among: Callable[[Mapping[str, Any]], Sequence[int]]
+    arguments: tuple[Argument, ...] = ()
+    maskable: bool = True
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lookup:
     """A root field: one record by its global id."""
 
@@ -135,7 +149,7 @@ class Batched:
     maskable: bool = True
 
 
-Declaration = Value | One | Many | Connection | Lookup | Batched
+Declaration = Value | One | Many | Connection | Merged | Lookup | Batched
 
 
 @dataclass(frozen=True, slots=True)

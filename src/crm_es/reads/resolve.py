@@ -9,7 +9,7 @@ from strawberry import UNSET
 
 from crm_es.api import ids
 from crm_es.reads import listing, pages, records
-from crm_es.reads.model import Batched, Connection, Lookup, Many, One, ReadType, Value, read_of
+from crm_es.reads.model import Batched, Connection, Lookup, Many, Merged, One, ReadType, Value, read_of
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Viewer
@@ -129,14 +129,30 @@ async def _root_list(declared: Connection, name: str, _source: Any, info: Any, g
 
 
 def _list(
-    moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], *, parent: UUID | None = None
-) -> Any:
+    moment: Moment, declared: Connection, name: str, info: Any, given: dict[str, Any], *, parent: UUID | None = None,
+    part: int = 0,
+) -> Any:  # fmt: skip
     """Siblings at one place of the document have the same arguments: these are worked out once."""
-    place = (name, moment, *(step for step in info.path.as_list() if isinstance(step, str)))
+    place = (name, part, moment, *(step for step in info.path.as_list() if isinstance(step, str)))
     ask = moment.reads.asked.get(place)
     if ask is None:
         ask = moment.reads.asked[place] = listing.asked(moment, declared, name, given)
     return listing.Listing(moment, ask, place, parent)
+
+
+@answerer.register(Merged)
+def _of_merged(declared: Merged, name: str, read: ReadType) -> Answer:
+    def answer(source: Any, info: Any, given: dict[str, Any]) -> Any:
+        moment = records.moment_of(source)
+        if _masked(moment, read, name):
+            return None
+        parts = [
+            _list(moment, declared.parts[place], f"{read.name}.{name}", info, given, parent=source._row[0], part=place)  # noqa: SLF001
+            for place in declared.among(given)
+        ]
+        return listing.MergedListing(parts)
+
+    return answer
 
 
 @answerer.register(Lookup)

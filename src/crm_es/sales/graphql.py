@@ -15,7 +15,7 @@ from crm_es.contacts import company_graphql
 from crm_es.contacts import graphql as contact_graphql
 from crm_es.contacts.parts import ExternalId, external_ids, left
 from crm_es.interactions import graphql as interaction_graphql
-from crm_es.interactions.timeline import timeline
+from crm_es.interactions.timeline import OF_ITSELF, timeline
 from crm_es.reads import filters, records
 from crm_es.reads.declare import (
     Argument,
@@ -265,7 +265,7 @@ class Deal(Entity):
     stage_intervals = many(
         lambda: StageInterval, via="deal_id", order=("number",), description="Where it stood, oldest first."
     )
-    timeline = timeline(lambda: interaction_graphql.Interaction, via="deal_id")
+    timeline = timeline(lambda: interaction_graphql.Interaction, via="deal_id", milestones=OF_ITSELF)
     archived_at: datetime | None = column("archived_at", "Since when it is put away.")
 
 

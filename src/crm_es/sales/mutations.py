@@ -20,7 +20,7 @@ from crm_es.sales.inputs import OpenDealInput, UpdateDealInput
 from crm_es.uuids import new_id
 from crm_es.values import parse_text
 
-SHOWS: Final = ("pipelines",)
+SHOWS: Final = ("pipelines", "milestones")
 REASON_LENGTH: Final = 5_000
 
 

@@ -11,6 +11,7 @@ from crm_es.contacts import company_graphql
 from crm_es.contacts import graphql as contact_graphql
 from crm_es.contacts.parts import ExternalId, external_ids
 from crm_es.interactions import graphql as interaction_graphql
+from crm_es.interactions.timeline import OF_ITSELF, timeline
 from crm_es.reads import filters
 from crm_es.reads.declare import (
     Argument,
@@ -149,6 +150,7 @@ class Ticket(Entity):
         ),
         description="What was written on it and on the tickets merged into it, oldest first.",
     )  # fmt: skip
+    timeline = timeline(lambda: interaction_graphql.Interaction, via="ticket_means_id", milestones=OF_ITSELF)
 
 
 TicketFilter: Any = filters.filter_type(

@@ -51,7 +51,7 @@ from crm_es.service.ticket_inputs import (
 from crm_es.uuids import new_id
 from crm_es.workspaces.member import MEMBER
 
-SHOWS: Final = ("service_queues", "interactions")
+SHOWS: Final = ("service_queues", "interactions", "milestones")
 _TICKET: Final = "The ticket; null when refused."
 
 

@@ -218,8 +218,13 @@ class Origin:
     address: str | None = strawberry.field(description="Its network, cut to /24 or /48; for AUDIT alone.")
 
 
-def _actor(moment: Moment, kind: str, id_: UUID | None, behalf: UUID | None, auth: str | None) -> Actor:
-    return Actor(kind=ActorKind(kind), authenticated_by=auth, who=_Who(moment.reads.present, id_, behalf))
+def actor(moment: Moment, kind: str, id_: UUID | None, behalf: UUID | None, auth: str | None) -> Actor:
+    """Who caused something, as they were known at a moment."""
+    return Actor(kind=ActorKind(kind), authenticated_by=auth, who=_Who(moment, id_, behalf))
+
+
+def _actor(moment: Moment, *who: Any) -> Actor:
+    return actor(moment.reads.present, *who)
 
 
 def _origin(moment: Moment, _stream: UUID, client: str | None, address: str | None) -> Origin:
