@@ -67,6 +67,7 @@ def test_one_url_alone_lets_each_process_take_on_its_role() -> None:
         owner=alone,
         app=f"{alone}&options=-c%20role%3Dcrm_app",
         projector=f"{alone}&options=-c%20role%3Dcrm_projector",
+        sealer=f"{alone}&options=-c%20role%3Dcrm_sealer",
     )
 
 

@@ -7,6 +7,7 @@ from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.eventstore.aggregate import Aggregate
 from crm_es.eventstore.event import changeable_fields
 from crm_es.interactions.interaction import INTERACTION
+from crm_es.ledger.log_events import LEDGER
 from crm_es.sales.deal import DEAL
 from crm_es.sales.pipeline import PIPELINE
 from crm_es.sales.product import PRODUCT
@@ -38,6 +39,7 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     TICKET,
     ARTICLE,
     SLA_POLICY,
+    LEDGER,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
 

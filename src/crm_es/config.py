@@ -62,6 +62,13 @@ def _root_key(text: str) -> str:
     return text if len(binascii.unhexlify(text)) == ROOT_KEY_BYTES else _refuse()
 
 
+def _origin(text: str) -> str:
+    """What signed notes allow in a key's name, and no slash at the end."""
+    return (
+        text if text.isascii() and text.isprintable() and not set(" +") & set(text) and text[-1] != "/" else _refuse()
+    )
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) or _refuse()
 
@@ -73,6 +80,7 @@ def _refuse() -> NoReturn:
 S = TypeVar("S", bound="Settings")
 POSTGRES: Final = "a URL postgresql://user@host/database"
 SWITCH: Final = "on or off"
+LOCAL_ORIGIN: Final = "crm-es.localhost"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +92,10 @@ class Settings:
     database_url: str | None = setting("DATABASE_URL", _postgres, POSTGRES, None)
     owner_database_url: str | None = setting("OWNER_DATABASE_URL", _postgres, POSTGRES, None)
     projector_database_url: str | None = setting("PROJECTOR_DATABASE_URL", _postgres, POSTGRES, None)
+    sealer_database_url: str | None = setting("SEALER_DATABASE_URL", _postgres, POSTGRES, None)
+    sealer_key: Path | None = setting("SEALER_KEY", Path, "the path of a file", None)
+    sealer_memory: Path | None = setting("SEALER_MEMORY", Path, "the path of a file", None)
+    log_origin: str = setting("LOG_ORIGIN", _origin, "a host name and perhaps a path, as crm.example.com", LOCAL_ORIGIN)
     key_store: str | None = setting("KEY_STORE", _key_store, "a path, or a URL postgresql://…", None)
     root_key: str | None = setting("ROOT_KEY", _root_key, f"{2 * ROOT_KEY_BYTES} hexadecimal digits", None)
 
@@ -149,6 +161,14 @@ class Settings:
         return self.data_dir / "root.key"
 
     @property
+    def sealer_key_file(self) -> Path:
+        return self.sealer_key or self.data_dir / "sealer.key"
+
+    @property
+    def sealer_memory_file(self) -> Path:
+        return self.sealer_memory or self.data_dir / "sealer.sqlite"
+
+    @property
     def urls(self) -> DatabaseUrls | None:
         """The doors of a database of one's own; None: the embedded server.
 
@@ -157,27 +177,47 @@ class Settings:
         if self.database_url is None:
             return None
         alone = self.database_url
-        if self.owner_database_url or self.projector_database_url:
+        if self.owner_database_url or self.projector_database_url or self.sealer_database_url:
             return DatabaseUrls(
-                owner=self.owner_database_url or "", app=alone, projector=self.projector_database_url or ""
+                owner=self.owner_database_url or "",
+                app=alone,
+                projector=self.projector_database_url or "",
+                sealer=self.sealer_database_url or "",
             )
         return DatabaseUrls(
             owner=alone,
             app=with_options(alone, "-c role=crm_app"),
             projector=with_options(alone, "-c role=crm_projector"),
+            sealer=with_options(alone, "-c role=crm_sealer"),
         )
 
 
 def environment_of_children(urls: DatabaseUrls) -> dict[str, str]:
-    """What a child process reads: everything we were given, and where the database is. None of them may own it."""
-    given = {k: v for k, v in os.environ.items() if k != "CRM_OWNER_DATABASE_URL"}  # noqa: TID251
+    """What a child process reads: everything we were given, and where the database is. None of them may own it, or seal."""
+    given = {k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN}  # noqa: TID251
     return {**given, "CRM_DATABASE_URL": urls.app, "CRM_PROJECTOR_DATABASE_URL": urls.projector}
 
 
+def environment_of_sealer(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
+    """What the sealer reads beside that: its own door and files."""
+    return {
+        "CRM_SEALER_DATABASE_URL": urls.sealer,
+        "CRM_SEALER_KEY": str(settings.sealer_key_file.absolute()),
+        "CRM_SEALER_MEMORY": str(settings.sealer_memory_file.absolute()),
+    }
+
+
+_NOT_FOR_CHILDREN: Final = frozenset(
+    {"CRM_OWNER_DATABASE_URL", "CRM_SEALER_DATABASE_URL", "CRM_SEALER_KEY", "CRM_SEALER_MEMORY"}
+)
+
+
 def _agreeing(settings: S) -> S:
-    if settings.database_url is None and (settings.owner_database_url or settings.projector_database_url):
+    doors = (settings.owner_database_url, settings.projector_database_url, settings.sealer_database_url)
+    if settings.database_url is None and any(doors):
         raise ConfigurationError(
-            "CRM_DATABASE_URL: expected beside CRM_OWNER_DATABASE_URL and CRM_PROJECTOR_DATABASE_URL."
+            "CRM_DATABASE_URL: expected beside CRM_OWNER_DATABASE_URL, CRM_PROJECTOR_DATABASE_URL and "
+            "CRM_SEALER_DATABASE_URL."
         )
     if settings.production:
         _fit_for_production(settings)

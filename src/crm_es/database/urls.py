@@ -16,11 +16,15 @@ PATIENCE: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseUrls:
-    """`owner` migrates and founds workspaces, `app` serves requests, `projector` writes read models."""
+    """`owner` migrates and founds workspaces, `app` serves requests, `projector` writes read models, `sealer` signs the log.
+
+    A process that must not have a door has "" for it.
+    """
 
     owner: str
     app: str
     projector: str
+    sealer: str = ""
 
     def on(self, database: str) -> "DatabaseUrls":
         """The same doors of another database on the same server."""
@@ -28,6 +32,7 @@ class DatabaseUrls:
             owner=on_database(self.owner, database),
             app=on_database(self.app, database),
             projector=on_database(self.projector, database),
+            sealer=on_database(self.sealer, database) if self.sealer else "",
         )
 
 
@@ -37,7 +42,9 @@ def socket_urls(directory: str, database: str = DATABASE) -> DatabaseUrls:
     def url(role: str) -> str:
         return patient(f"postgresql://{role}@/{database}?host={quote(directory, safe='')}")
 
-    return DatabaseUrls(owner=url("postgres"), app=url("crm_app"), projector=url("crm_projector"))
+    return DatabaseUrls(
+        owner=url("postgres"), app=url("crm_app"), projector=url("crm_projector"), sealer=url("crm_sealer")
+    )
 
 
 def on_database(url: str, database: str) -> str:
