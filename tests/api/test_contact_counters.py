@@ -13,6 +13,7 @@ from tests.api.test_contacts import register
 
 pytestmark = pytest.mark.anyio
 COUNTERS = "openDealCount openTicketCount wonAmount { amount currency }"
+TALK = (EntityType.TICKET, EntityType.INTERACTION)
 BOTH = (EntityType.DEAL, EntityType.TICKET)
 
 
@@ -78,7 +79,7 @@ async def test_who_may_not_see_all_is_told_nothing(api, busy):
 
 @pytest.mark.usefixtures("busy")
 async def test_many_contacts_take_no_more_statements_than_one(api, monkeypatch):
-    query = f"query($first: Int) {{ contacts(first: $first) {{ nodes {{ {COUNTERS} }} }} }}"
+    query = f"query($first: Int) {{ contacts(first: $first) {{ nodes {{ {COUNTERS} lastServiceContactAt }} }} }}"
     counted, rows = [], Snapshot.rows
 
     async def counting(self, *args):
@@ -92,6 +93,83 @@ async def test_many_contacts_take_no_more_statements_than_one(api, monkeypatch):
 
     assert len(found["contacts"]["nodes"]) == 2
     assert counted[0] == counted[1] > 0
+
+
+async def last_contact(api, id_, who="admin", **as_of):
+    query = "query($id: ID!, $asOf: AsOf) { contact(id: $id, asOf: $asOf) { lastServiceContactAt } }"
+    return (await api.ask(query, who=who, id=id_, asOf=as_of or None))["contact"]["lastServiceContactAt"]
+
+
+async def say(api, on, when, **given):
+    """Something about a ticket."""
+    said = {
+        "type": "EMAIL",
+        "direction": "INBOUND",
+        "subject": "Still broken",
+        "ticketId": on["id"],
+        "occurredAt": when,
+    }
+    return await done(api, "recordInteraction", "interaction { id }", **said | given)
+
+
+@pytest.fixture
+async def helped(api):
+    """Ada wrote in 2025-02, was answered in 2025-03; Bob wrote in 2025-01. Notes and talk of other things came later."""
+    ada, bob = [(await register(api, displayName=name))["id"] for name in ("Ada", "Bob")]
+    help_ = await queue(api)
+    early = {"occurredAt": "2024-12-01T00:00:00Z"}
+    asked, other = [await ticket(api, help_, requesterId=who, **early) for who in (ada, bob)]
+    await say(api, asked, "2025-02-01T00:00:00Z")
+    await say(api, asked, "2025-03-01T00:00:00Z", direction="OUTBOUND", contactIds=[bob])
+    await say(api, asked, "2025-04-01T00:00:00Z", type="NOTE", direction="INTERNAL")
+    await say(api, other, "2025-01-01T00:00:00Z")
+    call = {"type": "CALL", "contactIds": [ada], "occurredAt": "2025-05-01T00:00:00Z"}
+    await done(api, "recordInteraction", "interaction { id }", **call)
+    return ada, bob, asked, other
+
+
+async def test_a_contact_knows_when_service_last_talked_with_them(api, helped):
+    ada, bob, asked, _ = helped
+    before = (await api.ask("{ viewer { position } }"))["viewer"]["position"]
+
+    assert await last_contact(api, ada) == "2025-03-01T00:00:00Z"
+    assert await last_contact(api, bob) == "2025-01-01T00:00:00Z"
+    assert await last_contact(api, (await register(api, displayName="Zoe"))["id"]) is None
+    await done(api, "updateTicket", id=asked["id"], requesterId=bob)
+    assert (await last_contact(api, ada), await last_contact(api, bob)) == (None, "2025-03-01T00:00:00Z")
+    assert await last_contact(api, ada, position=before) == "2025-03-01T00:00:00Z"
+
+
+async def test_merged_contacts_and_tickets_keep_when_service_last_talked_with_them(api, helped):
+    ada, bob, asked, other = helped
+    await done(api, "mergeTickets", "ticket { id }", survivorId=other["id"], absorbedId=asked["id"], reason="one fault")
+    assert (await last_contact(api, ada), await last_contact(api, bob)) == (
+        "2025-03-01T00:00:00Z",
+        "2025-01-01T00:00:00Z",
+    )
+
+    await done(api, "mergeContacts", "contact { id }", survivorId=bob, absorbedId=ada, reason="one person")
+    assert await last_contact(api, bob) == "2025-03-01T00:00:00Z"
+
+
+async def test_the_last_talk_of_service_is_nothing_to_who_may_not_see_all_of_it(api, helped):
+    ada, bob, asked, _ = helped
+    reading = may((Action.READ,), (EntityType.CONTACT,))
+    for name, granted in {
+        "own tickets": (*may((Action.READ,), (EntityType.TICKET,), Scope.OWN), *may((Action.READ,), TALK[1:])),
+        "own talk": (*may((Action.READ,), TALK[1:], Scope.OWN), *may((Action.READ,), TALK[:1])),
+        "all": may((Action.READ,), TALK),
+    }.items():
+        api.known[name] = replace(api.known["sales"], permissions=Permissions((*reading, *granted)))
+    assert await last_contact(api, ada, who="own tickets") is None
+    assert await last_contact(api, ada, who="own talk") is None
+    assert await last_contact(api, ada, who="all") == "2025-03-01T00:00:00Z"
+
+    await say(api, asked, "2025-03-02T00:00:00Z", visibility="PRIVATE")
+
+    assert await last_contact(api, ada, who="all") is None
+    assert await last_contact(api, ada) == "2025-03-02T00:00:00Z"
+    assert await last_contact(api, bob, who="all") == "2025-01-01T00:00:00Z"
 
 
 PREVIEW = "query($a: ID!, $b: ID!) { mergePreview(survivorId: $a, absorbedId: $b) { dealsMoved ticketsMoved } }"

@@ -1,18 +1,22 @@
-"""How much a contact has to do with other rooms: open deals and tickets, what was won; null where one may not see all of it."""
+"""How much a contact has to do with other rooms: open deals and tickets, what was won, when service last heard of them or
+they of it; null where one may not see all of it.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg.sql import SQL, Composable
 
 from crm_es.api.nodes import Money
+from crm_es.interactions import graphql as interaction_graphql
 from crm_es.reads import records
 from crm_es.reads.declare import batched
 from crm_es.reads.model import ReadType, read_of
 from crm_es.reads.session import Moment
-from crm_es.reads.sql import Query
+from crm_es.reads.sql import AND, TRUE, Query
 from crm_es.sales import graphql as sales_graphql
 from crm_es.sales.links import OF_CONTACT
 from crm_es.sales.sums import amounts_of
@@ -32,6 +36,15 @@ def open_deals() -> Any:
 def won() -> Any:
     return batched(
         _won, list[Money] | None, _NULL.format("What was won with them, by currency") + " Also null where amounts are masked.",
+        columns=("id",),
+    )  # fmt: skip
+
+
+def last_service_contact() -> Any:
+    return batched(
+        _last_service_contact, datetime | None,
+        "When they last wrote on one of their tickets, or were answered on it, internal notes aside; null where you may not see "
+        "all of that.",
         columns=("id",),
     )  # fmt: skip
 
@@ -93,6 +106,43 @@ async def _deals(
     )  # fmt: skip
     currency = SQL("d.amount_currency") if by_currency else SQL("NULL::text")
     return await moment.rows(query, _DEALS.format(links=links, deals=deals, currency=currency))
+
+
+async def _last_service_contact(
+    _reads: Any, contacts: Sequence[Any], _given: Mapping[str, Any]
+) -> list[datetime | None]:
+    """By the ticket that a message was written on, whatever that was merged into."""
+    moment = records.moment_of(contacts[0])
+    tickets, messages = read_of(ticket_graphql.Ticket), read_of(interaction_graphql.Interaction)
+    if not (_all_seen(moment, tickets) and _all_seen(moment, messages)):
+        return [None for _ in contacts]
+    query = moment.query()
+    ids = counting.ids_of(query, contacts)
+    asked = query.select(
+        tickets.source, "t", ("id", "requester_means_id"),
+        lambda: [SQL("t.requester_means_id = ANY ({})").format(ids), *_seen(query, tickets)],
+    )  # fmt: skip
+    shown = AND.join([TRUE, *_seen(query, messages, "i")])
+    seen, unseen = (
+        query.select(messages.source, "i", ("ticket_id", "occurred_at"), lambda: [_MESSAGES, condition])  # noqa: B023  # at once
+        for condition in (shown, SQL("({}) IS NOT TRUE").format(shown))
+    )
+    rows = await moment.rows(query, _LAST_CONTACT.format(asked=asked, seen=seen, unseen=unseen))
+    found = {contact: None if hidden else at for contact, at, hidden in rows}
+    return [found.get(records.raw(contact, "id")) for contact in contacts]
+
+
+_MESSAGES: Final = SQL("i.ticket_id IS NOT NULL AND NOT i.internal AND i.direction IN ('INBOUND', 'OUTBOUND')")
+_LAST_CONTACT: Final = SQL("""
+SELECT t.requester_means_id, max(m.occurred_at), bool_or(m.hidden)
+FROM ({asked}) AS t
+CROSS JOIN LATERAL (
+  SELECT s.occurred_at, false AS hidden FROM ({seen}) AS s WHERE s.ticket_id = t.id
+  UNION ALL
+  SELECT NULL, true FROM ({unseen}) AS u WHERE u.ticket_id = t.id
+) AS m
+GROUP BY 1
+""")
 
 
 async def at_stake(moment: Moment, contact: UUID) -> tuple[int, int]:

@@ -123,6 +123,7 @@ class Contact(Entity):
     open_deal_count = counters.open_deals()
     open_ticket_count = counters.open_tickets()
     won_amount = counters.won()
+    last_service_contact_at = counters.last_service_contact()
     timeline = timeline(lambda: interaction_graphql.Interaction, via=OF_CONTACT, milestones=MILESTONES_OF_CONTACT)
     interactions = connection(
         lambda: interaction_graphql.Interaction, via=OF_CONTACT, description="What happened, newest first."
