@@ -8,7 +8,7 @@ from crm_es.eventstore.event import Fact, changed_fields
 from crm_es.projector.contract import Batch, Column, Index, Table
 
 NAME = "audit_trail"
-VERSION = 2
+VERSION = 3
 
 EVENT: Final = Table(
     name="event",
@@ -38,6 +38,7 @@ EVENT: Final = Table(
     indexes=(
         Index(name="stream", columns=("stream_id", "version")),
         Index(name="occurred", columns=("occurred_at",), order=True),
+        Index(name="recorded", columns=("recorded_at",)),
         Index(name="type", columns=("type",)),
         Index(name="actor", columns=("actor_id",), where="actor_id IS NOT NULL"),
         Index(name="command", columns=("command_id",)),

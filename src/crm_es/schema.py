@@ -39,14 +39,16 @@ from crm_es.service.sla_mutations import SlaMutations
 from crm_es.service.sla_report import SlaReportRow, sla_report
 from crm_es.service.ticket_graphql import Ticket, TicketQueries
 from crm_es.service.workload import AgentLoad, workload
-from crm_es.workspaces import audit
+from crm_es.workspaces import audit, history
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
 from crm_es.workspaces import search as finder
+from crm_es.workspaces.jobs import Import
 from crm_es.workspaces.mutations import WorkspaceMutations
 
 PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
+IMPORTS = needs(EntityType.IMPORT, Action.READ)
 AUDIT = needs(EntityType.CONTACT, Action.AUDIT)
 finding.KINDS.add(
     workspaces.Member,
@@ -65,6 +67,7 @@ finding.KINDS.add(
     Queue,
     Ticket,
     SlaPolicy,
+    Import,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Event=audit.find,
@@ -97,6 +100,12 @@ async def _entity(
 
 def _root(resolver: Any, rule: Rule, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description, extensions=[Guard(rule)])
+
+
+def _called(name: str, field: Any) -> Any:
+    """A field whose name Python keeps for itself."""
+    field.graphql_name = name
+    return field
 
 
 def _followed(resolver: Any, rule: Rule, description: str) -> Any:
@@ -137,6 +146,22 @@ class Query(
             description="The audit trail: every event of the workspace, newest last unless ordered otherwise.",
         ),
         AUDIT,
+    )  # fmt: skip
+    diff: history.Diff | None = _root(
+        history.diff,
+        SIGNED_IN,
+        "A record at two moments: both of it, the fields that differ, what happened in between.",
+    )
+    explain: history.Explanation | None = _root(history.explain, SIGNED_IN, "What set the value that stands.")
+    import_: Import | None = guarded(
+        _called("import", lookup(lambda: Import, "A file taken in.", as_of=False)), IMPORTS
+    )
+    imports = guarded(
+        connection(
+            lambda: Import, as_of=False, null=True, filter=False, order=False, default=(("started_at", "DESC"),),
+            description="Files taken in, the newest first.",
+        ),
+        IMPORTS,
     )  # fmt: skip
     sla_policies: list[SlaPolicy] = _root(sla_policies, SIGNED_IN, "The newest version of each SLA policy, by name.")
     workload: list[AgentLoad] = _root(

@@ -17,7 +17,7 @@ from tests.api.conftest import identity
 from tests.isolation.walking import SCHEMA, Asking
 
 pytestmark = pytest.mark.anyio
-ANYTHING = {"node", "nodes", "entity"}
+ANYTHING = {"node", "nodes", "entity", "diff", "explain"}
 """Allowed as the record is that they are asked for."""
 
 

@@ -84,7 +84,9 @@ class SchemaWorld:
         """Every event says which row it came from."""
         source = ImportOrigin(id=self.run, row=rows[0], rows=tuple(rows))
         origin = Origin(client=CLIENT, import_=source)
-        return Context(engine=self.engine, identity=self.identity, origin=origin, shared=self.shared)
+        return Context(
+            engine=self.engine, identity=self.identity, origin=origin, correlation_id=self.run, shared=self.shared
+        )
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:
         """Several names may mean one record: a parent is a company of another row."""

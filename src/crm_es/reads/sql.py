@@ -4,7 +4,7 @@ workspace, `removed`, and `asOf`, so no query can forget them. Pages of a connec
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 from psycopg.abc import AdaptContext
 from psycopg.sql import SQL, Composable, Composed, Identifier
@@ -18,6 +18,8 @@ AND = SQL(" AND ")
 UNION = SQL(" UNION ALL ")
 TRUE = SQL("true")
 FALSE = SQL("false")
+LOG: Final = "es"
+"""The log's own schema, as the `model` of a source: it is no read model, so it is never behind, and has no past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,15 @@ class Query:
         self, source: Source, alias: LiteralString, *, twin: bool = False
     ) -> tuple[Composable, list[Composable]]:
         """What to put into FROM and into WHERE for the rows of `source`, or of its history twin."""
-        self.models.add(source.model)
+        if source.model != LOG:
+            self.models.add(source.model)
         name = f"{source.table.name}_history" if twin else source.table.name
         where: list[Composable] = [
             SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))
         ]
         if source.ends:
             where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
-        if self.past:
+        if self.past and source.model != LOG:
             at = self.bind(self.at, "bigint")
             where.append(SQL("{} <= {}").format(Identifier(alias, "position"), at))
             if twin:

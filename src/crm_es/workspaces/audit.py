@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import strawberry
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Identifier
 from strawberry import ID
 
 from crm_es.api import finding, ids
@@ -26,15 +26,15 @@ from crm_es.catalog import AGGREGATES
 from crm_es.context import Context, Info
 from crm_es.eventstore.aggregate import Aggregate, Ref
 from crm_es.eventstore.event import Erased, Fact, changed_fields
-from crm_es.reads import filters, listing, operands, pages, records
+from crm_es.reads import filters, listing, pages, records
 from crm_es.reads.connections import connection_type
 from crm_es.reads.declare import Orders, Source, column, computed, read_type
-from crm_es.reads.filters import FilterField, filter_type
+from crm_es.reads.filters import filter_type
 from crm_es.reads.model import read_of
-from crm_es.reads.operands import IDFilter
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment, Reads
-from crm_es.reads.sql import Condition, Query
+from crm_es.reads.sql import Condition
+from crm_es.workspaces import event_filters
 from crm_es.workspaces.graphql import ApiKey, Member
 from projections import audit_trail
 
@@ -49,6 +49,10 @@ class Told:
     facts: Sequence[Fact]
     states: Sequence[Any]
     moments: Sequence[Mapping[str, object]]
+
+    @property
+    def entity_type(self) -> str:
+        return self.facts[0].topic.partition(".")[0]
 
     def shown(self, version: int) -> Mapping[str, object]:
         """The record at that version, by API field; nothing before the first."""
@@ -86,7 +90,12 @@ def _moments(fact: Fact, state: Any) -> dict[str, object]:
 
 
 def _aggregate(fact: Fact) -> Aggregate[Any, Any]:
-    return _AGGREGATES[fact.topic.partition(".")[0]]
+    return aggregate_of(fact.topic.partition(".")[0])
+
+
+def aggregate_of(entity_type: str) -> Aggregate[Any, Any]:
+    """By the first part of its topics, as `saved_view`."""
+    return _AGGREGATES[entity_type]
 
 
 async def _fact(self: Any, info: Info) -> Fact:
@@ -138,24 +147,27 @@ async def _changes(self: Any, info: Info) -> list[FieldChange]:
     known, version = await told(info.context, records.raw(self, "stream_id")), records.raw(self, "version")
     before, after = known.shown(version - 1), known.shown(version)
     fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
-    hidden, aggregate = _hidden(info.context, entity_type), _AGGREGATES[entity_type]
+    hidden, aggregate = masked_of(info.context, entity_type), aggregate_of(entity_type)
     return [
-        _change(name, before.get(name), after.get(name), fact, masked=aggregate.within.get(name, name) in hidden)
+        change(
+            name, before.get(name), after.get(name), masked=aggregate.within.get(name, name) in hidden,
+            erased=bool(fact.erased) and (after.get(name) is None or isinstance(after.get(name), Erased)),
+        )
         for name in changed_fields(fact.event)
         if name not in aggregate.elsewhere
-    ]
+    ]  # fmt: skip
 
 
-def _change(name: str, before: object, after: object, fact: Fact, *, masked: bool) -> FieldChange:
+def change(name: str, before: object, after: object, *, masked: bool, erased: bool) -> FieldChange:
     if masked:
         before = after = None
-    erased = bool(fact.erased) and (after is None or isinstance(after, Erased)) and not masked
+        erased = False
     return FieldChange(
         field=name, from_=as_json(before), to=as_json(after), erased=erased, masked=masked, before=before, after=after
     )
 
 
-def _hidden(context: Context, entity_type: str) -> frozenset[str]:
+def masked_of(context: Context, entity_type: str) -> frozenset[str]:
     known = entity_type.upper() in EntityType.__members__
     return context.permissions.masked(EntityType[entity_type.upper()]) if known else frozenset()
 
@@ -285,23 +297,13 @@ async def _shown(self: Any, info: Info, moment: Moment | None) -> Entity | None:
 # -- filters
 
 
-def _by_any_id(column_name: LiteralString) -> FilterField:
-    """A uuid column asked by ids of any type."""
-    compare = operands.compared(operands.Kind("uuid", lambda id_: ids.decode(id_).id))
-
-    def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        return compare(query, Identifier(alias, column_name), operand)
-
-    return FilterField(IDFilter, compile_, columns=(column_name,))
-
-
 EventFilter = filter_type(
     "EventFilter",
     lambda: Event,
-    type=filters.text("type"),
-    entity_id=_by_any_id("stream_id"),
-    actor_id=_by_any_id("actor_id"),
-    field=filters.items("fields"),
+    type=event_filters.by_topic("type"),
+    entity_id=event_filters.by_any_id("stream_id"),
+    actor_id=event_filters.by_any_id("actor_id"),
+    field=event_filters.by_field("fields", "type"),
     command_id=filters.equals("command_id", UUID, "uuid"),
     correlation_id=filters.equals("correlation_id", UUID, "uuid"),
     position=filters.position("position"),
@@ -357,7 +359,7 @@ EventConnection = connection_type(Event)
 # -- finding events
 
 
-def _is(column_name: LiteralString, value: object, type_: LiteralString) -> Condition:
+def having(column_name: LiteralString, value: object, type_: LiteralString) -> Condition:
     return lambda query, alias: SQL("{} = {}").format(Identifier(alias, column_name), query.bind(value, type_))
 
 
@@ -383,7 +385,7 @@ async def find(context: Context, named: NodeId) -> Any:
     if not isinstance(named.sub, int):
         return None
     present = context.reads.present
-    found = await select(present, _is("stream_id", named.id, "uuid"), _is("version", named.sub, "bigint"))
+    found = await select(present, having("stream_id", named.id, "uuid"), having("version", named.sub, "bigint"))
     if not found or _audits(context):
         return found[0] if found else None
     cls = finding.KINDS.read.get(_type_name(found[0]))
@@ -394,5 +396,5 @@ async def find(context: Context, named: NodeId) -> Any:
 async def at_position(
     info: Info, position: Annotated[Position, strawberry.argument(description="Its place in the log.")]
 ) -> Event | None:
-    found = await select(info.context.reads.present, _is("position", position, "bigint"))
+    found = await select(info.context.reads.present, having("position", position, "bigint"))
     return found[0] if found else None
