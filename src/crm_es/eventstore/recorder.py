@@ -42,8 +42,6 @@ WHERE workspace_id = %s AND sequence > %s AND originator_version = 1
 ORDER BY sequence
 LIMIT %s
 """
-# One probe of the primary key for each value: a join would be planned, on a table that is still small, as a reading of all that
-# the workspace has reserved, and stay so.
 HOLDERS: LiteralString = """
 SELECT held.kind, held.key, held.stream_id
 FROM unnest(%b, %b) AS wanted (kind, key)
@@ -188,15 +186,7 @@ class Recorder(PostgresApplicationRecorder):
         return {(kind, key): stream for kind, key, stream in rows}
 
     def _scan(self, workspace: WorkspaceId, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
-        """Of tables, whose fence asks for the workspace; the functions that `_query` calls say it themselves."""
-
-        def scan(connection: Connection) -> list[tuple[Any, ...]]:
-            with connection.transaction():
-                cursor = connection.cursor(binary=True, row_factory=tuple_row)
-                cursor.execute("SELECT set_config('app.workspace', %s, true)", (str(workspace),))
-                return cursor.execute(sql, params, prepare=True).fetchall()
-
-        return self._read(scan)
+        return self._read(lambda connection: fenced(connection, workspace, sql, params))
 
     def pending_doomed_keys(self, at_most: int = 500) -> dict[WorkspaceId, list[UUID]]:
         """Of every workspace."""
@@ -273,6 +263,16 @@ class Recorder(PostgresApplicationRecorder):
             return list(answers)
         # What was stored by the sending whose reply was lost is no replay for the client; by another's, it is: ids tell.
         return [_told(answer, append) for answer, append in zip(answers, appends, strict=True)]
+
+
+def fenced(
+    connection: Connection, workspace: WorkspaceId, sql: LiteralString, params: Sequence[object]
+) -> list[tuple[Any, ...]]:
+    """Rows of tables, whose fence asks for the workspace."""
+    with connection.transaction():
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
+        cursor.execute("SELECT set_config('app.workspace', %s, true)", (str(workspace),), prepare=True)
+        return cursor.execute(sql, params, prepare=True).fetchall()
 
 
 class RefusedAppendError(Exception):
