@@ -1,6 +1,7 @@
 """Members from a mutation to what pages show: inviting, registering, roles, deactivating, handing on what they owned."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -11,11 +12,16 @@ from crm_es.contacts.company import COMPANY, CompanyEdit
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.editing import ContactEdit
 from crm_es.errors import UnavailableError
+from crm_es.workspaces.actions import Action, EntityType, Scope
+from crm_es.workspaces.permissions import Permissions, may
+from tests.api.desk import done as on_desk
+from tests.api.desk import queue, ticket
+from tests.api.selling import a_deal, a_pipeline, act, usd
 
 pytestmark = pytest.mark.anyio
 
 MEMBER = "member { id version name email roles { key } team { id name } manager { id } deactivatedAt }"
-COUNTS = "contacts companies"
+COUNTS = "contacts companies deals tickets"
 DONE = "position projected replayed userErrors { __typename code rule field ... on AlreadyExists { existing { id } } }"
 INVITE = f"mutation($input: InviteMemberInput!) {{ inviteMember(input: $input) {{ {MEMBER} {DONE} }} }}"
 REGISTER = f"mutation($input: RegisterMemberInput!) {{ registerMember(input: $input) {{ {MEMBER} {DONE} }} }}"
@@ -188,12 +194,92 @@ async def test_records_of_a_deactivated_member_go_to_another_in_chunks(api, monk
     assert len({each["commandId"] for each in events}) == 2
 
 
+@pytest.fixture
+async def busy(api):
+    """A member who left with deals (open, won, archived), tickets (open, resolved, closed, merged), and others' beside them."""
+    gone, heir = await invited(api), await invited(api, email="heir@acme.test")
+    board, help_ = await a_pipeline(api), await queue(api)
+    theirs = {"ownerId": gone["id"], "amount": usd("5.00"), "occurredAt": "2025-01-01T00:00:00Z"}
+    deals = [await a_deal(api, board, **theirs) for _ in range(3)]
+    await act(api, "winDeal", deals[1])
+    await act(api, "archiveDeal", deals[2])
+    free = await a_deal(api, board, ownerId=heir["id"])
+    tickets = [await ticket(api, help_) for _ in range(5)]
+    for each in tickets[:4]:
+        await on_desk(api, "assignTicket", id=each["id"], assigneeId=gone["id"])
+    await on_desk(api, "resolveTicket", id=tickets[1]["id"])
+    await on_desk(api, "closeTicket", id=tickets[2]["id"])
+    await on_desk(api, "mergeTickets", survivorId=tickets[0]["id"], absorbedId=tickets[3]["id"], reason="the same")
+    await api.ask(DEACTIVATE, input={"id": gone["id"]})
+    ids_ = {"deals": [each["id"] for each in (*deals, free)], "tickets": [each["id"] for each in tickets]}
+    return gone, heir, ids_
+
+
+HELD = """query($ids: [ID!]!) { nodes(ids: $ids) {
+  ... on Deal { owner { id } became: status recordStatus } ... on Ticket { assignee { id } status } } }"""
+
+
+async def test_deals_and_tickets_of_a_deactivated_member_go_to_another(api, busy, monkeypatch):
+    monkeypatch.setattr("crm_es.workspaces.reassign_mutations.CHUNK", 2)
+    gone, heir, ids_ = busy
+    given = {"fromId": gone["id"], "toId": heir["id"], "commandId": str(uuid4()), "reason": "Left"}
+
+    done = (await api.ask(REASSIGN, input=given))["reassignRecords"]
+    again = (await api.ask(REASSIGN, input=given))["reassignRecords"]
+
+    assert (done["contacts"], done["companies"], done["deals"], done["tickets"]) == (0, 0, 3, 2)
+    assert done["projected"]
+    assert again == done | {"replayed": True}
+    deals = (await api.ask(HELD, ids=ids_["deals"]))["nodes"]
+    assert [(each["owner"], each["became"], each["recordStatus"]) for each in deals] == [
+        ({"id": heir["id"]}, status, life)
+        for status, life in (("OPEN", "ACTIVE"), ("WON", "ACTIVE"), ("OPEN", "ARCHIVED"), ("OPEN", "ACTIVE"))
+    ]
+    tickets = (await api.ask(HELD, ids=ids_["tickets"]))["nodes"]
+    assert [(each["assignee"] and each["assignee"]["id"], each["status"]) for each in tickets] == [
+        (heir["id"], "OPEN"), (heir["id"], "RESOLVED"), (gone["id"], "CLOSED"), (gone["id"], "MERGED"), (None, "NEW"),
+    ]  # fmt: skip
+    trail = (await api.ask("{ events(last: 5) { nodes { type reason correlationId } } }"))["events"]["nodes"]
+    assert [each["type"] for each in trail] == ["deal.owner_changed"] * 3 + ["ticket.assigned"] * 2
+    assert {each["reason"] for each in trail} == {"Left"}
+    assert len({each["correlationId"] for each in trail}) == 1
+
+
+async def test_an_early_date_of_a_handing_on_stands_in_no_records_way(api, busy):
+    gone, heir, _ = busy
+
+    done = (
+        await api.ask(REASSIGN, input={"fromId": gone["id"], "toId": heir["id"], "occurredAt": "2024-01-01T00:00:00Z"})
+    )["reassignRecords"]
+
+    assert (done["userErrors"], done["deals"], done["tickets"]) == ([], 3, 2)
+
+
+async def test_whoever_hands_on_hands_on_what_they_may_assign(api, busy):
+    gone, heir, ids_ = busy
+    kinds = (EntityType.CONTACT, EntityType.COMPANY, EntityType.DEAL, EntityType.TICKET)
+    for name, granted in {
+        "half": may((Action.READ, Action.ASSIGN), kinds[1:]),
+        "near": (*may((Action.READ, Action.ASSIGN), kinds[:3]), *may((Action.ASSIGN,), kinds[3:], Scope.TEAM)),
+    }.items():
+        api.known[name] = replace(api.known["sales"], permissions=Permissions(granted))
+    given = {"fromId": gone["id"], "toId": heir["id"]}
+
+    assert await api.refused(REASSIGN, who="half", input=given) == [("NOT_ALLOWED", "permission.denied", None)]
+    done = (await api.ask(REASSIGN, who="near", input=given))["reassignRecords"]
+
+    assert (done["userErrors"], done["contacts"], done["deals"], done["tickets"]) == ([], 0, 3, None)
+    (still,) = (await api.ask(HELD, ids=ids_["tickets"][:1]))["nodes"]
+    assert still["assignee"] == {"id": gone["id"]}
+
+
 async def test_an_interrupted_handing_on_is_taken_up_again(api, monkeypatch):
     monkeypatch.setattr("crm_es.workspaces.reassign_mutations.CHUNK", 2)
     gone, heir = await invited(api), await invited(api, email="heir@acme.test")
     owner = ids.decode(gone["id"]).id
     for number in range(5):
         await api.begin(CONTACT, editing.register(ContactEdit(display_name=f"C{number}", owner_id=owner)))
+    deal = await a_deal(api, await a_pipeline(api), ownerId=gone["id"])
     await api.projected()
     await api.ask(DEACTIVATE, input={"id": gone["id"]})
     given = {"fromId": gone["id"], "toId": heir["id"], "commandId": str(uuid4())}
@@ -213,6 +299,7 @@ async def test_an_interrupted_handing_on_is_taken_up_again(api, monkeypatch):
     assert done["userErrors"] == []
     owners = await api.ask("{ contacts { nodes { version owner { id } } } }")
     assert [(each["version"], each["owner"]["id"]) for each in owners["contacts"]["nodes"]] == [(2, heir["id"])] * 5
+    assert (await api.ask(HELD, ids=[deal["id"]]))["nodes"][0]["owner"] == {"id": heir["id"]}
 
 
 async def test_nothing_to_hand_on_is_no_event(api):
