@@ -3,7 +3,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.ledger.logs import Writer
+from tests.ledger.logs import Installation, Writer
 
 
 @pytest.fixture
@@ -23,3 +23,14 @@ def begun(shared_database, workspace):
     writer = Writer(shared_database.app, workspace)
     writer.fill(1)
     return writer
+
+
+@pytest.fixture
+def here(database, tmp_path):
+    """A database of this test's own with a sealer's files beside it."""
+    return Installation(database.sealer, database.owner, tmp_path)
+
+
+@pytest.fixture
+def writer(database, workspace):
+    return Writer(database.app, workspace)

@@ -115,7 +115,7 @@ def test_those_who_serve_append_no_ledger_event(shared_database, workspace):
 @pytest.mark.parametrize("table", ["tile", "checkpoint", "log", "key", "note"])
 @pytest.mark.parametrize("role", ["app", "projector"])
 def test_nobody_but_the_sealer_writes_the_ledgers_tables(shared_database, workspace, role, table):
-    for statement in (f"DELETE FROM ledger.{table}", f"INSERT INTO ledger.{table} DEFAULT VALUES"):  # noqa: S608
+    for statement in (f"DELETE FROM ledger.{table}", f"INSERT INTO ledger.{table} DEFAULT VALUES"):
         with connected(getattr(shared_database, role), workspace) as connection, refused():
             connection.execute(statement)
 
@@ -155,12 +155,12 @@ def test_a_workspace_sees_its_own_log_and_the_log_of_logs(shared_database, seale
     }[table]  # fmt: skip
     number = uuid4().int % 2**30
     for of in (workspace, uuid4(), NIL):
-        owner.execute(f"INSERT INTO ledger.{table} VALUES ('{of}', {values.format(n=number, key=key)})")  # noqa: S608
+        owner.execute(f"INSERT INTO ledger.{table} VALUES ('{of}', {values.format(n=number, key=key)})")
 
     with connected(shared_database.app, workspace) as connection:
-        seen = {row[0] for row in connection.execute(f"SELECT workspace_id FROM ledger.{table}")}  # noqa: S608
+        seen = {row[0] for row in connection.execute(f"SELECT workspace_id FROM ledger.{table}")}
     assert seen == ({workspace} if table == "request" else {workspace, NIL})
-    assert sealer.execute(f"SELECT count(DISTINCT workspace_id) FROM ledger.{table}").fetchone()[0] >= 3  # noqa: S608
+    assert sealer.execute(f"SELECT count(DISTINCT workspace_id) FROM ledger.{table}").fetchone()[0] >= 3
 
 
 @given(st.uuids())

@@ -30,13 +30,13 @@ class KeyFile:
     def add(self) -> bytes:
         """A further key, the newest from now on; its public half."""
         new = Ed25519PrivateKey.generate()
-        self._write([*self.keys().values(), new])
+        self._write([*self.private().values(), new])
         return public_of(new)
 
     def drop_all_but(self, public: bytes) -> None:
-        self._write([self.keys()[public]])
+        self._write([self.private()[public]])
 
-    def keys(self) -> Mapping[bytes, Ed25519PrivateKey]:
+    def private(self) -> Mapping[bytes, Ed25519PrivateKey]:
         """By public half, the newest last; read again when the file has changed. Raises: ConfigurationError."""
         try:
             found = self.path.stat()
@@ -58,7 +58,7 @@ class KeyFile:
 
     @property
     def newest(self) -> bytes:
-        return list(self.keys())[-1]
+        return list(self.private())[-1]
 
     def _write(self, keys: Sequence[Ed25519PrivateKey]) -> None:
         """All or nothing, and on the disk before anything is signed."""

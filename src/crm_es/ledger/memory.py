@@ -26,6 +26,10 @@ ON CONFLICT DO UPDATE SET size = excluded.size, root = excluded.root
 """
 _NEWEST = "SELECT workspace, max(epoch), origin, size, root FROM signed GROUP BY workspace"
 
+_BEFORE = """
+SELECT workspace, epoch, origin, size, root FROM signed WHERE workspace = ? ORDER BY epoch DESC LIMIT 1 OFFSET 1
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signed:
@@ -61,6 +65,11 @@ class Memory:
         """Of its newest epoch; of an older one nothing is ever signed again."""
         return self._newest.get(workspace)
 
+    def before(self, workspace: UUID) -> Signed | None:
+        """The end of the epoch before the newest."""
+        row = self._db.execute(_BEFORE, [str(workspace)]).fetchone()
+        return _signed(row) if row else None
+
     @property
     def all(self) -> dict[UUID, Signed]:
         return dict(self._newest)
@@ -79,3 +88,8 @@ class Memory:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _signed(row: tuple[str, int, str, int, bytes]) -> Signed:
+    workspace, epoch, origin, size, root = row
+    return Signed(workspace=UUID(workspace), epoch=epoch, origin=origin, size=size, root=root)

@@ -115,6 +115,10 @@ class Growing:
             rest = [root_of(row)] if row else []
         return rest[0] if rest else EMPTY
 
+    def edge(self) -> list[tuple[Tile, bytes]]:
+        """The unfinished tiles, from which another can grow on."""
+        return [(tile, b"".join(self._edge[tile.level])) for tile in edge_of(self.size)]
+
     def take(self) -> list[tuple[Tile, bytes]]:
         """The tiles that changed since they were last taken, as they are now."""
         taken, self._full = self._full, []

@@ -1,0 +1,152 @@
+"""What the sealer signs, on a real database: all there is, once."""
+
+import threading
+from uuid import uuid4
+
+import psycopg
+
+from crm_es.ledger import appending, sealer
+from crm_es.ledger.checkpoint import parse, verify
+from crm_es.ledger.proofs import consistency_proof
+from crm_es.ledger.running import Sealing
+from tests.ledger.logs import NIL, ORIGIN, Writer, heads
+from tests.ledger.rfc6962 import consistent
+from tests.waiting import eventually
+
+
+def test_every_event_is_under_a_signed_checkpoint(here, writer, workspace):
+    writer.fill(300)
+    here.seal()
+    writer.fill(700)
+    here.seal()
+
+    assert here.agrees(workspace) == 1000
+    first, second = here.checkpoints(workspace)
+    proof = consistency_proof(here.reader(workspace), first[0], second[0])
+    assert consistent(first[0], second[0], first[1], second[1], proof)
+
+
+def test_a_log_longer_than_a_chunk_is_sealed_by_chunks(here, writer, workspace, monkeypatch):
+    monkeypatch.setattr(sealer, "CHUNK", 300)
+    writer.fill(1000)
+
+    here.seal()
+
+    assert [size for size, *_ in here.checkpoints(workspace)] == [300, 600, 900, 1000]
+    assert here.agrees(workspace) == 1000
+
+
+def test_nothing_is_signed_twice_where_nothing_grew(here, writer, workspace):
+    writer.fill(3)
+    here.seal()
+    before = here.checkpoints(workspace)
+
+    here.seal()
+
+    assert here.checkpoints(workspace) == before
+
+
+def test_many_workspaces_are_sealed_each_by_itself(here, database):
+    writers = [Writer(database.app, uuid4()) for _ in range(70)]
+    for number, one in enumerate(writers):
+        one.fill(1 + number % 3)
+
+    here.seal()
+
+    assert [here.agrees(one.workspace) for one in writers] == [1 + n % 3 for n in range(70)]
+
+
+def test_each_ledger_event_ends_a_checkpoint_of_its_own(here, writer, workspace):
+    writer.fill(4)
+    with psycopg.connect(here.url, autocommit=True) as connection:
+        appending.append(connection, workspace, heads(size=4), once="1")
+    writer.fill(4)
+
+    here.seal()
+
+    assert [(size, kind) for size, _, kind, _ in here.checkpoints(workspace)] == [(5, "HEADS"), (9, "TIME")]
+    assert here.agrees(workspace) == 9
+
+
+def test_the_log_of_logs_has_the_workspaces_checkpoints(here, database):
+    writers = [Writer(database.app, uuid4()) for _ in range(3)]
+    for one in writers:
+        one.fill(2)
+    here.seal()
+
+    notes = here.rows("SELECT log_of, note FROM ledger.note ORDER BY number")
+
+    assert dict(notes) == {one.workspace: here.checkpoints(one.workspace)[-1][3] for one in writers}
+    size, _, _, note = here.checkpoints(NIL)[-1]
+    assert verify(note, origin=f"{ORIGIN}/log", public=here.keys.newest).size == size == 3
+    assert here.agrees(NIL, states=[note.encode() for _, note in notes]) == 3
+
+
+def test_a_log_enters_the_log_of_logs_at_most_once_a_minute_but_for_heads(here, writer, workspace):
+    sealing = here.sealing()
+    with psycopg.connect(here.url, autocommit=True) as connection, sealing._leading(connection) as leader:
+        for _ in range(3):
+            writer.fill(1)
+            leader.step()
+        entered = here.rows("SELECT note FROM ledger.note ORDER BY number")
+        appending.append(connection, workspace, heads(), once="1")
+        leader.step()
+
+    assert [parse(note)[0].size for (note,) in entered] == [1]
+    assert [parse(note)[0].size for (note,) in here.rows("SELECT note FROM ledger.note ORDER BY number")] == [1, 4]
+
+
+def test_it_seals_what_is_recorded_while_it_runs(here, writer, workspace):
+    with here.sealing().running():
+        for total in (5, 10):
+            writer.fill(5)
+            eventually(
+                lambda total=total: here.checkpoints(workspace)[-1:] and here.checkpoints(workspace)[-1][0] == total
+            )
+
+    assert here.agrees(workspace) == 10
+
+
+def test_one_sealer_leads_and_another_takes_over(here, writer, workspace):
+    first, second = here.sealing(), here.sealing()
+    with second.running():
+        with first.running():
+            writer.fill(1)
+            eventually(lambda: here.checkpoints(workspace))
+        writer.fill(1)
+        eventually(lambda: len(here.checkpoints(workspace)) > 1)
+
+    assert here.agrees(workspace) == 2
+
+
+def test_checkpoints_are_thinned_to_one_an_hour_after_thirty_days(here, writer, workspace):
+    writer.fill(2)
+    here.seal()
+    for size, kind, age in [
+        (10, "TIME", "31 days 5 minutes"), (11, "TIME", "31 days 4 minutes"), (12, "HEADS", "31 days 4 minutes"),
+        (13, "TIME", "31 days 3 minutes"), (14, "TIME", "29 days 5 minutes"), (15, "TIME", "29 days 4 minutes"),
+    ]:  # fmt: skip
+        here.rows(
+            "INSERT INTO ledger.checkpoint VALUES (%s, 9, %s, '', date_trunc('hour', now(), 'UTC') + interval '30 minutes'"
+            " - %s::interval, %s, '') RETURNING 1",
+            workspace, size, age, kind,
+        )  # fmt: skip
+
+    sealing = here.sealing()
+    with psycopg.connect(here.url, autocommit=True) as connection, sealing._leading(connection) as leader:
+        sealing._thin(leader)
+
+    assert [row[0] for row in here.checkpoints(workspace, 9)] == [12, 13, 14, 15]
+    assert here.checkpoints(workspace)
+
+
+def test_one_that_is_told_to_stop_while_another_leads_has_signed_nothing(here, writer, workspace):
+    writer.fill(1)
+    stop = threading.Event()
+    stop.set()
+    with here.sealing().running():
+        eventually(lambda: here.checkpoints(workspace))
+        waiting = Sealing(here.url, keys=here.keys, memory_file=here.folder / "another.sqlite", origin=ORIGIN)
+        waiting.run(stop)
+
+    assert not (here.folder / "another.sqlite").exists()
