@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+from crm_es.eventstore import commit
 from crm_es.eventstore.commit import Append, Committer, Verdict
 from crm_es.eventstore.event import Actor, ActorKind, Command, WorkspaceId
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -66,3 +67,33 @@ def test_a_writer_whose_companions_stay_away_is_written_alone() -> None:
 
     assert not alone.is_alive()
     committer.close()
+
+
+def test_what_is_gathered_is_written_together(monkeypatch) -> None:
+    monkeypatch.setattr(commit, "MOST_GATHERING", PATIENCE_SECONDS)
+    log = Log()
+    log.may_write.set()
+    committer = Committer(log.write)
+
+    with ThreadPoolExecutor(5) as writers:
+        with committer.gathering():
+            ours = [writers.submit(committer.append_and_wait, append()) for _ in range(5)]
+            eventually(lambda: committer.waiting == 5)
+        answers = [one.result(PATIENCE_SECONDS) for one in ours]
+
+    committer.close()
+    assert log.sizes == [5]
+    assert {answer.status for answer in answers} == {"OK"}
+
+
+def test_a_gathering_that_lasts_holds_nobody_up_for_ever() -> None:
+    log = Log()
+    log.may_write.set()
+    committer = Committer(log.write)
+    committer.append_and_wait(append())
+
+    with committer.gathering(), ThreadPoolExecutor(1) as writers:
+        answer = writers.submit(committer.append_and_wait, append()).result(PATIENCE_SECONDS)
+
+    committer.close()
+    assert answer.status == "OK"

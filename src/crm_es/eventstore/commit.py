@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -23,6 +24,7 @@ MAX_EVENTS = 2000
 MAX_BYTES = 4 * 1024 * 1024  # everybody waits while a batch is written
 PATIENCE = 0.5  # of the time the last batch took
 MOST_PATIENCE = 0.003  # seconds
+MOST_GATHERING = 0.05  # seconds that a batch waits for those who said that more will come
 
 
 class Taken(NamedTuple):
@@ -121,6 +123,7 @@ class Committer:
         self._closing = False
         self._expected = 1  # so many requests the writing thread is woken for
         self._patience = 0.0
+        self._gathering = 0
         self.batches = 0
         self.requests = 0
 
@@ -128,6 +131,18 @@ class Committer:
     def waiting(self) -> int:
         """How many appends are queued behind the one being written."""
         return len(self._queue)
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Many appends are about to come, one by one: none is written until a batch of them is full, or the block is left."""
+        with self._changed:
+            self._gathering += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._gathering -= 1
+                self._changed.notify()
 
     def append_and_wait(self, append: Append) -> Verdict:
         """For threads. Raises what the writing raised."""
@@ -170,7 +185,8 @@ class Committer:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="crm-append", daemon=True)
                 self._thread.start()
-            if len(self._queue) >= self._expected:
+            waiting = len(self._queue)
+            if waiting in (1, MAX_REQUESTS) if self._gathering else waiting >= self._expected:
                 self._changed.notify()
 
     def _run(self) -> None:
@@ -215,6 +231,10 @@ class Committer:
             self._changed.wait_for(lambda: self._closing or len(self._queue) >= self._expected, self._patience)
         self._expected = 1
         self._changed.wait_for(lambda: self._closing or self._queue)
+        self._changed.wait_for(self._gathered, MOST_GATHERING)
+
+    def _gathered(self) -> bool:
+        return self._closing or not self._gathering or len(self._queue) >= MAX_REQUESTS
 
     def _settle(self, batch: Sequence[Request], answers: Iterable[Answer]) -> None:
         for request, answer in zip(batch, answers, strict=True):

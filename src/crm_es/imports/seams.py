@@ -1,6 +1,7 @@
 """What an import needs of the world: the schema, in process, and what the log already knows."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -29,6 +30,10 @@ class World(Protocol):
 
     async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
         """Run a mutation for these rows and answer its payload. Raises: as `do`."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is done in this block may be written together."""
         ...
 
     async def look_up(self, names: Collection[RecordName]) -> dict[RecordName, UUID]:

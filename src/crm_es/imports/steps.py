@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -46,7 +47,7 @@ class Steps:
         named = [work for work in works if _is_named(work)]
         todo = [self._singly(*new) for new in await self._not_recorded(w for w in works if not _is_named(w))]
         todo += [self._together(batch) for batch in _batches(await self._not_ingested(named))]
-        for found in await in_order(todo, begun):
+        for found in await in_order(todo, begun, self.world.together):
             for done in found:
                 self._count(done)
 
@@ -113,12 +114,17 @@ class Steps:
         return await self.world.execute(batched.document, built, [work.row.row.number for work in works])
 
 
-async def in_order(todo: Sequence[Callable[[], Awaitable[T]]], begun: Callable[[], object] = lambda: None) -> list[T]:
+async def in_order(
+    todo: Sequence[Callable[[], Awaitable[T]]],
+    begun: Callable[[], object] = lambda: None,
+    together: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> list[T]:
     """Each begins when the one before has left its append in the queue, or is done without: appends stand in this order,
     though many are under way. `begun` is called when that is so of all. Raises: the first failure; the others are given up."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [await _begun(group, do) for do in todo]
+            with together():
+                tasks = [await _begun(group, do) for do in todo]
             begun()
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed

@@ -1,6 +1,7 @@
 """The workspace as an import meets it: mutations through the schema, in process; look-ups in the log itself, which never lag."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -79,6 +80,9 @@ class SchemaWorld:
             raise _failure(result.errors or [])
         payload: Mapping[str, Any] = next(iter(result.data.values()))
         return payload
+
+    def together(self) -> AbstractContextManager[None]:
+        return self.engine.store.recorder.commits.gathering()
 
     def _context(self, rows: Sequence[int]) -> Context:
         """Every event says which row it came from."""
