@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from crm_es.access.writer import AccessLog
 from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.rate import RateLimit
 from crm_es.api.sockets import GraphQLOverWebSocket
@@ -101,6 +102,7 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
         opened.push_async_callback(connections.close)
         progress = await opened.enter_async_context(Progress.following(urls.app, watched=members))
         uses = await opened.enter_async_context(KeyUses.recording(urls.app))
+        access = await opened.enter_async_context(AccessLog.running(urls.app, mode=settings.access_log))
         authenticator = Authenticator(
             connections=connections,
             verifier=Verifier.of(settings),
@@ -117,6 +119,7 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
             connections=connections,
             progress=progress,
             authenticate=authenticator.authenticate,
+            access=access,
             rate=RateLimit(monotonic) if settings.minute_limit_on else None,
         )
 
@@ -169,7 +172,7 @@ def _across_origins(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "crm-min-position"],
+            allow_headers=["authorization", "content-type", "crm-min-position", "crm-purpose"],
             expose_headers=["retry-after"],
             max_age=PREFLIGHT_SECONDS,
         )

@@ -25,6 +25,15 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class AccessMode(StrEnum):
+    """Which answers wait for their row in the access log: those with sensitive fields, all, or none; OFF: there is no log."""
+
+    SENSITIVE = "sensitive"
+    ALL = "all"
+    ASYNC = "async"
+    OFF = "off"
+
+
 def setting(name: str, parse: Callable[[str], Any], expected: str, default: Any) -> Any:
     """A field of Settings. `parse` raises ValueError for what is not `expected`."""
     return dataclasses.field(default=default, metadata={"name": f"CRM_{name}", "parse": parse, "expected": expected})
@@ -125,6 +134,7 @@ class Settings:
         "STATEMENT_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 5_000
     )
     shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
+    access_log: AccessMode = setting("ACCESS_LOG", AccessMode, "sensitive, all, async or off", AccessMode.SENSITIVE)
     compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, True)
 
     max_cost: int = setting("MAX_COST", _whole(1, 10_000_000), "a whole number from 1", 5_000)
@@ -232,6 +242,8 @@ def _fit_for_production(settings: Settings) -> None:
         "CRM_ROOT_KEY": (settings.root_key, "the root key comes from your secret store"),
         "CRM_JWT_JWKS": (settings.jwt_jwks, "the development issuer never signs in production"),
     }
+    if settings.access_log is AccessMode.OFF:
+        raise ConfigurationError("CRM_ACCESS_LOG: expected sensitive, all or async when CRM_ENV is production.")
     for name, (value, why) in needed.items():
         if value is None:
             raise ConfigurationError(f"{name}: expected when CRM_ENV is production; {why}.")

@@ -4,7 +4,7 @@ The engine behind it lives as long as the process; `app.py` makes it.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -16,6 +16,9 @@ import psycopg
 import strawberry
 from psycopg.sql import SQL
 
+from crm_es.access.operations import Operation
+from crm_es.access.trail import Trail
+from crm_es.access.writer import AccessLog
 from crm_es.api.failures import ProtocolError
 from crm_es.api.rate import RateLimit
 from crm_es.config import Settings
@@ -52,16 +55,19 @@ class Engine:
     connections: ReadConnections
     progress: Progress
     authenticate: Authenticate
+    access: AccessLog
     rate: RateLimit | None = None
 
-    async def begin(self, token: str, *, client: str | None, host: str | None) -> "Context":
+    async def begin(self, token: str, *, client: str | None, host: str | None, purpose: str | None = None) -> "Context":
         """A context for one operation of the token's bearer. Raises: UnauthenticatedError."""
-        return self.resume(await self.authenticate(token), client=client, host=host)
+        return self.resume(await self.authenticate(token), client=client, host=host, purpose=purpose)
 
-    def resume(self, identity: Identity, *, client: str | None, host: str | None) -> "Context":
+    def resume(
+        self, identity: Identity, *, client: str | None, host: str | None, purpose: str | None = None
+    ) -> "Context":
         """The same, for one who is known already: a WebSocket's later operations."""
         origin = Origin(client=client and client[:_CLIENT_LENGTH], address=truncated(host))
-        return Context(engine=self, identity=identity, origin=origin)
+        return Context(engine=self, identity=identity, origin=origin, purpose=purpose)
 
     @property
     def projection_wait(self) -> float:
@@ -69,15 +75,28 @@ class Engine:
 
 
 @dataclass(kw_only=True, slots=True)
+class Asked:
+    """What the access log says of an operation, and what its question is told by where it answers too many to name."""
+
+    operation: Operation
+    text: str
+    variables: Mapping[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(kw_only=True, slots=True)
 class Context:
-    """One operation. `cost` is set by the gate; `now` is its one clock."""
+    """One operation. `cost` and `asked` are set by the gate; `now` is its one clock; `trail` what was answered so far."""
 
     engine: Engine
     identity: Identity
+    purpose: str | None = None
     origin: Origin = field(default_factory=Origin)
     correlation_id: UUID = field(default_factory=random_id)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     cost: int = 0
+    trail: Trail = field(default_factory=Trail)
+    asked: Asked | None = None
     shared: dict[object, tuple[float, Any]] | None = None
     """What the operations of one import found out for each other; None: this operation is alone."""
     _snapshot: Snapshot | None = None
@@ -104,6 +123,7 @@ class Context:
                 time_zone=self.identity.time_zone,
                 week_starts_on=self.identity.week_starts_on,
                 cursor_key=self.engine.keys.blind(self.workspace, "cursor"),
+                trail=self.trail,
             )
         return self._reads
 

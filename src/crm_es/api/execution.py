@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, validate
 from graphql.utilities import get_operation_ast
 from strawberry import Schema
 from strawberry.extensions import SchemaExtension
@@ -17,11 +17,12 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext, ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from crm_es.api import limits
+from crm_es.api import accounting, limits
 from crm_es.api.cost import cost_of
 from crm_es.api.failures import ProtocolError, shown
 from crm_es.api.forms import plan_inputs
 from crm_es.api.scalars import SCALARS
+from crm_es.config import AccessMode
 from crm_es.context import Context
 from crm_es.reads.execute import CompiledReads
 from crm_es.reads.extension import CompiledQueries
@@ -62,7 +63,11 @@ class Gate(SchemaExtension):
             remembered = self.known.get(execution.query)
             self.fresh = remembered is None
             execution.graphql_document = remembered or limits.read(execution.query)
-            _permitted(execution.graphql_document, execution)
+            operation = _permitted(execution.graphql_document, execution)
+            if isinstance(execution.context, Context) and execution.context.engine.access.mode is not AccessMode.OFF:
+                execution.context.asked = accounting.asked(
+                    execution.query, execution.graphql_document, operation, execution.variables
+                )
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -90,8 +95,8 @@ def _endless(error: GraphQLError) -> GraphQLError:
     )
 
 
-def _permitted(document: DocumentNode, execution: ExecutionContext) -> None:
-    """Raises: GraphQLError, unless the request names one operation, of a kind that goes through this door."""
+def _permitted(document: DocumentNode, execution: ExecutionContext) -> OperationDefinitionNode:
+    """What to run. Raises: GraphQLError, unless the request names one operation, of a kind that goes through this door."""
     operation = get_operation_ast(document, execution._provided_operation_name)  # noqa: SLF001  # the public one guesses
     if operation is None:
         raise GraphQLError(
@@ -104,6 +109,7 @@ def _permitted(document: DocumentNode, execution: ExecutionContext) -> None:
             nodes=operation,
             extensions={"code": "BAD_USER_INPUT"},
         )
+    return operation
 
 
 def _charged(schema: GraphQLSchema, document: DocumentNode, execution: ExecutionContext) -> list[GraphQLError] | None:
@@ -134,6 +140,7 @@ class CrmSchema(Schema):
             mutation,
             subscription,
             types=types,
+            execution_context_class=accounting.Executor,
             extensions=[lambda: Gate(self._known), lambda: CompiledQueries(self.compiled, _compiled)],
             config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
         )
@@ -145,15 +152,16 @@ class CrmSchema(Schema):
 
     async def execute(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         context: Context | None = kwargs.get("context_value")
-        sound = False
+        result: ExecutionResult | None = None
         try:
             result = await super().execute(*args, **kwargs)
             await _finish(result, context)
-            sound = True
         finally:
             if context is not None:
-                await context.close(sound=sound)
-        return result
+                await context.close(sound=result is not None)
+                if result is None and context.asked is not None:
+                    context.engine.access.note(accounting.row_of(context, context.asked, None))
+        return await accounting.account(context, result)
 
     def kind_of(self, query: str, operation_name: str | None) -> OperationType | None:
         """What the document asks for; None where it cannot be read, which running it will say better."""
@@ -184,7 +192,7 @@ async def _finished(
             await _finish(result, context)
             if context is not None:
                 await context.close()
-            yield result
+            yield await accounting.account(context, result)
     finally:
         try:
             await results.aclose()

@@ -51,6 +51,23 @@ async def node(context: Context, named: NodeId) -> Any:
     return await records.load(await context.reads.moment_at(named.at), read_of(read_type), named.id)
 
 
+def type_name(aggregate: str) -> str:
+    """`saved_view` → `SavedView`."""
+    return aggregate.title().replace("_", "")
+
+
+def about(event: Any) -> str:
+    """The type of the record that an event tells about."""
+    return type_name(records.raw(event, "entity_type"))
+
+
+def note(context: Context, type_: str, fields: Iterable[str]) -> None:
+    """Values of these fields of a record are answered in another way than by reading it: the access log names the sensitive."""
+    read_type = KINDS.read.get(type_)
+    if read_type is not None:
+        context.trail.fields |= read_of(read_type).sensitive.intersection(fields)
+
+
 async def first(context: Context, types: Iterable[str], id_: UUID) -> Any:
     """The present record with this uuid among several types."""
     for name in types:

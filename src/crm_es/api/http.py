@@ -80,6 +80,7 @@ class GraphQLOverHTTP:
             raise RefusedError(406, f"Answers are {RESPONSE_JSON}, {PLAIN_JSON} or, for subscriptions, {EVENT_STREAM}.")
         context = await self.context(request)
         asked = requests.from_get(request) if request.method == "GET" else await requests.from_post(request)
+        context.purpose = asked.purpose
         if (position := requests.min_position(request)) is not None:
             await context.wait_for(position)
         kind = self.schema.kind_of(asked.query, asked.operation_name)

@@ -26,7 +26,7 @@ from crm_es.api.refusals import REFUSALS, user_error
 from crm_es.api.rules import PARENT, Rule, permit, ruled
 from crm_es.api.scalars import Position
 from crm_es.context import Context, Info
-from crm_es.errors import ConflictError
+from crm_es.errors import ConflictError, NotAllowedError
 from crm_es.eventstore.event import Command, camel
 from crm_es.eventstore.store import Outcome, Store
 from crm_es.occasions import check_happened
@@ -174,6 +174,8 @@ async def mutate(info: Info, input: Any, payload: type[P], *, shows: Sequence[st
     except REFUSALS as error:
         if isinstance(error, ConflictError):
             await context.shown()  # what stands in the way may be younger than the read models
+        if isinstance(error, NotAllowedError):
+            context.trail.denied = "NOT_ALLOWED"
         await context.renew()
         return payload(user_errors=[user_error(error)])
     outcome = answer.outcome

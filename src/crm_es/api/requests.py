@@ -4,14 +4,17 @@ The rules are those of the GraphQL-over-HTTP specification; its audits run in th
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from starlette.requests import Request
 
+from crm_es.access.entry import checked_purpose
 from crm_es.api.failures import ProtocolError
 from crm_es.api.limits import BODY_BYTES, VARIABLES_BYTES
+from crm_es.errors import InvalidInputError
 
 RESPONSE_JSON: Final = "application/graphql-response+json"
 PLAIN_JSON: Final = "application/json"
@@ -34,6 +37,7 @@ class GraphQLRequest:
     query: str
     operation_name: str | None
     variables: dict[str, Any]
+    purpose: str | None = None
 
 
 class _Body(msgspec.Struct):
@@ -57,18 +61,19 @@ async def from_post(request: Request) -> GraphQLRequest:
         and ("charset=utf-8" not in charset and 'charset="utf-8"' not in charset)
     ):
         raise RefusedError(415, f"Send the request as {PLAIN_JSON} in UTF-8.", Accept_Post=PLAIN_JSON)
-    return _request(await _bytes(request))
+    return _request(request, await _bytes(request))
 
 
 def from_get(request: Request) -> GraphQLRequest:
     """Raises: RefusedError."""
     given = request.query_params
     variables = _variables(given["variables"].encode()) if given.get("variables") else {}
-    if given.get("extensions"):
-        _parsed(_decode_extensions, given["extensions"].encode(), "extensions")
+    extensions = given.get("extensions")
+    told = _parsed(_decode_extensions, extensions.encode(), "extensions") if extensions else None
     return GraphQLRequest(
-        query=_query(given.get("query")), operation_name=given.get("operationName") or None, variables=variables
-    )
+        query=_query(given.get("query")), operation_name=given.get("operationName") or None, variables=variables,
+        purpose=_purpose(request, told),
+    )  # fmt: skip
 
 
 def accepted(request: Request) -> tuple[str | None, bool]:
@@ -111,12 +116,39 @@ def _too_large() -> RefusedError:
     return RefusedError(413, f"The request is longer than {BODY_BYTES:,} bytes.", Connection="close")
 
 
-def _request(body: bytes) -> GraphQLRequest:
+def _request(request: Request, body: bytes) -> GraphQLRequest:
     if body.lstrip()[:1] == b"[":
         raise RefusedError(400, "Send one operation a request: batches are not taken.")
     parsed: _Body = _parsed(_decode_body, body, "request")
     variables = {} if isinstance(parsed.variables, UnsetType) else _variables(bytes(parsed.variables))
-    return GraphQLRequest(query=_query(parsed.query), operation_name=parsed.operationName, variables=variables)
+    return GraphQLRequest(
+        query=_query(parsed.query), operation_name=parsed.operationName, variables=variables,
+        purpose=_purpose(request, parsed.extensions),
+    )  # fmt: skip
+
+
+def _purpose(request: Request, extensions: dict[str, Any] | None) -> str | None:
+    """What it is read for, for the access log: `extensions.purpose`, or CRM-Purpose (percent-encoded where not ASCII).
+
+    Raises: RefusedError.
+    """
+    header = request.headers.get("crm-purpose")
+    said = (extensions or {}).get("purpose", None if header is None else unquote(header))
+    return spoken_purpose(said)
+
+
+def spoken_purpose(said: object) -> str | None:
+    """Raises: RefusedError."""
+    if said is None or (isinstance(said, str) and not said.strip()):
+        return None
+    try:
+        return checked_purpose(said.strip() if isinstance(said, str) else _refused_purpose())
+    except InvalidInputError as error:
+        raise RefusedError(400, f"The purpose cannot be kept: {error.message}") from error
+
+
+def _refused_purpose() -> NoReturn:
+    raise InvalidInputError("It is a text.", rule="purpose.no_text")
 
 
 def _query(query: str | None) -> str:

@@ -21,6 +21,7 @@ from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
 from crm_es.api.execution import QUERY_SECONDS, CrmSchema
+from crm_es.api.requests import RefusedError, spoken_purpose
 from crm_es.context import Context, Engine
 from crm_es.errors import UnauthenticatedError, UnavailableError
 from crm_es.workspaces.identity import Identity
@@ -42,6 +43,7 @@ class Connection:
         self._host = socket.client.host if socket.client else None
         self.connection_params: Mapping[str, Any] = {}
         self.identity: Identity | None = None
+        self.purpose: str | None = None
         self.seconds_left = 0.0
 
     async def sign_in(self) -> None:
@@ -49,8 +51,9 @@ class Connection:
         given = next((value for name, value in self.connection_params.items() if name.lower() == "authorization"), None)
         scheme, _, token = given.partition(" ") if isinstance(given, str) else ("", "", "")
         try:
+            self.purpose = spoken_purpose(self.connection_params.get("purpose"))
             context = await self._engine.begin(token if scheme.lower() == "bearer" else scheme, client=None, host=None)
-        except UnauthenticatedError as exc:
+        except (UnauthenticatedError, RefusedError) as exc:
             raise ConnectionRejectionError from exc
         self.identity, self.seconds_left = context.identity, context.seconds_left()
 
@@ -61,7 +64,9 @@ class Connection:
         """What the protocol's handler takes for the schema."""
         if self.identity is None:
             raise ConnectionRejectionError
-        context: Context = self._engine.resume(self.identity, client=self._client, host=self._host)
+        context: Context = self._engine.resume(
+            self.identity, client=self._client, host=self._host, purpose=self.purpose
+        )
         given = {**kwargs, "context_value": context, "seconds": self._query_seconds}
         return await self._schema.stream(*args, **given)
 

@@ -56,7 +56,7 @@ class Company(Entity):
     employee_count: int | None = column("employee_count", "How many work there.")
     founded_year: int | None = column("founded_year", "When it began.")
     country: str | None = column("country", "ISO 3166-1 alpha-2.")
-    addresses: list[PostalAddress] | None = values("addresses", postal_address, "Where post goes.")
+    addresses: list[PostalAddress] | None = values("addresses", postal_address, "Where post goes.", sensitive=True)
     owner = one("owner_id", lambda: workspaces.Member, "Who looks after it.")
     tags: list[str] | None = column("tags", "Words on the record.")
     external_ids: list[ExternalId] | None = external_ids(source(tables.COMPANY_EXTERNAL_ID), via="company_id")

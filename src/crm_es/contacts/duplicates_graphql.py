@@ -9,7 +9,7 @@ import strawberry
 from psycopg.sql import SQL
 from strawberry import ID, UNSET
 
-from crm_es.api import ids
+from crm_es.api import finding, ids
 from crm_es.api.answers import as_json
 from crm_es.api.enums import Action, EntityType
 from crm_es.api.ids import NodeId
@@ -195,6 +195,7 @@ def _previewed(
     except REFUSALS as error:
         return [], [user_error(error)]
     masked = context.permissions.masked(EntityType.CONTACT)
+    finding.note(context, "Contact", {_whole(one.field) for one in found} - masked)
     return [_field(one, hidden=_whole(one.field) in masked) for one in found], []
 
 

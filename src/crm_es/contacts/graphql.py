@@ -82,19 +82,19 @@ class Contact(Entity):
     display_name: str | None = column("display_name", "What to call the person; made of the other names if never said.")
     given_name: str | None = column("given_name", "As given.")
     family_name: str | None = column("family_name", "As given.")
-    primary_email: str | None = column("primary_email", "The address to write to.")
+    primary_email: str | None = column("primary_email", "The address to write to.", sensitive=True)
     emails = many(
         lambda: EmailAddress, via="contact_id", order=("since", "place"), where=known("address"), null=True,
-        description="All addresses, oldest first.",
+        description="All addresses, oldest first.", sensitive=True,
     )  # fmt: skip
     phones = many(
         lambda: PhoneNumber, via="contact_id", order=("since", "place"), where=known("phone_number"), null=True,
-        description="All numbers, oldest first.",
+        description="All numbers, oldest first.", sensitive=True,
     )  # fmt: skip
-    addresses: list[PostalAddress] | None = values("addresses", postal_address, "Where post goes.")
+    addresses: list[PostalAddress] | None = values("addresses", postal_address, "Where post goes.", sensitive=True)
     identities = many(
         lambda: ChannelIdentity, via="contact_id", order=("since", "place"), where=known("external_id"), null=True,
-        description="Who they are on channels.",
+        description="Who they are on channels.", sensitive=True,
     )  # fmt: skip
     external_ids = many(
         lambda: ExternalId, via="contact_id", order=("since", "place"), where=known("value"), null=True,

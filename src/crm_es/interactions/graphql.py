@@ -182,9 +182,9 @@ class Interaction(Entity, TimelineItem):
     preview: str | None = batched(
         _preview, str | None, "The first characters of the body as plain text, for lists.",
         arguments=(Argument(name="length", type=int, default=200, description=f"How many: 1 to {LONGEST}."),),
-        columns=("id",),
+        columns=("id",), sensitive=True,
     )  # fmt: skip
-    body: str | None = column("body", "All of the text.", lazy=True)
+    body: str | None = column("body", "All of the text.", lazy=True, sensitive=True)
     body_format: TextFormat = column("body_format", "How the text is written.", render=TextFormat)
     occurred_at: datetime = column("occurred_at", "When it happened in the world.")
     duration_seconds: int | None = column("duration_seconds", "How long it took.")
@@ -197,7 +197,7 @@ class Interaction(Entity, TimelineItem):
         description="Those you may see; `participants` with their part and the address used.",
     )
     participants: list[Participant] | None = computed(
-        _participants, ("participants",), "Who took part, in which part.", contextual=True
+        _participants, ("participants",), "Who took part, in which part.", contextual=True, sensitive=True
     )
     company = one("company_id", lambda: company_graphql.Company, "The company it was with.")
     deal = one("deal_id", lambda: sales_graphql.Deal, "The deal it was about.")

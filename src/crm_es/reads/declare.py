@@ -164,7 +164,7 @@ def read_type(
     source: Source, *, entity: str | None = None, label: str | None = None, key: str | None = "id",
     orders: Orders | None = None, filter: Target | None = None, owned: Owned | None = None,
     hidden: Condition | None = None, listed: tuple[str, str] | None = None, team: str | None = None,
-    name: str | None = None, state: State | None = None,
+    name: str | None = None, state: State | None = None, about: tuple[str, str] | None = None,
 ) -> Callable[[type[T]], type[T]]:  # fmt: skip
     """A Strawberry type that is read from `source`; its docstring is its description.
 
@@ -175,6 +175,8 @@ def read_type(
     - `hidden`: a condition on rows the viewer may see; gets the viewer through `Query.viewer`.
     - `team`: on the type of members, their team's column.
     - `state`: what a record's state leaves to do, for `viewerCan`.
+    - `about`: (column of an aggregate's name, column of an id) of the record that one of these tells about: reading an event
+      is reading of its record.
     """
 
     def declare(cls: type[T]) -> type[T]:
@@ -189,7 +191,7 @@ def read_type(
         }
         made.__read__ = _worked_out(
             cls=made, name=type_name, source=source, entity=entity, fields=fields, orders=orders, filter=filter, owned=owned,
-            hidden=hidden, listed=listed, team=team, key=key,
+            hidden=hidden, listed=listed, team=team, key=key, about=about,
         )  # fmt: skip
         return made  # type: ignore[no-any-return]
 

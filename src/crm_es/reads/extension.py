@@ -24,6 +24,8 @@ class CompiledQueries(SchemaExtension):
                 execution._provided_operation_name,  # noqa: SLF001  # the public one guesses
                 document=execution.graphql_document,
             )  # fmt: skip
-            if data is not None:
+            if data is None:
+                execution.context.reads.trail.clear()  # what it read before it gave up is not answered
+            else:
                 execution.result = ExecutionResult(data=data, errors=None)
         yield

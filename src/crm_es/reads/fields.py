@@ -30,7 +30,7 @@ class ReadField(StrawberryField):
         answers: dict[type[Any], resolve.Answer] = self.__dict__.setdefault("answers", {})
         answer = answers.get(type(source))
         if answer is None:
-            answer = answers[type(source)] = resolve.answerer(
+            answer = answers[type(source)] = resolve.answering(
                 self.metadata["read"], self.api_name, getattr(type(source), "__read__", None)
             )
         return answer(source, info, kwargs)

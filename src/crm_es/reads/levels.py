@@ -86,6 +86,10 @@ class Shape:
     joins: list[Joined] = field(default_factory=list)
     joined_columns: list[tuple[Joined, str]] = field(default_factory=list)
     children: list[tuple[Level, str]] = field(default_factory=list)
+    sensitive: set[str] = field(default_factory=set)
+    noted: dict[tuple[str | None, tuple[str, ...]], None] = field(default_factory=dict)
+    """(type, place of the id) of the records that a row answers; without a type, the places of a record it is about."""
+    _noted: list[tuple[str | None, list[int]]] | None = None
 
     def own(self, name: str) -> str:
         if name not in self.columns:
@@ -175,6 +179,30 @@ class Shape:
         )
         return records.joined(query, joined.read, joined.alias, joined.columns, on)
 
+    def answers(self, read: ReadType, column: Callable[[str], str]) -> None:
+        """Rows of this level are answered as records of `read`, whose columns stand where `column` says."""
+        if read.about is not None:
+            self.noted[None, tuple(map(column, read.about))] = None
+        elif read.node:
+            self.noted[read.name, (column(read.key or "id"),)] = None
+
+    def note(self, rows: Sequence[tuple[Any, ...]], environment: Environment) -> None:
+        """Tell the operation's trail that these rows go out."""
+        trail = environment.moment.reads.trail
+        if not rows:
+            return
+        trail.rows += len(rows)
+        trail.fields |= self.sensitive
+        if self._noted is None:
+            self._noted = [(name, [*map(self.column_of, places)]) for name, places in self.noted]
+        for name, places in self._noted:
+            first = places[0]
+            if name is not None:
+                trail.saw(name, [row[first] for row in rows if row[first] is not None])
+                continue
+            for row in rows:
+                trail.saw(*records.about(row[place] for place in places))
+
     async def run_children(self, rows: Sequence[tuple[Any, ...]], environment: Environment) -> None:
         for level, parent in self.children:
             place = self.column_of(parent)
@@ -202,6 +230,7 @@ class RecordLevel:
         environment.parents = [ids.expect(given, self.shape.read.name, field=("id",)).id]
         self._statement = self._statement or self._compile()
         rows = await self._statement.rows(environment, last=environment.last and not self.shape.children)
+        self.shape.note(rows, environment)
         await self.shape.run_children(rows, environment)
         return {None: self._answer(rows[0], environment) if rows else None}
 
@@ -227,6 +256,7 @@ class ManyLevel:
         environment.parents = parents or ()
         self._statement = self._statement or self._compile()
         rows = await self._statement.rows(environment)
+        self.shape.note(rows, environment)
         await self.shape.run_children(rows, environment)
         lists = _by_parent(rows, parents or ())
         return {parent: self.answer(found, environment) for parent, found in zip(parents or (), lists, strict=True)}
@@ -262,16 +292,18 @@ class ListLevel:
         return f"e.moment.reads.cursors.seal(e.bound[{self.shape.number}], {row}[K:L])"
 
     async def run(self, environment: Environment, parents: Sequence[Any] | None) -> Mapping[Any, Any]:
-        rows: Sequence[tuple[Any, ...]] = ()
+        lists: Sequence[Sequence[tuple[Any, ...]]] = [()] if parents is None else [()] * len(parents)
         size, after = self._asked(environment)
         if self.paged:
             environment.parents, environment.limit, environment.after = parents or (), size + 1, after or ()
             last = environment.last and not self.shape.children and not self.counted
             rows = await self._page(after).rows(environment, last=last)
-            await self.shape.run_children(rows, environment)
+            lists = [rows] if parents is None else _by_parent(rows, parents)
+            shown = [row for found in lists for row in found[:size]]  # one more tells that there are more
+            self.shape.note(shown, environment)
+            await self.shape.run_children(shown, environment)
         counts = await self._counts(environment, parents) if self.counted else None
         everyone = [None] if parents is None else parents
-        lists = [rows] if parents is None else _by_parent(rows, parents)
         return {
             parent: self._answer(found, size, after, environment, None if counts is None else counts[number])
             for number, (parent, found) in enumerate(zip(everyone, lists, strict=True))

@@ -10,6 +10,7 @@ import strawberry
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
+from crm_es.api.nodes import Node
 from crm_es.reads.sql import Condition, Source
 from crm_es.workspaces.actions import Action
 
@@ -45,6 +46,7 @@ class Value:
     """A field answered from columns of the record's own row: `build(*columns)`, or the column itself.
 
     A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record's `Moment` before the columns.
+    `sensitive`, here and below: whoever reads it is noted in the access log with the field's name.
     `beside`: the columns stand in another table, in the row with the record's id. `promised`: no row that is shown lacks it.
     """
 
@@ -57,6 +59,7 @@ class Value:
     lazy: bool = False
     beside: Source | None = None
     promised: bool = False
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +100,7 @@ class Many:
     limit: int = 1000
     maskable: bool = True
     columns: tuple[str, ...] = ()
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +151,7 @@ class Batched:
     arguments: tuple[Argument, ...] = ()
     columns: tuple[str, ...] = ()
     maskable: bool = True
+    sensitive: bool = False
 
 
 Declaration = Value | One | Many | Connection | Merged | Lookup | Batched
@@ -202,6 +207,17 @@ class ReadType:
     hidden: Condition | None
     listed: tuple[str, str] | None
     team: str | None
+    about: tuple[str, str] | None = None
+
+    @property
+    def node(self) -> bool:
+        """Whether a record has an id of its own; if not, it is part of another."""
+        return self.key is not None and issubclass(self.cls, Node)
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """The API names of sensitive fields."""
+        return frozenset(name for name, declared in self.fields.items() if is_sensitive(declared))
 
     def masked(self, names: frozenset[str]) -> frozenset[str]:
         """The columns that no statement may select when these API fields are masked. What finds the record is none."""
@@ -214,6 +230,11 @@ class ReadType:
     @property
     def key_type(self) -> LiteralString:
         return "uuid" if self.key is None else self.source.type_of(self.key)
+
+
+def is_sensitive(declared: Declaration) -> bool:
+    """Whether reading the field is noted by its name: where to reach somebody, and what was written or said."""
+    return isinstance(declared, Value | Many | Batched) and declared.sensitive
 
 
 def beside(declared: Declaration) -> Source | None:

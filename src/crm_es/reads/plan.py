@@ -20,7 +20,7 @@ from crm_es.reads import arguments, build, listing, resolve
 from crm_es.reads.build import Builder
 from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.levels import Joined, Level, ListLevel, ManyLevel, RecordLevel, Shape
-from crm_es.reads.model import Connection, Lookup, Many, One, ReadType, Value, companion, read_of
+from crm_es.reads.model import Connection, Lookup, Many, One, ReadType, Value, companion, is_sensitive, read_of
 from crm_es.reads.selections import Selection, collect
 from crm_es.reads.sql import Slot, Viewer
 
@@ -197,6 +197,7 @@ class Compiler:
     def _object(self, place: Place, type_: GraphQLObjectType, selection: Selection) -> str:
         if not isinstance(type_, GraphQLObjectType) or type_.name != place.read.name:
             raise NotCompilableError(f"{type_.name} is an interface or union")
+        place.level.answers(place.read, place.column)
         keys, expressions = [], []
         for part in self._collect(type_, selection.sets):
             keys.append(part.key)
@@ -209,6 +210,8 @@ class Compiler:
     def _answer(self, place: Place, type_: GraphQLObjectType, selection: Selection) -> str:
         made = _field(type_, selection)
         declared = _declared(made)
+        if declared is not None and is_sensitive(declared) and not self._masked(place, selection):
+            place.level.sensitive.add(selection.name)
         match declared:
             case Value():
                 return self._value(place, declared, made, selection)
@@ -239,11 +242,14 @@ class Compiler:
                 value = f"(None if {columns[0]} is None else {value})"
         return f"{self._builder.named(self._finish(made.type, selection))}({value})"
 
+    def _masked(self, place: Place, selection: Selection) -> bool:
+        return bool(place.read.entity) and selection.name in self._viewer.masked(place.read.entity)
+
     def _columns(self, place: Place, declared: Value, selection: Selection) -> list[str] | None:
         """Where the value's columns stand; None for a masked value of a table beside the type's own."""
         if declared.beside is None:
             return [place.column(name) for name in declared.columns]
-        if place.read.entity and selection.name in self._viewer.masked(place.read.entity):
+        if self._masked(place, selection):
             return None
         joined = place.level.join(place.joined, place.read.key or "id", companion(declared.beside))
         return [place.level.of_join(joined, name) for name in declared.columns]
@@ -293,7 +299,7 @@ class Compiler:
         return f"required({value})" if is_non_null_type(made.type) else value
 
     def _below(self, place: Place, declared: Many | Connection, made: GraphQLField, selection: Selection) -> str:
-        if place.read.entity and selection.name in self._viewer.masked(place.read.entity):
+        if self._masked(place, selection):
             return "required(None)" if is_non_null_type(made.type) else "None"
         past = place.level.past
         if isinstance(declared, Many):

@@ -1,6 +1,6 @@
 """Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -29,6 +29,22 @@ def raw(record: Any, column: str) -> Any:
 def moment_of(record: Any) -> Moment:
     found: Moment = record._moment  # noqa: SLF001
     return found
+
+
+def answered(record: Any) -> None:
+    """Note in the operation's trail that a record goes out; an event goes as the record it is about."""
+    read, trail = read_of(type(record)), moment_of(record).reads.trail
+    trail.rows += 1
+    if read.about is not None:
+        trail.saw(*about(raw(record, column) for column in read.about))
+    elif read.node:
+        trail.saw(read.name, (record._row[0],))  # noqa: SLF001
+
+
+def about(columns: Iterable[Any]) -> tuple[str, tuple[UUID]]:
+    """(aggregate, id) → the type's name and the id."""
+    aggregate, id_ = columns
+    return aggregate.title().replace("_", ""), (id_,)
 
 
 def visible(read: ReadType, viewer: Viewer) -> tuple[Condition, ...]:

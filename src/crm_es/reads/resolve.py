@@ -9,12 +9,27 @@ from strawberry import UNSET
 
 from crm_es.api import ids
 from crm_es.reads import listing, pages, records
-from crm_es.reads.model import Batched, Connection, Lookup, Many, Merged, One, ReadType, Value, read_of
+from crm_es.reads.model import Batched, Connection, Lookup, Many, Merged, One, ReadType, Value, is_sensitive, read_of
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Viewer
 
 Answer = Callable[[Any, Any, dict[str, Any]], Any]
+
+
+def answering(declared: Any, name: str, read: Any) -> Answer:
+    """The same as `answerer`; who reads a sensitive field is noted."""
+    answer = answerer(declared, name, read)
+    if read is None or not is_sensitive(declared):
+        return answer
+
+    def noted(source: Any, info: Any, given: dict[str, Any]) -> Any:
+        moment = records.moment_of(source)
+        if not _masked(moment, read, name):
+            moment.reads.trail.fields.add(name)
+        return answer(source, info, given)
+
+    return noted
 
 
 @singledispatch

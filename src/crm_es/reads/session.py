@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg.sql import SQL, Composable
 
+from crm_es.access.trail import Trail
 from crm_es.api import ids
 from crm_es.reads import asof
 from crm_es.reads.asof import Past
@@ -99,13 +100,15 @@ class Reads:
     """Made by the context of an operation; resolvers find it as `info.context.reads`.
 
     `snapshot` opens the operation's snapshot when first asked and gives the same one after. `cursor_key` is 32 bytes of the
-    workspace's own.
+    workspace's own. `trail` is told what is answered.
     """
 
     def __init__(
         self, *, snapshot: Callable[[], Awaitable[Snapshot]], workspace: UUID, now: datetime, permissions: Permissions,
         member_id: UUID | None = None, time_zone: str = "UTC", week_starts_on: int = 1, cursor_key: bytes,
+        trail: Trail | None = None,
     ) -> None:  # fmt: skip
+        self.trail = trail or Trail()
         self.permissions = permissions
         self.cursors = Cursors.of(cursor_key)
         self.viewer = Viewer(

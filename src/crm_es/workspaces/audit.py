@@ -104,11 +104,6 @@ async def _fact(self: Any, info: Info) -> Fact:
     return fact
 
 
-def _type_name(self: Any) -> str:
-    """`saved_view` → `SavedView`."""
-    return str(records.raw(self, "entity_type")).title().replace("_", "")
-
-
 # -- a field's change
 
 
@@ -148,6 +143,7 @@ async def _changes(self: Any, info: Info) -> list[FieldChange]:
     before, after = known.shown(version - 1), known.shown(version)
     fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
     hidden, aggregate = masked_of(info.context, entity_type), aggregate_of(entity_type)
+    finding.note(info.context, finding.about(self), {*changed_fields(fact.event)} - hidden)
     return [
         change(
             name, before.get(name), after.get(name), masked=aggregate.within.get(name, name) in hidden,
@@ -264,7 +260,9 @@ async def _data(
     if not _audits(info.context):
         return None
     if upcast:
-        return JSON(as_json((await _fact(self, info)).event))
+        fact = await _fact(self, info)
+        finding.note(info.context, finding.about(self), changed_fields(fact.event))
+        return JSON(as_json(fact.event))
     stream, version = records.raw(self, "stream_id"), records.raw(self, "version")
     stored = await info.context.engine.store.stored(info.context.workspace, stream, version)
     return None if stored is None else JSON(msgspec.json.decode(stored)["data"])
@@ -285,7 +283,7 @@ async def _after(self: Any, info: Info) -> Entity | None:
 
 
 async def _shown(self: Any, info: Info, moment: Moment | None) -> Entity | None:
-    cls = finding.KINDS.read.get(_type_name(self))
+    cls = finding.KINDS.read.get(finding.about(self))
     if cls is None or not issubclass(cls, Entity):
         return None
     found: Entity | None = await records.load(
@@ -324,6 +322,7 @@ def _told(resolver: Any, description: str) -> Any:
     TRAIL,
     key="position",
     filter=lambda: EventFilter,
+    about=("entity_type", "stream_id"),
     orders=Orders(columns={"POSITION": "position", "OCCURRED_AT": "occurred_at"}, default=(("POSITION", "ASC"),)),
 )
 class Event(Node):
@@ -388,7 +387,7 @@ async def find(context: Context, named: NodeId) -> Any:
     found = await select(present, having("stream_id", named.id, "uuid"), having("version", named.sub, "bigint"))
     if not found or _audits(context):
         return found[0] if found else None
-    cls = finding.KINDS.read.get(_type_name(found[0]))
+    cls = finding.KINDS.read.get(finding.about(found[0]))
     about = None if cls is None else await records.load(present, read_of(cls), named.id)
     return None if about is None else found[0]
 

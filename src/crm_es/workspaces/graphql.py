@@ -89,7 +89,7 @@ class Member(Entity):
     """A person of the workspace, with or without a login."""
 
     name: str | None = column("name", "As the person is called.")
-    email: str | None = column("email", "What they sign in with; null for members without a login.")
+    email: str | None = column("email", "What they sign in with; null for members without a login.", sensitive=True)
     roles: list[Role] = batched(_roles, list[Role], "Their roles.", columns=("roles",))
     team: Team | None = one("team_id", lambda: Team, "Their team.")
     manager: "Member | None" = one("manager_id", lambda: Member, "Whom they report to.")

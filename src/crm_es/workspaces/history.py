@@ -68,6 +68,7 @@ class Ends:
     def changes(self, context: Context) -> Iterator[FieldChange]:
         entity_type = self.told.entity_type
         hidden, within = audit.masked_of(context, entity_type), audit.aggregate_of(entity_type).within
+        finding.note(context, finding.type_name(entity_type), {within.get(name, name) for name in self.names} - hidden)
         for name in self.names:
             was, now = self.told.shown(self.since).get(name), self.told.shown(self.until).get(name)
             yield audit.change(
@@ -224,7 +225,10 @@ def differ(was: object, now: object) -> bool:
 
 async def _explained(context: Context, fact: Fact, value: object, field: str) -> Explanation:
     entity_type, run = fact.topic.partition(".")[0], fact.origin.import_
-    masked = audit.aggregate_of(entity_type).within.get(field, field) in audit.masked_of(context, entity_type)
+    whole = audit.aggregate_of(entity_type).within.get(field, field)
+    masked = whole in audit.masked_of(context, entity_type)
+    if not masked:
+        finding.note(context, finding.type_name(entity_type), (whole,))
     of_stream, of_version = (
         audit.having("stream_id", fact.stream, "uuid"),
         audit.having("version", fact.version, "bigint"),

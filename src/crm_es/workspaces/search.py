@@ -17,6 +17,7 @@ from crm_es.context import Context, Info
 from crm_es.errors import InvalidInputError
 from crm_es.reads import listing
 from crm_es.reads.cursor import bound_to
+from crm_es.reads.model import read_of
 from crm_es.text import bigrams, digits, fold
 from crm_es.values import writable
 
@@ -103,6 +104,7 @@ async def search(  # noqa: PLR0917  # GraphQL arguments come by name
         for hit, node in zip(page, nodes, strict=True)
         if node is not None
     ]
+    context.trail.fields |= {edge.field for edge in edges if edge.field and _quoted(edge)}
     more, turned = len(part) > size, opened is not None
     return SearchConnection(edges=edges, page_info=_info(edges, more, turned, backwards=backwards))
 
@@ -118,6 +120,11 @@ async def _hits(context: Context, query: str, types: list[EntityType] | None) ->
     rows = await snapshot.rows(_FIND, [query, digits(query), bigrams(query), wanted, MOST])
     hits = [Hit(*row) for row in rows]
     return [hit for hit in hits if hit.field not in context.permissions.masked(EntityType[hit.type])]
+
+
+def _quoted(edge: SearchEdge) -> bool:
+    """Whether the snippet is of a sensitive field."""
+    return edge.field in read_of(type(edge.node)).sensitive
 
 
 def _beyond(hit: Hit, opened: tuple[Any, ...], *, backwards: bool) -> bool:
