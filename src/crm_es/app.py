@@ -31,6 +31,7 @@ from crm_es.database.migrate import check
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.eventstore.store import Store
+from crm_es.ledger import lag
 from crm_es.privacy.keystore import KeyStore, root_key
 from crm_es.projector import catalogue
 from crm_es.projector.progress import Progress
@@ -159,7 +160,8 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(body, 200 if ready else 503)
 
 
-async def metrics(_request: Request) -> Response:
+async def metrics(request: Request) -> Response:
+    await lag.measure(request.app.state.engine.connections)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

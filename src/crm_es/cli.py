@@ -19,6 +19,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "crm_es.commands.serve",
     "project": "crm_es.commands.projecting",
     "rebuild": "crm_es.commands.projecting",
+    "seal": "crm_es.commands.sealing",
+    "ledger": "crm_es.commands.sealing",
     "workspace": "crm_es.commands.workspaces",
     "token": "crm_es.commands.workspaces",
     "schema": "crm_es.commands.schemas",

@@ -179,6 +179,11 @@ class Settings:
         return self.sealer_memory or self.data_dir / "sealer.sqlite"
 
     @property
+    def seals_alone(self) -> bool:
+        """Whether the environment is that of a sealer, which needs no other door and none of the other secrets."""
+        return self.database_url is None and self.sealer_database_url is not None
+
+    @property
     def urls(self) -> DatabaseUrls | None:
         """The doors of a database of one's own; None: the embedded server.
 
@@ -223,13 +228,11 @@ _NOT_FOR_CHILDREN: Final = frozenset(
 
 
 def _agreeing(settings: S) -> S:
-    doors = (settings.owner_database_url, settings.projector_database_url, settings.sealer_database_url)
-    if settings.database_url is None and any(doors):
+    if settings.database_url is None and (settings.owner_database_url or settings.projector_database_url):
         raise ConfigurationError(
-            "CRM_DATABASE_URL: expected beside CRM_OWNER_DATABASE_URL, CRM_PROJECTOR_DATABASE_URL and "
-            "CRM_SEALER_DATABASE_URL."
+            "CRM_DATABASE_URL: expected beside CRM_OWNER_DATABASE_URL and CRM_PROJECTOR_DATABASE_URL."
         )
-    if settings.production:
+    if settings.production and not settings.seals_alone:
         _fit_for_production(settings)
     return settings
 

@@ -121,6 +121,14 @@ def test_no_development_token_in_production(data_dir: Path) -> None:
     assert "the development issuer does not sign in production" in done.stderr
 
 
+ROTATED = """
+SELECT EXISTS (
+  SELECT FROM ledger.log l JOIN ledger.key k ON k.id = l.key_id
+  WHERE k.public = %s AND l.workspace_id <> '00000000-0000-0000-0000-000000000000'
+)
+"""
+
+
 def test_serve_answers_whoever_has_a_token_and_nobody_else(data_dir: Path, serving: Serving) -> None:
     answer = serving.ask("{ viewer { position } }", token(data_dir))
     refused = serving.ask("{ viewer { position } }", "nonsense")
@@ -138,8 +146,8 @@ def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) 
         child.kill()
 
     serving.get_until("/readyz", 200)
-    assert len(before) == 3
-    eventually(lambda: len(serving.children()) == 3)
+    assert len(before) == 4
+    eventually(lambda: len(serving.children()) == 4)
     assert "data" in serving.ask("{ viewer { position } }", mine)
 
 
@@ -165,7 +173,7 @@ def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     serving.process.wait()
 
     gone, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
-    assert len(gone) == 3
+    assert len(gone) == 4
     assert not alive
 
 
@@ -176,6 +184,37 @@ def test_serve_stops_cleanly_when_told(serving: Serving) -> None:
 
     assert code == 0
     assert not any(child.is_running() for child in children)
+
+
+def test_what_was_recorded_is_sealed(data_dir: Path, serving: Serving) -> None:
+    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
+        eventually(
+            lambda: connection.execute("SELECT unsealed = 0 AND signed_at IS NOT NULL FROM ledger.lag()").fetchone()[0]
+        )
+    serving.stop()
+
+    assert (data_dir / "sealer.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_keys_of_logs_are_rotated(data_dir: Path, serving: Serving) -> None:
+    token(data_dir)  # something is sealed
+    eventually((data_dir / "sealer.key").exists)
+    done = crm(data_dir, "ledger", "rotate-key")
+
+    assert done.returncode == 0, done.stderr
+    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
+        eventually(lambda: connection.execute(ROTATED, [bytes.fromhex(done.stdout.strip())]).fetchone()[0])
+    assert serving.stop() == 0
+
+
+def test_a_key_that_is_there_is_not_made_anew(data_dir: Path, serving: Serving) -> None:
+    eventually((data_dir / "sealer.key").exists)
+    serving.stop()
+
+    done = crm(data_dir, "ledger", "new-key")
+
+    assert done.returncode == 1
+    assert "rotate-key" in done.stderr
 
 
 def test_a_taken_port_is_named(data_dir: Path, serving: Serving) -> None:

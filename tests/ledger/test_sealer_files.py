@@ -1,13 +1,20 @@
 """The sealer's key and memory: for it alone, never replaced behind anybody's back."""
 
+from contextlib import closing
+from dataclasses import replace
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from crm_es.errors import ConfigurationError
+from crm_es.ledger.book import Book, connect
 from crm_es.ledger.checkpoint import parse, verify, vkey
+from crm_es.ledger.key_file import KeyFile
+from crm_es.ledger.memory import Memory, Signed
 from crm_es.ledger.running import Sealing
 from crm_es.ledger.sealer import origin_of
+from crm_es.ledger.trust import trust
 from tests.ledger.logs import NIL, ORIGIN, Writer
 
 
@@ -111,3 +118,67 @@ def test_a_new_key_is_announced_in_every_log_and_the_old_one_goes(here, database
     doubly = [note for _, _, kind, note in here.checkpoints(NIL) if kind == "ROTATION"]
     assert len(doubly) == 1
     assert all(verify(doubly[0], origin=name, public=public) for public in (old, new))
+
+
+def test_a_lost_memory_is_filled_from_the_database_when_the_operator_says_so(here, writer, workspace):
+    writer.fill(5)
+    here.seal()
+    (here.folder / "sealer.sqlite").unlink()
+
+    with closing(connect(here.url)) as connection, closing(Memory(here.folder / "sealer.sqlite")) as memory:
+        taken = trust(Book(connection), memory, here.keys)
+    writer.fill(5)
+    here.seal()
+
+    assert {one.size for one in taken if one.workspace == workspace} == {5}
+    assert here.agrees(workspace) == 10
+
+
+def test_what_another_key_signed_is_not_trusted(here, writer, tmp_path):
+    writer.fill(5)
+    here.seal()
+    stranger = KeyFile(tmp_path / "stranger.key")
+    stranger.make()
+
+    with (
+        closing(connect(here.url)) as connection,
+        closing(Memory(tmp_path / "other.sqlite")) as memory,
+        pytest.raises(ConfigurationError, match="not signed by this key"),
+    ):
+        trust(Book(connection), memory, stranger)
+
+
+def test_after_a_lost_key_every_log_begins_a_new_epoch_with_a_new_one(here, writer, workspace):
+    writer.fill(5)
+    here.seal()
+    here.keys.path.unlink()
+    here.keys.make()
+    writer.fill(1)
+
+    here.seal()
+
+    assert here.epoch_of(workspace)[1]["lost_from"] is None
+    assert here.agrees(workspace, 2) == 7
+
+
+def test_the_memory_refuses_to_go_back(tmp_path):
+    with closing(Memory(tmp_path / "memory.sqlite")) as memory:
+        signed = Signed(workspace=uuid4(), epoch=1, origin="x", size=5, root=b"")
+        memory.put([signed])
+
+        with pytest.raises(ValueError, match="not to be signed"):
+            memory.put([replace(signed, size=4)])
+
+
+def test_lag_counts_what_is_not_sealed(here, writer, database):
+    writer.fill(5)
+
+    for url in (database.app, database.projector):
+        with psycopg.connect(url) as connection:
+            unsealed, since, signed_at, reopened = connection.execute("SELECT * FROM ledger.lag()").fetchone()
+            assert (unsealed, signed_at, reopened) == (5, None, 0)
+            assert since
+    here.seal()
+    assert here.rows("SELECT unsealed, waiting_since IS NULL, signed_at IS NULL FROM ledger.lag()") == [
+        (0, True, False)
+    ]

@@ -24,6 +24,7 @@ from projections import READ_MODELS
 SUPPORTED: Final = (15, 18)
 SKEW: Final = timedelta(seconds=1)
 DISK_FLOOR: Final = 0.05
+SEAL_LATE: Final = timedelta(minutes=1)
 KEY_PAGE: Final = 1_000
 SIGNS_WITH: Final = {"ED": "OKP", "ES": "EC", "PS": "RSA", "RS": "RSA", "HS": "oct"}
 """Kinds of keys by how algorithms' names begin."""
@@ -70,7 +71,7 @@ def examination() -> Iterator[Finding]:
         with opened(settings) as urls:
             check(settings.database_url or urls.app)
             with psycopg.connect(urls.projector, autocommit=True) as connection:
-                for look in (server, clock, read_models):
+                for look in (server, clock, read_models, sealing):
                     yield from look(connection)
                 yield from keys(connection, settings)
     except CrmError as error:
@@ -152,6 +153,29 @@ def read_models(connection: Connection) -> Iterator[Finding]:
         elif version != model.VERSION:
             advice = f"Made by version {version}, the program has {model.VERSION}. Run `crm-es rebuild {model.NAME}`."
         yield Finding(f"read model {model.NAME}: {newest - log_id} events behind", advice)
+
+
+def sealing(connection: Connection) -> Iterator[Finding]:
+    """How far the sealer is behind, and logs that are no longer what was signed."""
+    unsealed, since, signed_at, reopened = connection.execute(
+        "SELECT unsealed, clock_timestamp() - waiting_since, signed_at, reopened FROM ledger.lag()"
+    ).fetchall()[0]
+    if signed_at is None:
+        yield Finding("sealing: nothing was ever signed", "`crm-es serve` or `crm-es seal` does it.", wrong=False)
+        return
+    late = since is not None and since > SEAL_LATE
+    advice = (
+        "The sealer does not run, or says why it cannot: look at its log. Unsealed events are no evidence."
+        if late
+        else ""
+    )
+    yield Finding(f"sealing: {unsealed} events behind", advice)
+    if reopened:
+        yield Finding(
+            f"sealing: {reopened} logs are in a later epoch than their first",
+            "Each has an event ledger.epoch_opened that names the positions that are lost.",
+            wrong=False,
+        )
 
 
 def keys(connection: Connection, settings: Settings) -> Iterator[Finding]:

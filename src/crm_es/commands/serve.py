@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from crm_es.config import Settings, environment_of_children
+from crm_es.config import Settings, environment_of_children, environment_of_sealer
 from crm_es.database.doors import current, keeping
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
@@ -26,20 +26,31 @@ ASK_SECONDS: Final = 0.1
 @click.option("--host", help="Address to listen on (CRM_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (CRM_PORT); 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve GraphQL and feed the read models, until stopped.
+@click.option("--no-seal", is_flag=True, help="Leave sealing to a `crm-es seal` elsewhere, or to later.")
+def serve(host: str | None, port: int | None, workers: int | None, no_seal: bool) -> None:
+    """Serve GraphQL, feed the read models and seal the logs, until stopped.
 
     SIGTERM or Ctrl-C: no new requests, those begun are finished (CRM_SHUTDOWN_SECONDS), then the database it started stops.
     """
     settings = Settings.from_environment()
     with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
-        serve_at(door, settings, urls, workers or settings.workers, lambda url: click.echo(f"{url}/graphql", err=True))
+        serve_at(
+            door,
+            settings,
+            urls,
+            workers or settings.workers,
+            lambda url: click.echo(f"{url}/graphql", err=True),
+            seal=not no_seal,
+        )
 
 
 def serve_at(
-    door: socket.socket, settings: Settings, urls: DatabaseUrls, workers: int, say: Callable[[str], None]
+    door: socket.socket, settings: Settings, urls: DatabaseUrls, workers: int, say: Callable[[str], None], *, seal: bool
 ) -> None:
-    """Serve what comes to `door` until told to stop (SIGTERM, SIGINT); `say` the address once it answers."""
+    """Serve what comes to `door` until told to stop (SIGTERM, SIGINT); `say` the address once it answers.
+
+    In production the sealer runs beside only where it was given a login of its own.
+    """
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -48,6 +59,9 @@ def serve_at(
     for number in range(1, workers + 1):
         child = Child(f"web process {number}", ["crm_es.serving.web", str(door.fileno())], (door.fileno(),))
         children.append(child)
+    if seal and urls.sealer:
+        secrets = environment_of_sealer(settings, urls)
+        children.append(Child("the sealer", ["crm_es.serving.sealing"], last=True, secrets=secrets))
     keep = keeping(settings)
     with telling(door, stop, say):
         Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)

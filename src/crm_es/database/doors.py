@@ -12,10 +12,12 @@ from crm_es.errors import ConfigurationError
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[DatabaseUrls]:
-    """The three URLs. An embedded server is started if none runs, and left by the last one out."""
+    """The URLs. An embedded server is started if none runs, and left by the last one out."""
     if settings.urls:
         yield settings.urls
         return
+    if settings.seals_alone:
+        raise ConfigurationError("CRM_DATABASE_URL: expected; CRM_SEALER_DATABASE_URL alone is for `crm-es seal`.")
     with EmbeddedServer(settings.data_dir) as urls:
         yield urls
 

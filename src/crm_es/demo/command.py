@@ -29,7 +29,8 @@ READY_SECONDS = 60.0
 @click.option("--host", help="Address to listen on (CRM_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (CRM_PORT); 0 takes a free one.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Web processes (CRM_WORKERS).")
-def demo(host: str | None, port: int | None, workers: int | None) -> None:
+@click.option("--no-seal", is_flag=True, help="Sign nothing.")
+def demo(host: str | None, port: int | None, workers: int | None, no_seal: bool) -> None:
     """Seed a demo workspace (once) and serve it: 2,000 invented contacts over the 18 months behind us.
 
     Prints the address, a token and queries worth trying. The workspace is marked as a demo for ever: its recorded times are
@@ -40,7 +41,8 @@ def demo(host: str | None, port: int | None, workers: int | None) -> None:
     with current(settings) as urls, listening(host or settings.host, settings.port if port is None else port) as door:
         made = prepared(settings, urls)
         token = issuer.issue(workspace=made.workspace, member=made.admin, now=datetime.now(UTC))
-        serve_at(door, settings, urls, workers or settings.workers, lambda url: click.echo(welcome(url, token, made)))
+        many = workers or settings.workers
+        serve_at(door, settings, urls, many, lambda url: click.echo(welcome(url, token, made)), seal=not no_seal)
 
 
 def prepared(settings: Settings, urls: DatabaseUrls) -> Seeded:

@@ -109,6 +109,7 @@ class Sealing:
                 if not more:
                     stop.wait(max(0.0, began + ROUND_SECONDS - time.monotonic()))
                     self._wait(connection, stop)
+            sealer.step()  # what was recorded just before the end
 
     @contextmanager
     def _leading(self, connection: Connection[Any]) -> Iterator[Sealer]:

@@ -327,8 +327,9 @@ class Sealer:
         for public in self.keys.private():
             self.book.add_key(public)
         self.key_ids = self.book.keys()
-        left = [one for one in self.book.logs().values() if one.key_id != self.key_ids[newest] and one.size]
         publics = {number: public for public, number in self.key_ids.items()}
+        held = {self.key_ids[public] for public in self.keys.private()}  # where a key was lost, a new epoch says so
+        left = [one for one in self.book.logs().values() if one.size and one.key_id in held - {self.key_ids[newest]}]
         for one in left:
             if one.workspace != NIL:
                 old, new = vkey(one.origin, publics[one.key_id]), vkey(one.origin, newest)

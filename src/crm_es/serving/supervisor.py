@@ -24,12 +24,16 @@ KILL_AFTER_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Child:
-    """One process to keep alive. `module` is run with `python -m`; `last`: the others still need it while they stop."""
+    """One process to keep alive. `module` is run with `python -m`; `last`: the others still need it while they stop.
+
+    `secrets` are settings for it alone.
+    """
 
     name: str
     module: Sequence[str]
     descriptors: tuple[int, ...] = ()
     last: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     failures: int = 0
@@ -41,7 +45,7 @@ class Child:
             [sys.executable, "-m", *self.module],
             stdin=subprocess.PIPE,
             pass_fds=self.descriptors,
-            env=dict(environment),
+            env={**environment, **self.secrets},
             start_new_session=True,  # Ctrl-C is for the parent, who stops everybody in order
         )
 
