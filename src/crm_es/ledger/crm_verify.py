@@ -1,0 +1,1240 @@
+#!/usr/bin/env python3
+"""Verifies a bundle of crm_es offline. One file; needs Python 3.9 or later and `cryptography`, nothing else.
+
+    python crm_verify.py full DIR --origin ORIGIN --public-key FILE        everything in the bundle
+    python crm_verify.py since CHECKPOINT DIR --origin … --public-key …    the same, and that it continues this older checkpoint
+    python crm_verify.py sample 100 DIR --origin … --public-key …          a hundred events, chosen at random
+    python crm_verify.py locate DIR OTHER                                  the first position at which two logs differ
+
+Trust comes from ORIGIN and FILE alone: keep both outside the bundle. Exit codes: 0 all holds; 1 bytes contradict a signed
+hash; 2 something promised is missing; 3 no valid signature, or unreadable. The last line printed is the verdict as JSON.
+docs/bundle-format.md says what each file means; RFC 6962 what a root is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import random
+import re
+import struct
+import sys
+import tempfile
+import zlib
+from bisect import bisect_right
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from itertools import accumulate, chain, zip_longest
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+OK, TAMPERED, INCOMPLETE, UNVERIFIABLE = range(4)
+RESULTS = ("ok", "tampered", "incomplete", "unverifiable")
+LARGEST_STATE = 65_535
+UNBOUND = {"MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY"}
+GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")
+Runs = Sequence[Sequence[int]]
+sha256 = hashlib.sha256
+
+
+class Problem(Exception):
+    """What is wrong. `rank`: of two with one code the lower is named; 0 is an event that contradicts its signed hash."""
+
+    def __init__(self, code: int, reason: str, *, rank: int = 3, **where: Any) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason, self.where = code, reason, where
+        self.rank = min(rank, 2) if where.get("position") else rank
+
+    def __reduce__(self) -> Any:
+        return _problem, (self.code, self.reason, self.rank, self.where)
+
+
+def _problem(code: int, reason: str, rank: int, where: Dict[str, Any]) -> Problem:
+    return Problem(code, reason, rank=rank, **where)
+
+
+# -- Trees: RFC 6962 section 2.1; proofs as RFC 9162 sections 2.1.3.2 and 2.1.4.2 check them
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()
+
+
+def fold(row: bytes) -> bytes:
+    """The root over hashes written one after the other; the last may stand for a smaller tree than the others."""
+    while len(row) > 32:
+        odd = len(row) % 64
+        pairs = [sha256(b"\x01" + row[i : i + 64]).digest() for i in range(0, len(row) - odd, 64)]
+        row = b"".join(pairs) + row[len(row) - odd :]
+    return row or sha256().digest()
+
+
+def root_by_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> Optional[bytes]:
+    if not 0 <= index < size:
+        return None
+    node, last, root = index, size - 1, leaf
+    for sibling in proof:
+        if not last:
+            return None
+        if node & 1 or node == last:
+            root = node_hash(sibling, root)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            root = node_hash(root, sibling)
+        node, last = node >> 1, last >> 1
+    return None if last else root
+
+
+def consistent(first: int, old: bytes, second: int, new: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether the tree of `second` leaves begins with the tree of `first`."""
+    if not 0 < first < second:
+        return first == second and old == new and not proof
+    hashes = list(proof) if first & (first - 1) else [old, *proof]
+    if not hashes:
+        return False
+    node, last = first - 1, second - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    left = right = hashes[0]
+    for sibling in hashes[1:]:
+        if not last:
+            return False
+        if node & 1 or node == last:
+            left, right = node_hash(sibling, left), node_hash(sibling, right)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            right = node_hash(right, sibling)
+        node, last = node >> 1, last >> 1
+    return not last and left == old and right == new
+
+
+class Growing:
+    """The root over leaves that come one by one, keeping one hash for each power of two."""
+
+    def __init__(self) -> None:
+        self.size, self._peaks = 0, []  # type: int, List[bytes]
+
+    def add(self, leaf: bytes) -> None:
+        size = self.size
+        while size & 1:
+            leaf, size = node_hash(self._peaks.pop(), leaf), size >> 1
+        self._peaks.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        peaks = list(self._peaks)
+        while len(peaks) > 1:
+            right = peaks.pop()
+            peaks.append(node_hash(peaks.pop(), right))
+        return peaks[0] if peaks else sha256().digest()
+
+
+# -- Notes and keys: C2SP signed-note and tlog-checkpoint
+
+
+class Note(NamedTuple):
+    origin: str
+    size: int
+    root: bytes
+    text: bytes
+    signatures: List[bytes]
+
+
+def decoded(text: str) -> bytes:
+    """Base64 that could not have been written another way."""
+    value = base64.b64decode(text, validate=True)
+    if base64.b64encode(value).decode() != text:
+        raise ValueError("not canonical base64")
+    return value
+
+
+def key_id(origin: str, key: bytes) -> bytes:
+    return sha256(origin.encode() + b"\n\x01" + key).digest()[:4]
+
+
+def vkey(origin: str, key: bytes) -> str:
+    return f"{origin}+{key_id(origin, key).hex()}+{base64.b64encode(bytes([1]) + key).decode()}"
+
+
+def vkey_bytes(text: str) -> bytes:
+    """The key in a vkey; whose name it goes by does not matter."""
+    _, _, encoded = text.split("+", 2)
+    value = decoded(encoded)
+    if value[:1] != b"\x01" or len(value) != 33:
+        raise ValueError("not an Ed25519 vkey")
+    return value[1:]
+
+
+def pinned_key(data: bytes) -> bytes:
+    if data.startswith(b"-----BEGIN"):
+        key = load_pem_public_key(data)
+        if not isinstance(key, Ed25519PublicKey):
+            raise ValueError("not an Ed25519 key")
+        return key.public_bytes_raw()
+    text = data.decode().strip()
+    return decoded(text) if len(text) == 44 else vkey_bytes(text)
+
+
+def parse_note(data: bytes) -> Note:
+    """Exactly what a log writes: three lines, an empty one, signatures under its own name. Raises ValueError."""
+    text, _, signed = data.decode().partition("\n\n")
+    origin, size, root = text.split("\n")
+    lines = signed.split("\n")
+    start = f"\N{EM DASH} {origin} "
+    if not origin or size != str(int(size)) or int(size) < 0 or len(decoded(root)) != 32:
+        raise ValueError("not a checkpoint")
+    if lines.pop() or not lines or not all(line.startswith(start) for line in lines):
+        raise ValueError("not signed under its origin")
+    signatures = [decoded(line[len(start) :]) for line in lines]
+    return Note(origin, int(size), decoded(root), text.encode() + b"\n", signatures)
+
+
+def signed_by(note: Note, *keys: bytes) -> bool:
+    """By all of these keys in this order, and by nobody else."""
+    if len(keys) != len(note.signatures):
+        return False
+    for key, signature in zip(keys, note.signatures):
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature[4:], note.text)
+        except InvalidSignature:
+            return False
+        if signature[:4] != key_id(note.origin, key):
+            return False
+    return True
+
+
+# -- The bundle and its small files
+
+
+def canonical(value: Any, indent: Optional[int] = None) -> str:
+    separators = (",", ": " if indent else ":")
+    return json.dumps(value, sort_keys=True, indent=indent, separators=separators, ensure_ascii=False)
+
+
+def written(data: bytes, name: str) -> Any:
+    """The value of a JSON file that has the one form in which it is written."""
+    try:
+        value = json.loads(data)
+        right = data == f"{canonical(value, 2)}\n".encode()
+    except (ValueError, RecursionError):
+        right = False
+    if not right:
+        raise Problem(TAMPERED, "is not JSON in the form it was written in", file=name)
+    return value
+
+
+def epoch_of(origin: str) -> Tuple[str, int]:
+    """A log that lost history goes on as ORIGIN/2, then ORIGIN/3."""
+    found = re.fullmatch(r"(.*)/([2-9]|[1-9][0-9]{1,8})", origin)
+    return (found[1], int(found[2])) if found else (origin, 1)
+
+
+def file_hash(path: Path) -> Tuple[int, str]:
+    with path.open("rb") as file:
+        digest = sha256()
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+        return file.tell(), digest.hexdigest()
+
+
+class Bundle:
+    """A directory and what was found wrong with it so far."""
+
+    def __init__(self, directory: str, *, origin: str, custody: bool = True, jobs: int = 1) -> None:
+        self.directory, self.origin, self.custody, self.jobs = directory, origin, custody, jobs
+        self.key = b""
+        self.problems: List[Problem] = []
+        self.altered: Set[str] = set()  # files that are not what the manifest says
+        self.custody_holds = False
+        self.custody_trouble: Optional[Problem] = None
+        self.detached: List[Problem] = []  # rotations that CHECKPOINT does not continue, if it is the right one
+        self.note = Note("", 0, b"", b"", [])
+        self.keys: List[Tuple[int, bytes]] = []  # a key, and the size it follows from
+        self.manifest: Dict[str, Any] = {}
+        self.runs: List[Runs] = []  # positions by events file
+        self.sealed: Dict[str, Any] = {}
+
+    def add(self, problem: Problem) -> None:
+        self.problems.append(problem)
+
+    def read(self, name: str, code: int = INCOMPLETE) -> bytes:
+        try:
+            return (Path(self.directory) / name).read_bytes()
+        except FileNotFoundError:
+            raise Problem(code, "is missing", file=name) from None
+
+    def json(self, name: str) -> Any:
+        return written(self.read(name), name)
+
+    @contextlib.contextmanager
+    def noting(self, name: Optional[str] = None) -> Iterator[None]:
+        """A problem is noted and the verifier goes on; what cannot be read as it must was altered."""
+        try:
+            yield
+        except Problem as problem:
+            self.add(problem)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            self.add(Problem(TAMPERED, f"is not as it was written: {error}", file=name))
+
+    # -- who signed
+
+    def check_signature(self) -> None:
+        """CHECKPOINT by the pinned key, or by one that rotations lead to. Nothing can be said without it."""
+        data = self.read("CHECKPOINT", UNVERIFIABLE)
+        try:
+            self.note = parse_note(data)
+        except ValueError as error:
+            raise Problem(UNVERIFIABLE, f"is no signed checkpoint: {error}", file="CHECKPOINT") from None
+        self._check_origin()
+        self.keys = self._keys()
+        if not self.signed(self.note):
+            raise Problem(UNVERIFIABLE, "is not signed by the pinned key", file="CHECKPOINT")
+        for name, right in (("ORIGIN", self.note.origin), ("PUBLIC_KEY", vkey(self.note.origin, self.keys[-1][1]))):
+            with self.noting():
+                if self.read(name) != f"{right}\n".encode():
+                    raise Problem(TAMPERED, "is not that of CHECKPOINT", file=name)
+
+    def signed(self, note: Note) -> bool:
+        """By the key that was in force at its size, and by both at the size where one follows the other."""
+        after = [key for since, key in self.keys if since <= note.size]
+        both = len(after) > 1 and self.keys[len(after) - 1][0] == note.size
+        return note.origin == self.note.origin and signed_by(note, *after[-2 if both else -1 :])
+
+    def _check_origin(self) -> None:
+        if self.note.origin == self.origin:
+            return
+        base, epoch = epoch_of(self.origin)
+        if self.note.origin != f"{base}/{epoch_of(self.note.origin)[1]}" or epoch_of(self.note.origin)[1] <= epoch:
+            raise Problem(UNVERIFIABLE, f"is of {self.note.origin}, not of {self.origin}", file="CHECKPOINT")
+        self.add(Problem(INCOMPLETE, "history was lost: the log went on in a new epoch", file="CHECKPOINT", rank=2))
+
+    def _keys(self) -> List[Tuple[int, bytes]]:
+        """The chain of keys that the rotations in the bundle make, if the pinned key is one of them."""
+        keys: List[Tuple[int, bytes]] = []
+        folder = Path(self.directory) / "rotations"
+        for note_file in sorted(folder.glob("*.note"), key=lambda path: (len(path.name), path.name)):
+            name = f"rotations/{note_file.name}"
+            with self.noting(name):
+                size, old, new = self._rotation(name)
+                if keys and keys[-1][1] != old:
+                    raise Problem(TAMPERED, "does not follow from the rotation before", file=name)
+                keys += [(size, new)] if keys else [(0, old), (size, new)]
+        return keys if self.key in [key for _, key in keys] else [(0, self.key)]
+
+    def _rotation(self, name: str) -> Tuple[int, bytes, bytes]:
+        note = parse_note(self.read(name))
+        proof = self.json(f"{name[:-5]}.json")
+        event = proof["event"].encode()
+        data = json.loads(event)["data"]
+        old, new = vkey_bytes(data["old_key"]), vkey_bytes(data["new_key"])
+        hashes, growth = [[decoded(each) for each in proof[field]] for field in ("proof", "consistency")]
+        holds = (
+            set(proof) == {"event", "proof", "consistency"}
+            and name == f"rotations/{note.size}.note"
+            and note.origin == self.note.origin
+            and signed_by(note, old, new)
+            and root_by_inclusion(leaf_hash(event), note.size - 1, note.size, hashes) == note.root
+            and json.loads(event)["type"] == "ledger.key_rotated"
+        )
+        if not holds:
+            raise Problem(TAMPERED, "does not hand one key over to the other", file=name)
+        if not consistent(note.size, note.root, self.note.size, self.note.root, growth):
+            self.detached.append(Problem(TAMPERED, "is of another history than CHECKPOINT", file=name))
+        return note.size, old, new
+
+    # -- what was promised
+
+    def check_manifest(self) -> None:
+        data = self.read("MANIFEST.json")
+        try:
+            promised = self._custody()
+        except Problem as problem:
+            promised, self.custody_trouble = None, problem
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            promised, self.custody_trouble = None, Problem(TAMPERED, f"is unreadable: {error}", file="custody.jsonl")
+        self.custody_holds = promised is not None
+        if promised not in (None, sha256(data).hexdigest()):
+            self.add(Problem(TAMPERED, "is not the one custody.jsonl ends with", file="MANIFEST.json", rank=1))
+        m = self.manifest = written(data, "MANIFEST.json")
+        if m["custody"] and not (Path(self.directory) / "custody.jsonl").exists():
+            self.add(Problem(INCOMPLETE, "is missing", file="custody.jsonl"))
+        elif not m["custody"] and self.custody:
+            self.add(Problem(UNVERIFIABLE, "is not bound by the log; --no-custody accepts that", file="MANIFEST.json"))
+        right = m["format"] == 1 and m["origin"] == self.note.origin
+        if not right or epoch_of(m["origin"])[0].rpartition("/")[2] != m["workspace"]:
+            raise Problem(TAMPERED, "is of another log than CHECKPOINT", file="MANIFEST.json")
+        for size in m["rotations"]:
+            if not (Path(self.directory) / f"rotations/{size}.note").exists():
+                self.add(Problem(INCOMPLETE, "is missing", file=f"rotations/{size}.note"))
+
+    def _custody(self) -> Optional[str]:
+        """Each step of the export with its proof; the last names the manifest's hash."""
+        if not (Path(self.directory) / "custody.jsonl").exists():
+            return None
+        lines = self.read("custody.jsonl").decode().split("\n")
+        if lines.pop() or not lines:
+            raise Problem(TAMPERED, "does not end where a line does", file="custody.jsonl")
+        event: Dict[str, Any] = {}
+        for version, line in enumerate(lines, 1):
+            step, before = json.loads(line), event
+            leaf, proof = leaf_hash(step["event"].encode()), [decoded(each) for each in step["proof"]]
+            root = root_by_inclusion(leaf, step["position"] - 1, self.note.size, proof)
+            if root != self.note.root or canonical(step) != line or set(step) != {"position", "event", "proof"}:
+                raise Problem(TAMPERED, f"line {version} is not in the signed log", file="custody.jsonl")
+            event = json.loads(step["event"])
+            if event["version"] != version or before.get("stream", event["stream"]) != event["stream"]:
+                raise Problem(INCOMPLETE, f"version {version} of the export is missing", file="custody.jsonl")
+        if event["type"] != "export.completed":
+            raise Problem(INCOMPLETE, "does not end with the completion", file="custody.jsonl")
+        return str(event["data"]["manifest_sha256"])
+
+    def check_files(self) -> None:
+        """Every file that is not of events/ against the manifest; those are hashed where they are read."""
+        top = Path(self.directory)
+        found = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir() or path.is_symlink()}
+        listed = {file["path"]: file for file in self.manifest["files"]}
+        for name in sorted(found - set(listed)):
+            if name not in UNBOUND and not re.fullmatch(r"rotations/[0-9]+\.(note|json)", name):
+                self.add(Problem(TAMPERED, "is not in the manifest", file=name))
+        for name in sorted(set(listed) - found):
+            if not name.startswith("events/") or name == "events/index.json":
+                self.add(Problem(INCOMPLETE, "is missing", file=name))
+        for name in sorted(set(listed) & found):
+            if name.endswith(".jsonl.gz") and name.startswith("events/"):
+                continue
+            if file_hash(top / name) != (listed[name]["size"], listed[name]["sha256"]):
+                self.altered.add(name)
+                self.add(Problem(TAMPERED, "is not what the manifest says", file=name))
+
+    # -- tiles
+
+    def check_tiles(self) -> None:
+        """Each tile that is needed is there, and each full one is what the tile above says."""
+        tiles, m = Tiles(self.directory, self.manifest["treeSize"]), self.manifest
+        everything = m["scope"]["kind"] in ("workspace", "log")
+        last = (tiles.size - 1) >> 8
+        row: Set[int] = set()
+        for first, end in chain(*self.runs):
+            row.update(range((first - 1) >> 8, ((end - 1) >> 8) + 1))
+        untouched = set(range(last + 1)) - row if everything else {(m["headsPosition"] - 1) >> 8} - row
+        row, level = row | untouched, 0
+        while tiles.size >> (8 * level):
+            count = tiles.size >> (8 * level)
+            row = {number for number in row if number * 256 < count} | ({count >> 8} if count % 256 else set())
+            for number in sorted(row):
+                if not (Path(self.directory) / tiles.name(level, number)).exists():
+                    if tiles.name(level, number) not in {problem.where.get("file") for problem in self.problems}:
+                        self.add(Problem(INCOMPLETE, "is missing", file=tiles.name(level, number)))
+                elif level or number in untouched:
+                    with self.noting(tiles.name(level, number)):
+                        tiles.proven(level, number)
+            row, level = {number >> 8 for number in row}, level + 1
+
+    def check_growth(self) -> None:
+        """The tiles' right edge comes to a root that the tree of CHECKPOINT contains."""
+        tiles, note = Tiles(self.directory, self.manifest["treeSize"]), self.note
+        root, to, holds = tiles.root(tiles.size), 0, False
+        with self.noting("consistency.json"):
+            growth = self.json("consistency.json")
+            to, hashes = growth["to"], [decoded(each) for each in growth["hashes"]]
+            same = set(growth) == {"from", "to", "hashes"} and growth["from"] == tiles.size and to == note.size
+            holds = same and consistent(tiles.size, root, note.size, note.root, hashes)
+        if not (Path(self.directory) / "consistency.json").exists():
+            return
+        blamed = self.altered & {tiles.name(level, number) for level, number in tiles.edge(tiles.size)}
+        if holds or blamed:
+            self.problems += [self.custody_trouble] if self.custody_trouble else []
+            self.problems += self.detached
+        elif self.custody_holds or (not self.custody_trouble and (tiles.size, root) == (note.size, note.root)):
+            self.add(Problem(TAMPERED, "does not lead from the tiles to CHECKPOINT", file="consistency.json"))
+        elif note.size < max(tiles.size, to):
+            reason = f"is older than the bundle, which goes on to {max(tiles.size, to)}"
+            self.add(Problem(INCOMPLETE, reason, file="CHECKPOINT", position=note.size + 1, rank=1))
+        else:
+            self.add(Problem(TAMPERED, "is of another history than the tiles", file="CHECKPOINT", rank=1))
+
+    def check_since(self, name: str) -> int:
+        """That this history continues the one of an older checkpoint, kept elsewhere."""
+        try:
+            older = parse_note(Path(name).read_bytes())
+        except (ValueError, OSError) as error:
+            raise Problem(UNVERIFIABLE, f"is no signed checkpoint: {error}", file=name) from None
+        same_log = epoch_of(older.origin)[0] == epoch_of(self.note.origin)[0]
+        if not same_log or not (self.signed(older) or any(signed_by(older, key) for _, key in self.keys)):
+            raise Problem(UNVERIFIABLE, "is not signed by a key of this log", file=name)
+        tiles, end = Tiles(self.directory, self.manifest["treeSize"]), self.note.size
+        if older.size > end:
+            reason = f"the log ends at {end} and was signed up to {older.size}"
+            raise Problem(INCOMPLETE, reason, position=end + 1, rank=1)
+        if tiles.size < older.size < end:
+            raise Problem(UNVERIFIABLE, f"the bundle's tiles end at {tiles.size}, before {older.size}", file=name)
+        try:
+            root = self.note.root if older.size == end else tiles.root(older.size)
+        except Problem as problem:
+            raise Problem(
+                UNVERIFIABLE, f"the tiles up to {older.size} are not in this bundle", **problem.where
+            ) from None
+        if root != older.root:
+            code = TAMPERED if older.origin == self.note.origin else INCOMPLETE
+            raise Problem(
+                code, f"positions 1 to {older.size} are not the history that was signed then", rank=2, file=name
+            )
+        return older.size
+
+    # -- events
+
+    def check_scope(self) -> None:
+        """Which positions each events file must hold."""
+        scope, m = self.manifest["scope"], self.manifest
+        ends = {"workspace": (1, m["position"]), "log": (1, m["treeSize"])}
+        first, last = (scope["from"], scope["to"]) if scope["kind"] == "range" else ends.get(scope["kind"], (1, 0))
+        if scope["kind"] not in ("workspace", "log", "range", "stream", "subject") or not 0 < first <= last + 1:
+            raise Problem(TAMPERED, "has a scope that is none", file="MANIFEST.json")
+        if "events/index.json" in self.altered:
+            return
+        written_index = self.json("events/index.json")
+        each, index = written_index["eventsPerFile"], written_index["files"]
+        self.runs = [[[start, min(start + each - 1, last)]] for start in range(first, last + 1, each)]
+        if scope["kind"] in ("stream", "subject"):
+            self.runs = [file["positions"] for file in index]
+        edges = [0, *(position for run in chain(*self.runs) for position in run), m["treeSize"] + 1]
+        ascending = all(a < b for a, b in zip(edges[::2], edges[1::2])) and all(
+            a <= b for a, b in zip(edges[1::2], edges[2::2])
+        )
+        listed = {file["path"]: file["sha256"] for file in m["files"]}
+        right = [
+            {"path": name, "events": count(runs), "positions": [list(run) for run in runs], "sha256": listed.get(name)}
+            for name, runs in zip(map(events_name, range(len(self.runs))), self.runs)
+        ]
+        if index != right or not ascending or any(file["events"] != each for file in right[:-1]):
+            self.runs = []
+            raise Problem(TAMPERED, "is not the index of these files", file="events/index.json")
+
+    def check_events(self, after: int, spill: Optional[str]) -> List[EventsFile]:
+        """Every events file with positions after this one. With a folder to spill to, what the heads map needs goes there."""
+        m = self.manifest
+        listed = {file["path"]: (file["size"], file["sha256"]) for file in m["files"]}
+        common = self.altered, m["position"], spill, f"{os.getpid()} {random.random()}"
+        jobs = [
+            EventsJob(
+                self.directory,
+                number,
+                runs,
+                m["treeSize"],
+                m["workspace"],
+                listed.get(events_name(number), (0, "")),
+                *common,
+            )
+            for number, runs in enumerate(self.runs)
+            if runs and runs[-1][1] > after
+        ]
+        files = list(self.parallel(check_events_file, jobs))
+        for before, file in zip([None, *files], files):
+            self.problems += file.problems
+            if before and before.times[1] > file.times[0] > "":
+                first = self.runs[file.number][0][0]
+                self.add(Problem(TAMPERED, "is recorded earlier than the event before", position=first))
+        return files
+
+    def parallel(self, work: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+        if self.jobs == 1 or len(jobs) < 2:
+            yield from map(work, jobs)
+            return
+        with ProcessPoolExecutor(min(self.jobs, len(jobs))) as pool:
+            yield from pool.map(work, jobs)
+
+    def check_counts(self, files: Sequence[EventsFile]) -> None:
+        types: Counter[str] = Counter()
+        for file in files:
+            types.update(file.types)
+        if self.manifest["counts"]["byType"] != dict(types) or self.manifest["counts"]["events"] != sum(types.values()):
+            self.add(Problem(TAMPERED, "counts other events than there are", file="MANIFEST.json"))
+        named = [position for file in files for position, kind in file.ledger if kind == "ledger.heads_sealed"]
+        if self.manifest["scope"]["kind"] == "log" and self.manifest["headsPosition"] != max(named, default=0):
+            self.add(Problem(TAMPERED, "does not name the newest heads", file="MANIFEST.json"))
+
+    # -- heads
+
+    def check_sealed(self) -> None:
+        """The event that sealed the heads is in the log, and says what the manifest says."""
+        m, name = self.manifest, "heads/sealed.json"
+        if not m["headsPosition"] and m["scope"]["kind"] == "log":
+            return
+        sealed, tiles = self.json(name), Tiles(self.directory, m["treeSize"])
+        index, event = sealed["position"] - 1, sealed["event"].encode()
+        data = tiles.proven(0, index >> 8) if 0 <= index < tiles.size else b""
+        if tiles.name(0, index >> 8) not in self.altered and data[(index & 255) * 32 :][:32] != leaf_hash(event):
+            raise Problem(TAMPERED, "is not the event that was recorded", file=name)
+        event = json.loads(event)
+        said = {field: value if field == "root" else int(value) for field, value in event["data"].items()}
+        known = (m["headsPosition"], m["position"], m["headsRoot"], m["workspace"], "ledger.heads_sealed")
+        if (sealed["position"], said["size"], said["root"], event["workspace"], event["type"]) != known:
+            raise Problem(TAMPERED, "does not seal the heads that the manifest names", file=name)
+        if m["scope"]["kind"] != "log" and m["headsPosition"] != m["treeSize"]:
+            raise Problem(TAMPERED, "has a tree of another size than its heads ask for", file="MANIFEST.json")
+        self.sealed = said
+
+    def check_versions(self, folder: str) -> Dict[str, Tuple[int, int]]:
+        """Versions follow one another in each stream. The leaves of the heads map are made on the way."""
+        kind = self.manifest["scope"]["kind"]
+        code = {"range": OK, "stream": INCOMPLETE, "subject": INCOMPLETE}.get(kind, TAMPERED)
+        heads: Dict[str, Tuple[int, int]] = {}
+        for problems, some in self.parallel(fold_span, spans(folder, code, kind in ("workspace", "log"))):
+            self.problems += problems
+            heads.update(some)
+        return heads
+
+    def check_map(self, folder: str) -> None:
+        """The heads map recomputed from the events: its root is the sealed one, and the file has its leaves."""
+        growing, same, name = Growing(), True, "heads/map.txt.gz"
+        made = chain.from_iterable(lines_of(path) for kind in "ps" for path in sorted(Path(folder).glob(f"{kind}-*")))
+        filed = Lines(Path(self.directory) / name)
+        for leaf, line in zip_longest(made, chain.from_iterable(filed)):
+            if leaf is not None:
+                growing.add(leaf_hash(leaf[:-1]))
+            same = same and leaf is not None and line is not None and leaf[:-1] == line
+        if growing.root().hex() != self.sealed["root"] and name not in self.altered:
+            reason = "the heads that were sealed here are not those of the events"
+            self.add(Problem(TAMPERED, reason, position=self.manifest["headsPosition"]))
+        elif growing.size != self.sealed["leaves"] or not same or filed.end != "whole":
+            self.add(Problem(TAMPERED, "is not the map that the events make", file=name))
+
+    def check_proofs(self, heads: Dict[str, Tuple[int, int]]) -> None:
+        """The sealed head of each stream of this bundle, and that these are all streams of its subject."""
+        name, scope, sealed = "heads/proofs.json", self.manifest["scope"], self.sealed
+        proofs, leaves = self.json(name), {}
+        for proof in proofs["leaves"]:
+            leaf, hashes = proof["leaf"].encode(), [decoded(each) for each in proof["hashes"]]
+            if root_by_inclusion(leaf_hash(leaf), proof["index"], sealed["leaves"], hashes) != bytes.fromhex(
+                sealed["root"]
+            ):
+                raise Problem(TAMPERED, "has a leaf that is not in the sealed map", file=name)
+            kind, stream, *numbers = proof["leaf"].split(" ")
+            leaves[kind, stream] = numbers
+        wanted = [scope["id"]]
+        if scope["kind"] == "subject":
+            wanted = proofs["subjects"][scope["id"]]
+            number, digest = leaves.pop(("p", scope["id"]))
+            if len(set(wanted)) < int(number):
+                raise Problem(INCOMPLETE, f"the subject has {number} streams, {len(wanted)} are named", file=name)
+            if sha256("\n".join(sorted(wanted)).encode()).hexdigest() != digest:
+                raise Problem(TAMPERED, "names other streams of the subject than were sealed", file=name)
+        elif proofs["subjects"]:
+            raise Problem(TAMPERED, "names subjects in a bundle of one stream", file=name)
+        for stream in sorted(wanted):
+            if ("s", stream) not in leaves:
+                raise Problem(INCOMPLETE, f"has no sealed head of {stream}", file=name)
+            version, position = map(int, leaves.pop(("s", stream)))
+            there, last = heads.pop(stream, (0, 0))
+            if there < version:
+                where = {"position": position} if there + 1 == version else {}
+                reason = f"the stream has {version} versions, {there} are here"
+                self.add(Problem(INCOMPLETE, reason, stream=stream, version=there + 1, **where))
+            elif (there, last) != (version, position):
+                self.add(Problem(TAMPERED, "goes on after its sealed head", stream=stream, position=last))
+        if leaves or heads:
+            raise Problem(TAMPERED, "speaks of streams that are not in the scope", file=name)
+
+    # -- all of it
+
+    def check(
+        self, since: Optional[str] = None, new: bool = False, sample: int = 0, seed: Optional[str] = None
+    ) -> None:
+        with self.noting("MANIFEST.json"):
+            self.check_signature()
+            self.check_manifest()
+            self.check_files()
+            with self.noting("events/index.json"):
+                self.check_scope()
+            self.check_tiles()
+            with self.noting():
+                self.check_growth()
+            with self.noting("heads/sealed.json"):
+                self.check_sealed()
+            after = 0
+            if since is not None:
+                with self.noting(since):
+                    after = self.check_since(since)
+            if self.runs:
+                self.check_rest(after if new else 0, sample, seed)
+
+    def check_rest(self, after: int, sample: int, seed: Optional[str]) -> None:
+        if sample:
+            self.sample(sample, random.Random(seed))
+        elif after:
+            self.check_events(after, None)
+        else:
+            with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
+                files = self.check_events(0, folder)
+                if not any(problem.where.get("position") for problem in self.problems):
+                    self.check_counts(files)
+                    heads = self.check_versions(folder)
+                    if self.sealed and self.manifest["scope"]["kind"] in ("workspace", "log"):
+                        with contextlib.suppress(FileNotFoundError):  # check_files has said so
+                            self.check_map(folder)
+                    elif self.sealed and self.manifest["scope"]["kind"] != "range":
+                        with self.noting("heads/proofs.json"):
+                            self.check_proofs(heads)
+
+    def sample(self, number: int, chance: random.Random) -> None:
+        """Some events against their tiles; a file in which one fails is looked at whole."""
+        total = sum(map(count, self.runs))
+        chosen = sorted(chance.sample(range(total), min(number, total)))
+        ends = list(accumulate(map(count, self.runs)))
+        files = {bisect_right(ends, place) for place in chosen}
+        kept, self.runs = self.runs, [runs if at in files else [] for at, runs in enumerate(self.runs)]
+        self.check_events(0, None)
+        self.runs = kept
+
+    def verdict(self) -> Dict[str, Any]:
+        """The worst that was found; of equals the event that contradicts its hash, then the first position, then a file."""
+        worst = min(self.problems, key=lambda p: (p.code, p.rank, p.where.get("position") or 1 << 62), default=None)
+        code, where = (worst.code, worst.where) if worst else (OK, {})
+        said = {name: where.get(name) for name in ("position", "file", "stream", "version")}
+        if said["position"]:
+            said["file"] = None
+        reason = worst.reason if worst else "everything holds"
+        events = sum(map(count, self.runs))
+        return {"result": RESULTS[code], **said, "reason": reason, "size": self.note.size, "events": events}
+
+
+class Tiles:
+    """The tiles of a tree, as C2SP tlog-tiles lays them out."""
+
+    def __init__(self, directory: str, size: int, folder: str = "tiles") -> None:
+        self.directory, self.size, self.folder = directory, size, folder
+        self.read = lru_cache(64)(self._read)
+
+    def width(self, level: int, number: int) -> int:
+        return min(256, (self.size >> (8 * level)) - number * 256)
+
+    def name(self, level: int, number: int) -> str:
+        groups, rest = [f"{number % 1000:03}"], number // 1000
+        while rest:
+            groups, rest = [f"x{rest % 1000:03}", *groups], rest // 1000
+        width = self.width(level, number)
+        return f"{self.folder}/{level}/{'/'.join(groups)}" + ("" if width == 256 else f".p/{width}")
+
+    def _read(self, level: int, number: int) -> bytes:
+        name = self.name(level, number)
+        try:
+            data = (Path(self.directory) / name).read_bytes()
+        except OSError:
+            raise Problem(INCOMPLETE, "is missing", file=name) from None
+        if len(data) != 32 * self.width(level, number):
+            raise Problem(TAMPERED, f"has {len(data)} bytes", file=name)
+        return data
+
+    def proven(self, level: int, number: int) -> bytes:
+        """A tile that the tile above vouches for; the right edge is held by the root."""
+        data = self.read(level, number)
+        if self.width(level, number) == 256:
+            place = number % 256 * 32
+            if fold(data) != self.read(level + 1, number >> 8)[place : place + 32]:
+                raise Problem(TAMPERED, "is not what the tile above says", file=self.name(level, number))
+        return data
+
+    def edge(self, size: int) -> List[Tuple[int, int]]:
+        """The tiles that the root of a tree of that size is folded from."""
+        levels = range((size.bit_length() + 7) // 8)
+        return [(level, size >> (8 * level + 8)) for level in levels if (size >> (8 * level)) % 256]
+
+    def root(self, size: int) -> bytes:
+        rest = b""
+        for level, number in self.edge(size):
+            row = self.read(level, number)[: (size >> (8 * level)) % 256 * 32]
+            rest = fold(row + rest)
+        return rest or sha256().digest()
+
+
+# -- Events
+
+UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+TAIL = re.compile(
+    rb',"recorded_at":"([0-9TZ:.-]{27})","schema":[0-9]+,"stream":"(%b)","type":"([a-z_.]+)","version":([1-9][0-9]*),'
+    rb'"via":(?:null|"%b"),"workspace":"(%b)"\}' % (UUID, UUID, UUID)
+)
+MENTION = re.compile(rb'-(?<=[^\\]"[0-9a-f]{8}-)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?="(?!:))')
+STREAM = struct.Struct(">36sQQQQB")  # stream, first version, last version, first position, last position, is a contact
+ENTRY = struct.Struct(">36s36sQ")  # who is mentioned, in which stream, where last
+MASK = (1 << 22) - 1
+
+
+class EventsJob(NamedTuple):
+    directory: str
+    number: int
+    runs: Runs
+    size: int
+    workspace: str
+    listed: Tuple[int, str]  # size and hash in the manifest
+    altered: Set[str]
+    upto: int
+    spill: Optional[str]
+    run: str
+
+
+class EventsFile(NamedTuple):
+    number: int
+    problems: List[Problem]
+    times: Tuple[str, str]
+    types: Dict[str, int]
+    ledger: List[Tuple[int, str]]
+
+
+def events_name(number: int) -> str:
+    return f"events/{number:06}.jsonl.gz"
+
+
+def count(runs: Runs) -> int:
+    return sum(last - first + 1 for first, last in runs)
+
+
+class Lines:
+    """The lines of a gzip file in batches; then how it ended, its size and its hash."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.end, self.size, self.sha256 = path, "whole", 0, ""
+
+    def __iter__(self) -> Iterator[List[bytes]]:
+        digest, rest = sha256(), b""
+        with self.path.open("rb") as file:
+            header = file.read(len(GZIP_HEADER))
+            for text in self._inflated(self._hashed(file, digest, header)):
+                *lines, rest = (rest + text).split(b"\n")
+                yield lines
+                if len(rest) > LARGEST_STATE:
+                    self.end = "damaged"
+        self.sha256 = digest.hexdigest()
+        if self.end == "whole" and (rest or header != GZIP_HEADER):
+            self.end = "damaged"
+
+    def _hashed(self, file: Any, digest: Any, header: bytes) -> Iterator[bytes]:
+        digest.update(header)
+        for piece in iter(lambda: file.read(1 << 18), b""):
+            digest.update(piece)
+            yield piece
+        self.size = file.tell()
+
+    def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """As far as it can be inflated: in a damaged piece up to the last byte before the one that makes no sense."""
+        inflating, trailer = zlib.decompressobj(-15), b""
+        for piece in pieces:
+            if self.end == "whole" and not inflating.eof:
+                before, tail = inflating.copy(), piece
+                try:
+                    while tail and not inflating.eof:
+                        yield inflating.decompress(tail, 1 << 22)
+                        before, tail = inflating.copy(), inflating.unconsumed_tail
+                    trailer = inflating.unused_data
+                except zlib.error:
+                    self.end = "damaged"
+                    yield from _until_error(before, tail)
+            else:
+                trailer += piece[:9]
+        if self.end == "whole" and len(trailer) != 8:
+            self.end = "cut" if len(trailer) < 8 else "damaged"
+
+
+def _until_error(inflating: Any, tail: bytes) -> Iterator[bytes]:
+    with contextlib.suppress(zlib.error):
+        for at in range(len(tail)):
+            yield inflating.decompress(tail[at : at + 1])
+
+
+def check_events_file(job: EventsJob) -> EventsFile:
+    """The lines of one file against the leaves of their tiles, then what they say of themselves."""
+    name, problems, hashes = events_name(job.number), [], []  # type: str, List[Problem], List[bytes]
+    found, lines = Reading(job), Lines(Path(job.directory) / name)
+    try:
+        for batch in lines:
+            hashes += [sha256(b"\x00" + line).digest() for line in batch]
+            found.read(batch)
+    except FileNotFoundError:
+        problems.append(Problem(INCOMPLETE, "is missing", position=job.runs[0][0], file=name))
+        return EventsFile(job.number, problems, ("", ""), {}, [])
+    expected = expected_hashes(job, b"".join(hashes), problems)
+    if b"".join(hashes) != expected:
+        end = "damaged" if lines.end == "cut" and lines.size >= job.listed[0] else lines.end
+        problems += judged(job, hashes, [expected[i : i + 32] for i in range(0, len(expected), 32)], end)
+        return EventsFile(job.number, problems, ("", ""), {}, [])
+    if lines.end == "cut" and lines.size < job.listed[0]:
+        problems.append(Problem(INCOMPLETE, "does not end as it should", file=name))
+    elif lines.end != "whole" or job.listed != (lines.size, lines.sha256):
+        problems.append(Problem(TAMPERED, "is not what the manifest says", file=name))
+    if job.spill is not None:
+        found.spill(Path(job.spill))
+    times = found.times[0].decode(), found.times[1].decode()
+    types = {kind.decode(): number for kind, number in found.types.items()}
+    return EventsFile(job.number, problems + found.problems, times, types, found.ledger)
+
+
+def expected_hashes(job: EventsJob, hashes: bytes, problems: List[Problem]) -> bytes:
+    """What the tiles say. Where a tile cannot be believed, what the lines say: the tile is named instead of them."""
+    tiles, expected = Tiles(job.directory, job.size), bytearray()
+    for first, last in job.runs:
+        start = first - 1
+        while start < last:
+            number, stop = start >> 8, min(last, (start | 255) + 1)
+            at, length = len(expected), (stop - start) * 32
+            piece = hashes[at : at + length].ljust(length, b"\x00")
+            try:
+                if tiles.name(0, number) not in job.altered:
+                    piece = tiles.proven(0, number)[(start & 255) * 32 :][:length]
+            except Problem as problem:
+                problems.append(problem)
+            expected += piece
+            start = stop
+    return bytes(expected)
+
+
+def judged(job: EventsJob, hashes: Sequence[bytes], expected: Sequence[bytes], end: str) -> Iterator[Problem]:
+    """What happened to a file whose lines are not the expected ones, and where first."""
+    name = events_name(job.number)
+    at = next(number for number, (a, b) in enumerate(zip_longest(hashes, expected)) if a != b)
+    positions = [position for first, last in job.runs for position in range(first, last + 1)]
+    position = positions[min(at, len(positions) - 1)]
+    missing, more = Counter(expected) - Counter(hashes), Counter(hashes) - Counter(expected)
+    if missing and not more and end != "damaged" and [each for each in expected if each not in missing] == list(hashes):
+        yield Problem(INCOMPLETE, "is missing", position=position, file=name)
+    elif missing and (more or end == "damaged"):
+        yield Problem(TAMPERED, "is not the event that was recorded", position=position, file=name, rank=0)
+    else:
+        yield Problem(TAMPERED, "is not the event that stands here", position=position, file=name)
+
+
+class Reading:
+    """What the events of a file say, read from their fixed parts; whatever is written otherwise is read as JSON.
+
+    The parts are read by their bytes. In JSON, a quote that stands after a comma and before a letter opens a string, and
+    one that is followed by a colon closed a key; so TAIL, at the end of a line, is the last keys of the outermost object.
+    `"data"` is the first key of that name, as all before it are plain; `"occurred_at"` before TAIL the last one, as those
+    between are plain. A uuid between an unescaped quote and another that no colon follows is a whole string value.
+    """
+
+    def __init__(self, job: EventsJob) -> None:
+        self.problems: List[Problem] = []
+        self.times = b"", b""  # of the first and of the last
+        self.types: Counter[bytes] = Counter()
+        self.ledger: List[Tuple[int, str]] = []
+        self._workspace, self._upto, self._number = job.workspace.encode(), job.upto, job.number
+        self._positions: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
+        self._last = job.runs[-1][1] + 1
+        self._heads: Tuple[Dict[bytes, List[int]], Dict[bytes, List[int]]] = (
+            {},
+            {},
+        )  # up to the heads' position, after it
+        self._mentions: Dict[bytes, int] = {}
+        self._contacts = contacts_named(job.directory, job.run) if job.spill else None
+
+    def read(self, lines: Sequence[bytes]) -> None:
+        """Stops at what is no event: its hash says more than its words."""
+        try:
+            self._read(lines)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._wrong("is no event", next(self._positions, self._last) - 1)
+            self._positions = iter(())
+
+    def _read(self, lines: Sequence[bytes]) -> None:
+        contacts, (early, late) = self._contacts, self._heads
+        (first, known), types = self.times, self.types
+        for line, position in zip(lines, self._positions):
+            end = line.rfind(b',"recorded_at":"')
+            found = TAIL.fullmatch(line, end) if end > 0 else None
+            time, stream, kind, version, workspace = found.groups() if found else slowly(line)
+            if time < known:
+                self._wrong("is recorded earlier than the event before", position)
+            first, known = first or time, time
+            types[kind] += 1
+            if workspace != self._workspace:
+                self._wrong("is of another workspace", position)
+            if kind.startswith(b"ledger."):
+                self.ledger.append((position, kind.decode()))
+            heads, number = early if position <= self._upto else late, int(version)
+            head = heads.get(stream)
+            if head is None:
+                heads[stream] = head = [number, number, position, position, 0]
+            elif number == head[1] + 1:
+                head[1], head[3] = number, position
+            else:
+                self._wrong(f"is version {number} of {stream.decode()} after {head[1]}", position)
+            if kind.startswith(b"contact."):
+                head[4] = 1
+            if contacts is None or position > self._upto:
+                continue
+            begin, close = line.find(b',"data":'), line.rfind(b',"occurred_at":', 0, end)
+            if found and 0 < begin < close:
+                for dash in MENTION.finditer(line, begin, close):
+                    named = line[dash.start() - 8 : dash.end()]
+                    if contacts[hash(named) & MASK]:
+                        self._mentions[named + stream] = position
+            else:
+                self._mentions.update((named + stream, position) for named in uuids(json.loads(line)["data"]))
+        self.times = first, known
+
+    def _wrong(self, reason: str, position: int) -> None:
+        self.problems.append(Problem(TAMPERED, reason, position=position))
+
+    def spill(self, folder: Path) -> None:
+        """For the heads map: what this file adds to each stream and says of each contact, sorted."""
+        streams = [
+            STREAM.pack(stream, *head[:4], head[4] + late)
+            for late in (0, 2)
+            for stream, head in self._heads[late >> 1].items()
+        ]
+        entries = [ENTRY.pack(named[:36], named[36:], position) for named, position in self._mentions.items()]
+        (folder / f"streams-{self._number:06}").write_bytes(b"".join(sorted(streams)))
+        (folder / f"mentions-{self._number:06}").write_bytes(b"".join(sorted(entries)))
+
+
+def slowly(line: bytes) -> Tuple[bytes, bytes, bytes, bytes, bytes]:
+    """What TAIL finds, however the event is written. Raises ValueError, KeyError or TypeError."""
+    event = json.loads(line)
+    time, stream, kind, version, workspace = [
+        str(event[name]).encode() for name in ("recorded_at", "stream", "type", "version", "workspace")
+    ]
+    if not re.fullmatch(UUID, stream) or int(version) < 1:
+        raise ValueError("not a place in a stream")
+    return time, stream, kind, version, workspace
+
+
+def uuids(value: Any) -> Iterator[bytes]:
+    """Every uuid that stands as a string somewhere in a JSON value."""
+    if isinstance(value, str) and re.fullmatch(UUID.decode(), value):
+        yield value.encode()
+    elif isinstance(value, (list, dict)):
+        for each in value if isinstance(value, list) else value.values():
+            yield from uuids(each)
+
+
+@lru_cache(1)
+def contacts_named(directory: str, _run: str) -> bytearray:
+    """A mask that is set at the hash of each contact the heads map names: what it lets through needlessly does no harm."""
+    mask = bytearray(MASK + 1)
+    with contextlib.suppress(FileNotFoundError):
+        for lines in Lines(Path(directory) / "heads/map.txt.gz"):
+            for line in lines:
+                if line.startswith(b"p "):
+                    mask[hash(line[2:38]) & MASK] = 1
+    return mask
+
+
+# -- The heads map
+
+
+class Span(NamedTuple):
+    """Streams between two uuids, so that a log of any length is looked at in parts."""
+
+    folder: str
+    number: int
+    first: bytes
+    last: bytes  # the first of the next
+    code: int  # what a gap in versions means
+    mapped: bool  # whether the heads map is made of these
+
+
+def spans(folder: str, code: int, mapped: bool, target: int = 200_000) -> List[Span]:
+    """Parts of about that many records, cut where a sample of them says."""
+    sample, total = [], 0  # type: List[bytes], int
+    for path in Path(folder).iterdir():
+        width = STREAM.size if path.name.startswith("streams") else ENTRY.size
+        with open_records(path) as records:
+            total += len(records) // width
+            sample += [records[at : at + 36] for at in range(0, len(records), width * 1024)]
+    sample.sort()
+    number = max(1, total // target)
+    cuts = sorted({sample[len(sample) * part // number] for part in range(1, number)})
+    return [
+        Span(folder, at, first, last, code, mapped)
+        for at, (first, last) in enumerate(zip([b"", *cuts], [*cuts, b"\xff"]))
+    ]
+
+
+@contextlib.contextmanager
+def open_records(path: Path) -> Iterator[Any]:
+    if not path.stat().st_size:
+        yield b""
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as records:
+        yield records
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def slices(span: Span, kind: str, width: int) -> List[bytes]:
+    """The records of this kind in the span, from every file, sorted."""
+    found: List[bytes] = []
+    for path in sorted(Path(span.folder).glob(f"{kind}-*")):
+        with open_records(path) as records:
+            ends = []
+            for bound in (span.first, span.last):
+                low, high = 0, len(records) // width
+                while low < high:
+                    middle = (low + high) // 2
+                    if records[middle * width : middle * width + 36] < bound:
+                        low = middle + 1
+                    else:
+                        high = middle
+                ends.append(low * width)
+            part = bytes(records[ends[0] : ends[1]])
+        found += [part[at : at + width] for at in range(0, len(part), width)]
+    return sorted(found)
+
+
+def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
+    """The leaves of these contacts and streams, into files; for a bundle of few streams also their heads."""
+    problems: List[Problem] = []
+    heads: Dict[bytes, Tuple[int, int, int, int]] = {}  # last version, last position, first position, is a contact
+    known, top = b"", 0
+    for record in slices(span, "streams", STREAM.size):
+        stream, first, last, start, end, flags = STREAM.unpack(record)
+        before, known = (top if stream == known else 0), stream
+        if first != before + 1 and (before or span.code):
+            where = {"position": start} if span.code == TAMPERED else {}
+            reason = f"version {before + 1} of {stream.decode()} is not there, version {first} is"
+            problems.append(Problem(span.code, reason, stream=stream.decode(), version=before + 1, **where))
+        top = last
+        if flags < 2:
+            _, _, start, contact = heads.get(stream, (0, 0, start, 0))
+            heads[stream] = last, end, start, contact | flags
+    named = {stream: {stream} for stream, head in heads.items() if head[3]}
+    for record in slices(span, "mentions", ENTRY.size):
+        contact, stream, position = ENTRY.unpack(record)
+        if contact in named and position >= heads[contact][2]:
+            named[contact].add(stream)
+    with (Path(span.folder) / f"p-{span.number:06}").open("wb") as leaves:
+        for contact, streams in sorted(named.items()):
+            leaves.write(
+                b"p %b %d %b\n" % (contact, len(streams), sha256(b"\n".join(sorted(streams))).hexdigest().encode())
+            )
+    with (Path(span.folder) / f"s-{span.number:06}").open("wb") as leaves:
+        for stream, head in heads.items():
+            leaves.write(b"s %b %d %d\n" % (stream, head[0], head[1]))
+    few = len(heads) if not span.mapped else 0
+    return problems, {stream.decode(): head[:2] for stream, head in heads.items()} if few else {}
+
+
+# -- Two logs side by side, and the command line
+
+
+def tiles_in(directory: str) -> Tiles:
+    """The tiles of a bundle, or of any folder laid out as C2SP has it."""
+    top = next(
+        (path for path in (Path(directory) / "tiles", Path(directory) / "tile") if path.is_dir()), Path(directory)
+    )
+    size, row = 0, top / "0"
+    for path in row.rglob("*"):
+        if path.is_file():
+            partial = path.parent.name.endswith(".p")
+            name = (path.parent if partial else path).relative_to(row).as_posix()
+            number = int(re.sub("[^0-9]", "", name) or 0)
+            size = max(size, number * 256 + (int(path.name) if partial else 256))
+    return Tiles(str(top.parent), size, top.name)
+
+
+def locate(one: str, other: str) -> Dict[str, Any]:
+    """The first position at which two logs differ. Tiles whose hash in the tile above is the same are not read."""
+    trees = tiles_in(one), tiles_in(other)
+    common = min(tree.size for tree in trees)
+    said: Dict[str, Any] = {
+        "position": None,
+        "file": None,
+        "stream": None,
+        "version": None,
+        "size": common,
+        "events": 0,
+    }
+    if not common:
+        return {"result": RESULTS[UNVERIFIABLE], **said, "reason": "no tiles"}
+    for number in range((common + 255) >> 8):
+        width, place = min(256, common - number * 256), number % 256 * 32
+        with contextlib.suppress(Problem):
+            if width == 256 and len({tree.read(1, number >> 8)[place : place + 32] for tree in trees}) == 1:
+                continue
+        try:
+            a, b = (tree.read(0, number)[: width * 32] for tree in trees)
+        except Problem as problem:
+            reason = f"{problem.where['file']} {problem.reason}"
+            return {"result": RESULTS[INCOMPLETE], **said, "position": number * 256 + 1, "reason": reason}
+        at = next((at for at in range(0, len(a), 32) if a[at : at + 32] != b[at : at + 32]), None)
+        if at is not None:
+            position = number * 256 + at // 32 + 1
+            return {"result": RESULTS[TAMPERED], **said, "position": position, "reason": "the logs differ from here on"}
+    sizes = " and ".join(str(tree.size) for tree in trees)
+    return {"result": RESULTS[OK], **said, "reason": f"the logs, of {sizes} events, are the same up to {common}"}
+
+
+def arguments(words: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
+    for mode, first in (("full", None), ("since", "checkpoint"), ("sample", "number"), ("locate", None)):
+        each = modes.add_parser(mode)
+        if first:
+            each.add_argument(first, type=int if first == "number" else str)
+        each.add_argument("directory")
+        if mode == "locate":
+            each.add_argument("other")
+            continue
+        each.add_argument("--origin", required=True, help="the log's name, as its operator published it")
+        each.add_argument("--public-key", required=True, help="a file: a vkey, 32 bytes in base64, or PEM")
+        each.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+        each.add_argument("--no-custody", action="store_true", help="accept a manifest that the log does not vouch for")
+        if mode == "since":
+            each.add_argument("--new", action="store_true", help="look only at the events after the checkpoint")
+        if mode == "sample":
+            each.add_argument("--seed", help="choose the same events again")
+    return parser.parse_args(words)
+
+
+def verify(words: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+    """The verdict on these arguments; what else was found is printed."""
+    given = arguments(words)
+    if given.mode == "locate":
+        return locate(given.directory, given.other)
+    bundle = Bundle(given.directory, origin=given.origin, custody=not given.no_custody, jobs=max(1, given.jobs))
+    try:
+        bundle.key = pinned_key(Path(given.public_key).read_bytes())
+    except (OSError, ValueError) as error:
+        bundle.add(Problem(UNVERIFIABLE, f"holds no Ed25519 key: {error}", file=given.public_key))
+        return bundle.verdict()
+    options = {name: getattr(given, name, None) for name in ("new", "seed")}
+    bundle.check(getattr(given, "checkpoint", None), bool(options["new"]), getattr(given, "number", 0), options["seed"])
+    for problem in bundle.problems[:100]:
+        place = " ".join(f"{name} {value}" for name, value in problem.where.items())
+        print(f"{RESULTS[problem.code]}: {place}: {problem.reason}")
+    return bundle.verdict()
+
+
+def main(words: Optional[Sequence[str]] = None) -> int:
+    """The exit code. Whatever goes wrong in here proves nothing: that is 3."""
+    try:
+        verdict = verify(words)
+    except SystemExit as stop:
+        return UNVERIFIABLE if stop.code else OK
+    except Exception as error:  # noqa: BLE001  # an exit code of 1 would call the bundle tampered with
+        reason = f"the verifier failed: {type(error).__name__}: {error}"
+        verdict = {"result": RESULTS[UNVERIFIABLE], "position": None, "file": None, "reason": reason}
+    print(json.dumps(verdict, sort_keys=True))
+    return RESULTS.index(verdict["result"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
