@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Verifies a bundle of crm_es offline. One file; needs Python 3.9 or later and `cryptography`, nothing else.
 
     python crm_verify.py full DIR --origin ORIGIN --public-key FILE        everything in the bundle
