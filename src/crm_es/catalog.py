@@ -16,6 +16,7 @@ from crm_es.service.queue import QUEUE
 from crm_es.service.sla_policy import SLA_POLICY
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.api_key import API_KEY
+from crm_es.workspaces.export import EXPORT
 from crm_es.workspaces.member import MEMBER
 from crm_es.workspaces.role import ROLE
 from crm_es.workspaces.saved_view import SAVED_VIEW
@@ -40,6 +41,7 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     ARTICLE,
     SLA_POLICY,
     LEDGER,
+    EXPORT,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
 
