@@ -12,9 +12,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection
 
-from crm_es.errors import ConfigurationError, ConflictError
+from crm_es.errors import ConfigurationError, ConflictError, UnavailableError
 from crm_es.ledger.book import connect
 from crm_es.ledger.epochs import reopen
+from crm_es.ledger.heads_sealing import INTERVAL, HeadsSealer
 from crm_es.ledger.key_file import KeyFile
 from crm_es.ledger.memory import Memory
 from crm_es.ledger.sealer import Sealer
@@ -46,12 +47,16 @@ def first_start(keys: KeyFile, memory_file: Path, connection: Connection[Any]) -
 class Sealing:
     """The sealer of a database. One of all those running leads; all share the key file and the memory."""
 
-    def __init__(self, url: str, *, keys: KeyFile, memory_file: Path, origin: str, poll: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, keys: KeyFile, memory_file: Path, origin: str, poll: float = POLL_SECONDS,
+        heads_interval: float = INTERVAL,
+    ) -> None:  # fmt: skip
         self._url = url
         self._keys = keys
         self._memory_file = memory_file
         self._origin = origin
         self._poll = poll
+        self._heads_interval = heads_interval
         self._thinned = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -102,14 +107,44 @@ class Sealing:
         with self._leading(connection) as sealer:
             log.info("leads the sealing")
             connection.execute("LISTEN crm_events")
-            while not stop.is_set():
-                began = time.monotonic()
-                more = sealer.step()
-                self._thin(sealer)
-                if not more:
-                    stop.wait(max(0.0, began + ROUND_SECONDS - time.monotonic()))
-                    self._wait(connection, stop)
+            with self._heads_beside():
+                while not stop.is_set():
+                    began = time.monotonic()
+                    more = sealer.step()
+                    self._thin(sealer)
+                    if not more:
+                        stop.wait(max(0.0, began + ROUND_SECONDS - time.monotonic()))
+                        self._wait(connection, stop)
             sealer.step()  # what was recorded just before the end
+
+    @contextmanager
+    def _heads_beside(self) -> Iterator[None]:
+        """Heads are sealed for as long as the block lasts, by a thread that comes back after what may pass."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._seal_heads, args=(stop,), name="crm-heads")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _seal_heads(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                with closing(connect(self._url)) as connection:
+                    connection.execute("LISTEN ledger_requests")
+                    heads = HeadsSealer(connection, interval=self._heads_interval)
+                    while not stop.is_set():
+                        heads.step(stop)
+                        for _ in connection.notifies(timeout=self._poll, stop_after=1):
+                            pass
+            except (*PASSING, UnavailableError) as error:
+                log.warning("heads are not sealed, again in %s s: %s", BACK_OFF[-1], error)
+                stop.wait(BACK_OFF[-1])
+            except Exception:
+                log.exception("heads are not sealed, again in %s s", BACK_OFF[-1])
+                stop.wait(BACK_OFF[-1])
 
     @contextmanager
     def _leading(self, connection: Connection[Any]) -> Iterator[Sealer]:

@@ -1,0 +1,100 @@
+"""Keeps the tables behind the heads map: read the events that came, note each stream's last and which subjects it names.
+
+No schema is needed: a stream belongs to a subject when it is that contact, or when the data of one of its events holds the
+contact's id as a value, once the contact exists.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+
+PAGE: Final = 2_000
+# A string that is an id and no key. Its quotes are a string's own: inside a string a quote has a backslash before it.
+_ID: Final = re.compile(rb'(?<!\\)"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"(?!:)')
+_EVENTS: Final[LiteralString] = """
+SELECT sequence, originator_id, originator_version, topic, state
+FROM es.events
+WHERE workspace_id = %s AND sequence > %s AND sequence <= %s
+ORDER BY sequence
+LIMIT %s
+"""
+_STREAMS: Final[LiteralString] = """
+INSERT INTO ledger.stream (workspace_id, stream_id, version, "position")
+SELECT %s, u.stream_id, u.version, u."position"
+FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS u (stream_id, version, "position")
+ON CONFLICT (workspace_id, stream_id) DO UPDATE SET version = excluded.version, "position" = excluded."position"
+"""
+_SUBJECTS: Final[LiteralString] = """
+INSERT INTO ledger.mention (workspace_id, subject_id, stream_id, since)
+SELECT %s, u.stream_id, u.stream_id, u.since
+FROM unnest(%s::uuid[], %s::bigint[]) AS u (stream_id, since)
+ON CONFLICT DO NOTHING
+"""
+_MENTIONS: Final[LiteralString] = """
+INSERT INTO ledger.mention (workspace_id, subject_id, stream_id, since)
+SELECT %(workspace)s, u.subject_id, u.stream_id, min(u.since)
+FROM unnest(%(subjects)s::uuid[], %(streams)s::uuid[], %(since)s::bigint[]) AS u (subject_id, stream_id, since)
+JOIN ledger.mention own
+  ON own.workspace_id = %(workspace)s AND own.subject_id = u.subject_id AND own.stream_id = u.subject_id
+ AND own.since <= u.since
+GROUP BY u.subject_id, u.stream_id
+ON CONFLICT DO NOTHING
+"""
+_ADVANCE: Final[LiteralString] = """
+INSERT INTO ledger.heads_reach (workspace_id, epoch, size) VALUES (%s, %s, %s)
+ON CONFLICT (workspace_id) DO UPDATE SET size = excluded.size
+"""
+
+
+class _Data(msgspec.Struct):
+    data: msgspec.Raw
+
+
+_data = msgspec.json.Decoder(_Data)
+Row = tuple[int, UUID, int, str, bytes]
+
+
+def advance(connection: Connection[Any], workspace: UUID, epoch: int, upto: int) -> None:
+    """Up to a position; from the first one on where a new epoch says that history is another."""
+    row = connection.execute(
+        "SELECT epoch, size FROM ledger.heads_reach WHERE workspace_id = %s", [workspace]
+    ).fetchone()
+    size = row[1] if row and row[0] == epoch else 0
+    if row and row[0] != epoch:
+        _forget(connection, workspace)
+    while size < upto:
+        rows = connection.execute(_EVENTS, [workspace, size, upto, PAGE], binary=True).fetchall()
+        size = rows[-1][0] if len(rows) == PAGE else upto
+        with connection.transaction():
+            _note(connection, workspace, rows)
+            connection.execute(_ADVANCE, [workspace, epoch, size])
+
+
+def _forget(connection: Connection[Any], workspace: UUID) -> None:
+    with connection.transaction():
+        connection.execute("DELETE FROM ledger.stream WHERE workspace_id = %s", [workspace])
+        connection.execute("DELETE FROM ledger.mention WHERE workspace_id = %s", [workspace])
+        connection.execute("DELETE FROM ledger.heads_reach WHERE workspace_id = %s", [workspace])
+
+
+def _note(connection: Connection[Any], workspace: UUID, rows: Sequence[Row]) -> None:
+    last = {stream: (version, position) for position, stream, version, _, _ in rows}
+    versions, positions = ([one[n] for one in last.values()] for n in (0, 1))
+    connection.execute(_STREAMS, [workspace, list(last), versions, positions])
+    begun = {stream: position for position, stream, _, topic, _ in reversed(rows) if topic.startswith("contact.")}
+    connection.execute(_SUBJECTS, [workspace, list(begun), list(begun.values())])
+    named = {(id_, stream, position) for position, stream, _, _, state in rows for id_ in ids_in(state)}
+    subjects, streams, since = zip(*named, strict=True) if named else ((), (), ())
+    connection.execute(
+        _MENTIONS,
+        {"workspace": workspace, "subjects": list(subjects), "streams": list(streams), "since": list(since)},
+    )
+
+
+def ids_in(state: bytes) -> set[UUID]:
+    """The ids that stand as values anywhere in an event's data."""
+    return {UUID(found.decode()) for found in _ID.findall(_data.decode(state).data)}
