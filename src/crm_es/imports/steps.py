@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid5
@@ -121,33 +120,34 @@ async def in_order(
 ) -> list[T]:
     """Each begins when the one before has left its append in the queue, or is done without: appends stand in this order,
     though many are under way. `begun` is called when that is so of all. Raises: the first failure; the others are given up."""
+    turn = asyncio.Lock()
     try:
         async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_in_turn(turn, do)) for do in todo]
             with together():
-                tasks = [await _begun(group, do) for do in todo]
+                await asyncio.sleep(0)  # they are in line now
+                await turn.acquire()
             begun()
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return [task.result() for task in tasks]
 
 
-async def _begun(group: asyncio.TaskGroup, do: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
-    begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+async def _in_turn(turn: asyncio.Lock, do: Callable[[], Awaitable[T]]) -> T:
+    """Who fails before its turn is over keeps it, so that nobody begins after that."""
+    await turn.acquire()
+    over = False
 
-    def begin(*_: object) -> None:
-        if not begun.done():
-            begun.set_result(None)
+    def end() -> None:
+        nonlocal over
+        if not over:
+            over = True
+            turn.release()
 
-    context = copy_context()
-    context.run(queued.set, begin)
-    task = group.create_task(_awaited(do), context=context)
-    task.add_done_callback(begin)
-    await begun
-    return task
-
-
-async def _awaited(do: Callable[[], Awaitable[T]]) -> T:
-    return await do()
+    queued.set(end)
+    result = await do()
+    end()
+    return result
 
 
 def rejection(row: Prepared, planned: PlannedStep, field: str, rule: str, reason: str) -> Rejection:
