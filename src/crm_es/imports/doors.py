@@ -11,7 +11,9 @@ from crm_es.api.coercion import MisfitError, coercer
 from crm_es.api.execution import CrmSchema
 from crm_es.api.failures import shown
 from crm_es.api.payloads import Door
+from crm_es.api.problems import UserError
 from crm_es.api.refusals import REFUSALS, user_error
+from crm_es.api.rows import Row
 from crm_es.context import Context
 
 
@@ -34,7 +36,10 @@ class Doors:
     async def enter(
         self, mutation: str, context: Context, given: Mapping[str, Any], *, fresh: bool
     ) -> Mapping[str, Any]:
-        """What all payloads say. `fresh`: the log does not hold the input's commandId. Raises: FailedError."""
+        """What all payloads say, and those of batches of their rows. `fresh`: the log does not hold the input's commandId.
+
+        Raises: FailedError.
+        """
         door, type_, named = self._found.get(mutation) or self._find(mutation)
         try:
             made = self._made(type_, named, given)
@@ -47,8 +52,9 @@ class Doors:
             raise FailedError([shown(GraphQLError(str(exc), original_error=exc), running=True)]) from exc
         finally:
             await context.close()
-        outcome = answer.outcome
-        return _payload(outcome.position, replayed=outcome.replayed, refused=answer.fields.get("user_errors", ()))
+        outcome, fields = answer.outcome, answer.fields
+        payload = _payload(outcome.position, replayed=outcome.replayed, refused=fields.get("user_errors", ()))
+        return payload | {"rows": [_row(row) for row in fields["rows"]]} if "rows" in fields else payload
 
     def _find(self, mutation: str) -> tuple[Door, Any, GraphQLInputType]:
         field = self._core.mutation_type.fields[mutation] if self._core.mutation_type else None
@@ -75,6 +81,14 @@ class Doors:
         return values.coerced["input"]
 
 
-def _payload(position: int | None, *, replayed: bool, refused: Sequence[Any]) -> Mapping[str, Any]:
-    errors = [{"field": each.field, "rule": each.rule, "message": each.message} for each in refused]
-    return {"position": position, "replayed": replayed, "userErrors": errors}
+def _row(row: Row) -> dict[str, Any]:
+    """`created` tells rows that were there already; only some batches have it."""
+    return {"index": row.index, "created": getattr(row, "created", True), "userErrors": _errors(row.user_errors)}
+
+
+def _payload(position: int | None, *, replayed: bool, refused: Sequence[UserError]) -> dict[str, Any]:
+    return {"position": position, "replayed": replayed, "userErrors": _errors(refused), "rows": []}
+
+
+def _errors(refused: Sequence[UserError]) -> list[Mapping[str, Any]]:
+    return [{"field": each.field, "rule": each.rule, "message": each.message} for each in refused]

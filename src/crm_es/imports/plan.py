@@ -26,7 +26,6 @@ INGESTED = frozenset({"channel", "externalId"})
 OWN = frozenset({"id", "survivorId", "absorbedId"})
 """Input fields that name the records a mutation changes."""
 RENAMING = ("archive", "restore", "merge", "unmerge")
-PROBLEM_FIELDS = "userErrors { __typename code message field rule }"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +34,6 @@ class Batched:
 
     mutation: str
     field: str
-    document: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,21 +145,8 @@ def _batched(single: GraphQLInputObjectType, mutations: MappingOf[str, GraphQLFi
             continue
         for field_name, field in type_.fields.items():
             if isinstance(get_nullable_type(field.type), GraphQLList) and get_named_type(field.type) is single:
-                answer = f"position replayed rows {{ {_row_fields(mutation)} }} {PROBLEM_FIELDS}"
-                return Batched(mutation=name, field=field_name, document=_document(name, type_, answer))
+                return Batched(mutation=name, field=field_name)
     return None
-
-
-def _row_fields(mutation: GraphQLField) -> str:
-    """`created` tells rows that were there already; only some batches have it."""
-    payload = get_named_type(mutation.type)
-    row = get_named_type(payload.fields["rows"].type) if isinstance(payload, GraphQLObjectType) else None
-    created = isinstance(row, GraphQLObjectType) and "created" in row.fields
-    return f"index {'created ' if created else ''}{PROBLEM_FIELDS}"
-
-
-def _document(mutation: str, type_: GraphQLInputObjectType, answer: str) -> str:
-    return f"mutation Import($input: {type_.name}!) {{ {mutation}(input: $input) {{ {answer} }} }}"
 
 
 def _check_records(mapping: Mapping, schema: GraphQLSchema, problems: Problems) -> None:

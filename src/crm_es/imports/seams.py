@@ -21,15 +21,14 @@ class World(Protocol):
         """The import run."""
         ...
 
-    async def do(self, mutation: str, input: Mapping[str, Any], row: int) -> Mapping[str, Any]:
-        """A mutation for one row, whose commandId the log does not hold. Answers position, replayed and userErrors.
+    async def do(
+        self, mutation: str, input: Mapping[str, Any], rows: Sequence[int], *, fresh: bool
+    ) -> Mapping[str, Any]:
+        """A mutation for these rows. Answers position, replayed, userErrors and, of a batch, rows. `fresh`: the log does not
+        hold its commandId.
 
         Raises: InvalidInputError, NotAllowedError where the schema refuses this input; anything else ends the import.
         """
-        ...
-
-    async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        """Run a mutation for these rows and answer its payload. Raises: as `do`."""
         ...
 
     def together(self) -> AbstractContextManager[None]:

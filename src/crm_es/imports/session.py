@@ -194,7 +194,6 @@ class _Work:
     async def _import(self, running: Engine, run: UUID, row: ImportRun | None, tally: Tally) -> None:
         world = SchemaWorld(
             engine=running,
-            schema=schema,
             connection=self.connection,
             identity=identity(self.request.workspace, run),
             run=run,

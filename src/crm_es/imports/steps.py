@@ -83,7 +83,7 @@ class Steps:
         async def do() -> list[Done]:
             given = {**work.built, "commandId": str(command)}
             try:
-                payload = await self.world.do(work.planned.step.mutation, given, work.row.row.number)
+                payload = await self.world.do(work.planned.step.mutation, given, [work.row.row.number], fresh=True)
             except (InvalidInputError, NotAllowedError) as exc:
                 return [_refused(work, exc)]
             return [Done(work, payload["userErrors"], _verdict(payload))]
@@ -110,7 +110,7 @@ class Steps:
         commands = " ".join(str(self._command(work)) for work in works)
         command = str(uuid5(self.world.run, f"{all_or_none} {commands}"))
         built = {batched.field: [work.built for work in works], "allOrNone": all_or_none, "commandId": command}
-        return await self.world.execute(batched.document, built, [work.row.row.number for work in works])
+        return await self.world.do(batched.mutation, built, [work.row.row.number for work in works], fresh=False)
 
 
 async def in_order(
@@ -157,11 +157,11 @@ def rejection(row: Prepared, planned: PlannedStep, field: str, rule: str, reason
 
 
 def _batches(works: Sequence[Work]) -> Iterator[list[Work]]:
-    """Of one step each, in the order of the file."""
-    of_step: dict[str, list[Work]] = {}
+    """Of one mutation each, in the order of the file."""
+    of_mutation: dict[str, list[Work]] = {}
     for work in works:
-        of_step.setdefault(work.planned.step.name, []).append(work)
-    for found in of_step.values():
+        of_mutation.setdefault(work.planned.step.mutation, []).append(work)
+    for found in of_mutation.values():
         yield from (found[start : start + APPEND] for start in range(0, len(found), APPEND))
 
 
@@ -186,14 +186,12 @@ def _verdict(payload: Mapping[str, Any]) -> Verdict:
 def _answered(payload: Mapping[str, Any], batched: Batched, works: Sequence[Work]) -> Iterator[Done]:
     answers = {answer["index"]: answer for answer in payload["rows"]}
     for index, work in enumerate(works):
-        answer = answers.get(index, {"userErrors": []})
+        answer = answers.get(index, {"created": True, "userErrors": []})
         yield Done(work, _of_row(payload, answer, batched.field, index), _row_verdict(payload, answer))
 
 
 def _row_verdict(payload: Mapping[str, Any], answer: Mapping[str, Any]) -> Verdict:
-    if "created" in answer and not answer["created"]:
-        return Verdict.ALREADY
-    return _verdict(payload)
+    return _verdict(payload) if answer["created"] else Verdict.ALREADY
 
 
 def _of_row(payload: Mapping[str, Any], answer: Mapping[str, Any], field: str, index: int) -> Errors:

@@ -10,7 +10,6 @@ import psycopg
 from graphql import GraphQLError
 
 from crm_es.api import ids
-from crm_es.api.execution import CrmSchema
 from crm_es.catalog import AGGREGATES
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, InvalidInputError, NotAllowedError
@@ -56,7 +55,6 @@ class SchemaWorld:
     """`connection` is the application role's, its workspace set."""
 
     engine: Engine
-    schema: CrmSchema
     connection: psycopg.AsyncConnection[Any]
     identity: Identity
     run: UUID
@@ -68,18 +66,13 @@ class SchemaWorld:
     def workspace(self) -> WorkspaceId:
         return self.identity.workspace
 
-    async def do(self, mutation: str, input: Mapping[str, Any], row: int) -> Mapping[str, Any]:
+    async def do(
+        self, mutation: str, input: Mapping[str, Any], rows: Sequence[int], *, fresh: bool
+    ) -> Mapping[str, Any]:
         try:
-            return await self.doors.enter(mutation, self._context([row]), input, fresh=True)
+            return await self.doors.enter(mutation, self._context(rows), input, fresh=fresh)
         except FailedError as exc:
             raise _failure(exc.errors) from exc
-
-    async def execute(self, document: str, input: Mapping[str, Any], rows: Sequence[int]) -> Mapping[str, Any]:
-        result = await self.schema.execute(document, {"input": input}, context_value=self._context(rows))
-        if result.errors or not result.data:
-            raise _failure(result.errors or [])
-        payload: Mapping[str, Any] = next(iter(result.data.values()))
-        return payload
 
     def together(self) -> AbstractContextManager[None]:
         return self.engine.store.recorder.commits.gathering()
@@ -158,8 +151,6 @@ class SchemaWorld:
 
 
 def _failure(errors: Sequence[GraphQLError]) -> CrmError:
-    if not errors:
-        return ImportStoppedError("The schema gave no answer.")
     error, extensions = errors[0], errors[0].extensions or {}
     refusal = REFUSALS.get(str(extensions.get("code")))
     if refusal is None:

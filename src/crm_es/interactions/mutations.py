@@ -50,20 +50,19 @@ class InteractionRow(rows.Row):
     interaction: Interaction | None = rows.record(Interaction, "The interaction; null when refused.")
 
 
-def _rows(self: "RecordInteractionsPayload") -> list[InteractionRow]:
+def _rows(answers: Sequence[ingest.Answered]) -> list[InteractionRow]:
     return [
         InteractionRow(
             index=index, created=one.created, id=one.id, user_errors=[user_error(one.error)] if one.error else []
         )
-        for index, one in enumerate(self.answered)
+        for index, one in enumerate(answers)
     ]
 
 
 @ruled(PARENT)
 @strawberry.type(description="What became of each row.")
 class RecordInteractionsPayload(Payload):
-    answered: strawberry.Private[Sequence[ingest.Answered]] = ()
-    rows: list[InteractionRow] = strawberry.field(resolver=_rows, description="In the order they were sent.")
+    rows: list[InteractionRow] = strawberry.field(default_factory=list, description="In the order they were sent.")
 
 
 @ruled(PARENT)
@@ -99,10 +98,10 @@ class InteractionMutations:
         given = list(_parsed(input, deed.context.now))
         if not input.all_or_none:
             outcome, answers = await ingest.record_each(deed, given)
-            return Answer(outcome, {"answered": answers})
+            return Answer(outcome, {"rows": _rows(answers)})
         outcome, answers = await ingest.record_all(deed, given)
         refused = [user_error(one.error) for one in answers if one.error]
-        return Answer(outcome, {"user_errors": refused, "answered": () if refused else answers})
+        return Answer(outcome, {"user_errors": refused} if refused else {"rows": _rows(answers)})
 
     @mutation(
         CorrectInteractionPayload, needs(EntityType.INTERACTION, Action.UPDATE), shows=SHOWS,
