@@ -39,6 +39,7 @@ from crm_es.service.sla_mutations import SlaMutations
 from crm_es.service.sla_report import SlaReportRow, sla_report
 from crm_es.service.ticket_graphql import Ticket, TicketQueries
 from crm_es.service.workload import AgentLoad, workload
+from crm_es.workspaces import access_graphql as access
 from crm_es.workspaces import audit, history
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
@@ -70,6 +71,7 @@ finding.KINDS.add(
     Import,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
+    Access=access.find,
     Event=audit.find,
     Duplicate=find_duplicate,
     Change=sync.find,
@@ -139,6 +141,13 @@ class Query(
     saved_views: list[workspaces.SavedView] = _root(
         workspaces.saved_views, SIGNED_IN, "Your own saved views and those that are shared, by name."
     )
+    access_log = guarded(
+        connection(
+            lambda: access.Access, as_of=False, order=False, null=True, default=(("at", "DESC"),),
+            description="Who read what, newest first. Reading it is written down too.",
+        ),
+        AUDIT,
+    )  # fmt: skip
     event: audit.Event | None = _root(audit.at_position, AUDIT, "The event at a position of the log.")
     events = guarded(
         connection(

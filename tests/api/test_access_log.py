@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 
 import psycopg
 import pytest
@@ -135,3 +136,118 @@ async def test_a_missing_record_leaves_a_row_without_it(place, reading):
 
     row = await row_of(place, reading, "Reach")
     assert (row["node_ids"], row["fields"], row["allowed"]) == ([], [], True)
+
+
+LOG = """query Log($filter: AccessFilter, $first: Int, $after: String) {
+  accessLog(filter: $filter, first: $first, after: $after) { totalCount pageInfo { hasNextPage endCursor } nodes {
+    id at position operation operationHash purpose nodes { __typename id } nodeCount fields rows milliseconds allowed code
+    actor { kind name member { name } apiKey { id } onBehalfOf { name } authenticatedBy } } } }"""
+
+
+async def log(api, first=None, after=None, who="auditor", **filter_):
+    return (await api.ask(LOG, who=who, filter=filter_, first=first, after=after))["accessLog"]
+
+
+def operations(found):
+    return [node["operation"] for node in found["nodes"]]
+
+
+async def test_auditors_read_who_read_what_and_for_what(place, api):
+    id_ = await register(api)
+    await api.post(REACH, variables={"id": id_}, who="sales", extensions={"purpose": "Rückruf 王伟"})
+    await api.post(REACH, variables={"id": id_}, headers={"CRM-Purpose": "call%20back%20%E7%8E%8B"})
+
+    found = await log(api, field={"eq": "emails"})
+
+    by_header, by_sales, made = found["nodes"]
+    assert operations(found) == ["Reach", "Reach", "Register"]
+    assert by_sales["nodes"] == [{"__typename": "Contact", "id": id_}]
+    assert by_sales["actor"] == {
+        "kind": "MEMBER", "name": "Sales", "member": {"name": "Sales"}, "apiKey": None, "onBehalfOf": None,
+        "authenticatedBy": "test",
+    }  # fmt: skip
+    assert (by_sales["purpose"], by_header["purpose"], made["purpose"]) == ("Rückruf 王伟", "call back 王", None)
+    assert (by_sales["fields"], by_sales["nodeCount"], by_sales["allowed"]) == (["emails", "primaryEmail"], 1, True)
+    assert found["totalCount"] == 3
+    node = await api.ask("query N($id: ID!) { node(id: $id) { id ... on Access { operation } } }", id=made["id"])
+    assert node["node"] == {"id": made["id"], "operation": "Register"}
+    reading = await row_of(place, api, "Log")
+    assert named(reading) >= {("Access", str(uuid_in(each["id"]))) for each in found["nodes"]}
+
+
+async def test_who_saw_this_contact_finds_lists_and_what_it_absorbed(api):
+    ada, bea, cleo = [await register(api, name) for name in ("Ada", "Bea", "Cleo")]
+    await api.ask(REACH, id=bea)
+    await api.ask("query Many { contacts(first: 2) { nodes { emails { address } } } }")
+    merge = "mutation Merge($input: MergeContactsInput!) { mergeContacts(input: $input) { userErrors { message } } }"
+    for survivor, absorbed in ((cleo, bea), (ada, cleo)):
+        given = {"survivorId": survivor, "absorbedId": absorbed, "reason": "one person"}
+        assert (await api.ask(merge, input=given))["mergeContacts"]["userErrors"] == []
+
+    of_bea = operations(await log(api, nodeId={"eq": bea}, field={"isNull": False}))
+    of_ada = operations(await log(api, nodeId={"eq": ada}, field={"isNull": False}))
+    of_both = operations(await log(api, nodeId={"in": [ada, bea]}, field={"isNull": False}))
+    of_nobody = operations(await log(api, nodeId={"eq": api.id("Contact", api.workspace)}))
+
+    assert of_bea == ["Many", "Reach", "Register"]
+    assert of_ada == of_both == ["Many", "Reach", "Register", "Register", "Register"]
+    assert of_nobody == []
+
+
+async def test_the_log_is_narrowed_and_paged(api):
+    id_ = await register(api)
+    for who in ("sales", "admin", "sales", "auditor"):
+        await api.ask(REACH, id=id_, who=who)
+    await api.post("query Trail { events { totalCount } }", who="sales")
+    sales = api.id("Member", api.known["sales"].member_id)
+
+    await soon_denied(api)
+    first = await log(api, actorId={"eq": sales}, field={"eq": "emails"}, first=1)
+    second = await log(
+        api, first=1, after=first["pageInfo"]["endCursor"], actorId={"eq": sales}, field={"eq": "emails"}
+    )
+    denied = await log(api, allowed=False)
+    newest, *_, oldest = (await log(api, field={"eq": "emails"}))["nodes"]
+    later = await log(api, field={"eq": "emails"}, at={"gt": oldest["at"]})
+    neither = await log(api, field={"eq": "emails"}, at={"gt": newest["at"]})
+
+    assert first["totalCount"] == second["totalCount"] == 2
+    assert first["pageInfo"]["hasNextPage"]
+    assert not second["pageInfo"]["hasNextPage"]
+    assert first["nodes"][0]["id"] != second["nodes"][0]["id"]
+    assert [(node["operation"], node["code"]) for node in denied["nodes"]] == [("Trail", "FORBIDDEN")]
+    assert oldest["operation"] == "Register"
+    assert oldest["id"] not in {node["id"] for node in later["nodes"]}
+    assert neither["nodes"] == []
+
+
+async def soon_denied(api):
+    async def there():
+        return (await log(api, allowed=False))["nodes"]
+
+    await soon(there)
+
+
+@pytest.mark.parametrize("who", ["sales", "nobody"])
+async def test_nobody_else_reads_the_log(api, who):
+    id_ = await register(api)
+    (made,) = (await log(api, field={"eq": "emails"}))["nodes"]
+
+    refused = (await api.post(LOG, who=who)).json()
+    node = await api.ask("query N($id: ID!) { node(id: $id) { id } }", id=made["id"], who=who)
+
+    assert refused["data"] == {"accessLog": None}
+    assert [error["extensions"]["code"] for error in refused["errors"]] == ["FORBIDDEN"]
+    assert node == {"node": None}
+    assert id_
+
+
+@pytest.mark.parametrize("purpose", ["x" * 501, "a\0b", "\ud800", 7])
+async def test_a_purpose_that_cannot_be_kept_is_refused(api, purpose):
+    body = json.dumps({"query": "{ viewer { position } }", "extensions": {"purpose": purpose}})
+    headers = {"authorization": "Bearer admin", "content-type": "application/json"}
+
+    response = await api.http.post("/graphql", content=body, headers=headers)
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from crm_es.app import serving
+from crm_es.config import AccessMode
 from crm_es.contacts import company, editing
 from crm_es.contacts.company import COMPANY, CompanyEdit
 from crm_es.contacts.contact_aggregate import CONTACT
@@ -240,6 +241,20 @@ async def _sales(side: Side, by: UUID) -> None:
     await api.begin(INTERACTION, about)
 
 
+async def read(place: Place, side: Side, who: str) -> None:
+    """A row in the access log, which is there with the answer."""
+    await side.api.projected()
+    reach = "query Reach($id: ID!) { contact(id: $id) { emails { address } } }"
+    response = await side.api.post(
+        reach, who=who, variables={"id": side.ids()["Contact"]}, extensions={"purpose": side.word}
+    )
+    assert response.json()["data"]["contact"]["emails"]
+    with psycopg.connect(place.urls.owner) as connection:
+        side.uuids["Access"] = connection.execute(
+            "SELECT id FROM access.entry WHERE workspace_id = %s", [side.api.workspace]
+        ).fetchone()[0]
+
+
 @pytest.fixture(scope="session")
 async def neighbours(place: Place, anyio_backend) -> AsyncIterator[Neighbours]:  # noqa: ARG001  # fixtures
     """For tests that leave ours as it is."""
@@ -269,4 +284,7 @@ async def moved_in(place: Place) -> AsyncIterator[Neighbours]:
         other = Side(Api(app, client, engine, {"admin": known[TOKEN]}, theirs), CANARY)
         await furnish(mine)
         await furnish(other)
+        await read(place, mine, "admin")
+        await read(place, other, TOKEN)
+        engine.access.mode = AccessMode.OFF  # so that the list of who read what stays as it is
         yield Neighbours(mine, other)

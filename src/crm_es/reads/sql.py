@@ -20,6 +20,9 @@ TRUE = SQL("true")
 FALSE = SQL("false")
 LOG: Final = "es"
 """The log's own schema, as the `model` of a source: it is no read model, so it is never behind, and has no past."""
+ACCESS: Final = "access"
+"""So has the access log."""
+_NO_MODELS: Final = frozenset({LOG, ACCESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ class Query:
         self, source: Source, alias: LiteralString, *, twin: bool = False
     ) -> tuple[Composable, list[Composable]]:
         """What to put into FROM and into WHERE for the rows of `source`, or of its history twin."""
-        if source.model != LOG:
+        if source.model not in _NO_MODELS:
             self.models.add(source.model)
         name = f"{source.table.name}_history" if twin else source.table.name
         where: list[Composable] = [
@@ -144,7 +147,7 @@ class Query:
         ]
         if source.ends:
             where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
-        if self.past and source.model != LOG:
+        if self.past and source.model not in _NO_MODELS:
             at = self.bind(self.at, "bigint")
             where.append(SQL("{} <= {}").format(Identifier(alias, "position"), at))
             if twin:
