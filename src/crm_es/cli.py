@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "token": "crm_es.commands.workspaces",
     "schema": "crm_es.commands.schemas",
     "import": "crm_es.imports.command",
+    "verify": "crm_es.commands.verifying",
     "demo": "crm_es.demo.command",
 }
 

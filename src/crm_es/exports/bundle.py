@@ -23,8 +23,9 @@ PER_FILE: Final = 16_384
 EVERYTHING: Final = frozenset({"workspace", "log"})
 _PROGRESS: Final = ".progress"
 
-Events = Callable[[int], Iterable[tuple[int, bytes]]]
-"""Positions and states of the scope after a position, in order."""
+Events = Callable[[int], Iterable[tuple[int, bytes | None]]]
+"""Positions and states of the scope after a position, in order. None: there should be an event, and it is gone; b"" where the
+log itself holds it to be lost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,10 +101,10 @@ class BundleWriter:
         rows = iter(events(self._index[-1]["positions"][-1][1] if self._index else 0))
         while page := list(islice(rows, self._per_file)):
             name = f"events/{len(self._index):06}.jsonl.gz"
-            _, sha256 = put_gzip(self.folder / name, (state + b"\n" for _, state in page))
+            _, sha256 = put_gzip(self.folder / name, (state + b"\n" for _, state in page if state is not None))
             kinds: dict[str, int] = {}
-            for _, state in page:
-                kinds[types(state)] = kinds.get(types(state), 0) + 1
+            for kind in (types(state) for _, state in page if state):
+                kinds[kind] = kinds.get(kind, 0) + 1
             entry = {"path": name, "events": len(page), "positions": _runs(p for p, _ in page), "sha256": sha256}
             self._index.append({**entry, "types": kinds})
             with (self.folder / _PROGRESS).open("ab") as progress:
@@ -131,7 +132,7 @@ class BundleWriter:
     def head_proofs(
         self, sealed: bytes, proofs: Sequence[HeadProof] = (), subjects: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """For a range (without proofs), a stream, a subject (with all its streams)."""
+        """For a range or a log (without proofs), a stream, a subject (with all its streams)."""
         self._sealed(sealed)
         if proofs:
             leaves = [{"index": one.index, "leaf": one.leaf, "hashes": _encoded(one.hashes)} for one in proofs]

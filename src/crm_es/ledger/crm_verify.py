@@ -480,7 +480,7 @@ class Bundle:
         tiles, end = Tiles(self.directory, self.manifest["treeSize"]), self.note.size
         if older.size > end:
             reason = f"the log ends at {end} and was signed up to {older.size}"
-            raise Problem(INCOMPLETE, reason, position=end + 1, rank=1)
+            raise Problem(INCOMPLETE, reason, position=end + 1)
         if tiles.size < older.size < end:
             raise Problem(UNVERIFIABLE, f"the bundle's tiles end at {tiles.size}, before {older.size}", file=name)
         try:
@@ -544,8 +544,11 @@ class Bundle:
             if runs and runs[-1][1] > after
         ]
         files = list(self.parallel(check_events_file, jobs))
+        lost = sum(file.lost for file in files)
+        if lost and epoch_of(self.note.origin)[1] == 1:
+            self.add(Problem(TAMPERED, "has lines without an event", file="events/index.json"))
         for before, file in zip([None, *files], files):
-            self.problems += file.problems
+            self.problems += file.problems if lost else file.problems + file.gaps
             if before and before.times[1] > file.times[0] > "":
                 first = self.runs[file.number][0][0]
                 self.add(Problem(TAMPERED, "is recorded earlier than the event before", position=first))
@@ -558,13 +561,21 @@ class Bundle:
         with ProcessPoolExecutor(min(self.jobs, len(jobs))) as pool:
             yield from pool.map(work, jobs)
 
+    def check_epochs(self, files: Sequence[EventsFile]) -> None:
+        """What was lost before the epochs that the auditor does not know of."""
+        for file in files:
+            for position, kind, data in file.ledger:
+                if kind == "ledger.epoch_opened" and int(data["epoch"]) > epoch_of(self.origin)[1]:
+                    reason = f"lost up to {data['lost_to']}, says the event at {position}"
+                    self.add(Problem(INCOMPLETE, reason, position=int(data["lost_from"] or position)))
+
     def check_counts(self, files: Sequence[EventsFile]) -> None:
         types: Counter[str] = Counter()
         for file in files:
             types.update(file.types)
         if self.manifest["counts"]["byType"] != dict(types) or self.manifest["counts"]["events"] != sum(types.values()):
             self.add(Problem(TAMPERED, "counts other events than there are", file="MANIFEST.json"))
-        named = [position for file in files for position, kind in file.ledger if kind == "ledger.heads_sealed"]
+        named = [position for file in files for position, kind, _ in file.ledger if kind == "ledger.heads_sealed"]
         if self.manifest["scope"]["kind"] == "log" and self.manifest["headsPosition"] != max(named, default=0):
             self.add(Problem(TAMPERED, "does not name the newest heads", file="MANIFEST.json"))
 
@@ -589,13 +600,13 @@ class Bundle:
             raise Problem(TAMPERED, "has a tree of another size than its heads ask for", file="MANIFEST.json")
         self.sealed = said
 
-    def check_versions(self, folder: str) -> Dict[str, Tuple[int, int]]:
+    def check_versions(self, folder: str, lost: bool) -> Dict[str, Tuple[int, int]]:
         """Versions follow one another in each stream. The leaves of the heads map are made on the way."""
         kind = self.manifest["scope"]["kind"]
         code = {"range": OK, "stream": INCOMPLETE, "subject": INCOMPLETE}.get(kind, TAMPERED)
         heads: Dict[str, Tuple[int, int]] = {}
         for problems, some in self.parallel(fold_span, spans(folder, code, kind in ("workspace", "log"))):
-            self.problems += problems
+            self.problems += [] if lost else problems
             heads.update(some)
         return heads
 
@@ -604,15 +615,18 @@ class Bundle:
         growing, same, name = Growing(), True, "heads/map.txt.gz"
         made = chain.from_iterable(lines_of(path) for kind in "ps" for path in sorted(Path(folder).glob(f"{kind}-*")))
         filed = Lines(Path(self.directory) / name)
-        for leaf, line in zip_longest(made, chain.from_iterable(filed)):
+        there = filed.path.exists()
+        for leaf, line in zip_longest(made, chain.from_iterable(filed if there else [])):
             if leaf is not None:
                 growing.add(leaf_hash(leaf[:-1]))
             same = same and leaf is not None and line is not None and leaf[:-1] == line
         if growing.root().hex() != self.sealed["root"] and name not in self.altered:
             reason = "the heads that were sealed here are not those of the events"
             self.add(Problem(TAMPERED, reason, position=self.manifest["headsPosition"]))
-        elif growing.size != self.sealed["leaves"] or not same or filed.end != "whole":
+        elif there and (growing.size != self.sealed["leaves"] or not same or filed.end != "whole"):
             self.add(Problem(TAMPERED, "is not the map that the events make", file=name))
+        elif not there and self.manifest["scope"]["kind"] != "log":
+            self.add(Problem(INCOMPLETE, "is missing", file=name))
 
     def check_proofs(self, heads: Dict[str, Tuple[int, int]]) -> None:
         """The sealed head of each stream of this bundle, and that these are all streams of its subject."""
@@ -682,14 +696,17 @@ class Bundle:
             with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
                 files = self.check_events(0, folder)
                 if not any(problem.where.get("position") for problem in self.problems):
-                    self.check_counts(files)
-                    heads = self.check_versions(folder)
-                    if self.sealed and self.manifest["scope"]["kind"] in ("workspace", "log"):
-                        with contextlib.suppress(FileNotFoundError):  # check_files has said so
-                            self.check_map(folder)
+                    with self.noting("MANIFEST.json"):
+                        self.check_counts(files)
+                    lost = any(file.lost for file in files)
+                    heads = self.check_versions(folder, lost)
+                    if self.sealed and not lost and self.manifest["scope"]["kind"] in ("workspace", "log"):
+                        self.check_map(folder)
                     elif self.sealed and self.manifest["scope"]["kind"] != "range":
                         with self.noting("heads/proofs.json"):
                             self.check_proofs(heads)
+                with self.noting("events/index.json"):
+                    self.check_epochs(files)
 
     def sample(self, number: int, chance: random.Random) -> None:
         """Some events against their tiles; a file in which one fails is looked at whole."""
@@ -793,7 +810,9 @@ class EventsFile(NamedTuple):
     problems: List[Problem]
     times: Tuple[str, str]
     types: Dict[str, int]
-    ledger: List[Tuple[int, str]]
+    ledger: List[Tuple[int, str, Dict[str, Any]]]  # what the log says of itself
+    lost: int  # positions that a new epoch holds to be lost
+    gaps: List[Problem]  # in versions; where positions are lost there may be some
 
 
 def events_name(number: int) -> str:
@@ -866,12 +885,12 @@ def check_events_file(job: EventsJob) -> EventsFile:
             found.read(batch)
     except FileNotFoundError:
         problems.append(Problem(INCOMPLETE, "is missing", position=job.runs[0][0], file=name))
-        return EventsFile(job.number, problems, ("", ""), {}, [])
+        return EventsFile(job.number, problems, ("", ""), {}, [], 0, [])
     expected = expected_hashes(job, b"".join(hashes), problems)
     if b"".join(hashes) != expected:
         end = "damaged" if lines.end == "cut" and lines.size >= job.listed[0] else lines.end
         problems += judged(job, hashes, [expected[i : i + 32] for i in range(0, len(expected), 32)], end)
-        return EventsFile(job.number, problems, ("", ""), {}, [])
+        return EventsFile(job.number, problems, ("", ""), {}, [], 0, [])
     if lines.end == "cut" and lines.size < job.listed[0]:
         problems.append(Problem(INCOMPLETE, "does not end as it should", file=name))
     elif lines.end != "whole" or job.listed != (lines.size, lines.sha256):
@@ -880,7 +899,7 @@ def check_events_file(job: EventsJob) -> EventsFile:
         found.spill(Path(job.spill))
     times = found.times[0].decode(), found.times[1].decode()
     types = {kind.decode(): number for kind, number in found.types.items()}
-    return EventsFile(job.number, problems + found.problems, times, types, found.ledger)
+    return EventsFile(job.number, problems + found.problems, times, types, found.ledger, found.lost, found.gaps)
 
 
 def expected_hashes(job: EventsJob, hashes: bytes, problems: List[Problem]) -> bytes:
@@ -930,7 +949,8 @@ class Reading:
         self.problems: List[Problem] = []
         self.times = b"", b""  # of the first and of the last
         self.types: Counter[bytes] = Counter()
-        self.ledger: List[Tuple[int, str]] = []
+        self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
+        self.lost, self.gaps = 0, []  # type: int, List[Problem]
         self._workspace, self._upto, self._number = job.workspace.encode(), job.upto, job.number
         self._positions: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
         self._last = job.runs[-1][1] + 1
@@ -953,6 +973,9 @@ class Reading:
         contacts, (early, late) = self._contacts, self._heads
         (first, known), types = self.times, self.types
         for line, position in zip(lines, self._positions):
+            if not line:
+                self.lost += 1
+                continue
             end = line.rfind(b',"recorded_at":"')
             found = TAIL.fullmatch(line, end) if end > 0 else None
             time, stream, kind, version, workspace = found.groups() if found else slowly(line)
@@ -963,15 +986,15 @@ class Reading:
             if workspace != self._workspace:
                 self._wrong("is of another workspace", position)
             if kind.startswith(b"ledger."):
-                self.ledger.append((position, kind.decode()))
+                self.ledger.append((position, kind.decode(), json.loads(line)["data"]))
             heads, number = early if position <= self._upto else late, int(version)
             head = heads.get(stream)
             if head is None:
                 heads[stream] = head = [number, number, position, position, 0]
-            elif number == head[1] + 1:
-                head[1], head[3] = number, position
             else:
-                self._wrong(f"is version {number} of {stream.decode()} after {head[1]}", position)
+                if number != head[1] + 1:
+                    self.gaps.append(gap(stream.decode(), head[1], number, position, TAMPERED))
+                head[1], head[3] = number, position
             if kind.startswith(b"contact."):
                 head[4] = 1
             if contacts is None or position > self._upto:
@@ -1001,6 +1024,12 @@ class Reading:
         (folder / f"mentions-{self._number:06}").write_bytes(b"".join(sorted(entries)))
 
 
+def gap(stream: str, before: int, version: int, position: int, code: int) -> Problem:
+    where = {"position": position} if code == TAMPERED else {}  # where the missing one stood nobody here knows
+    reason = f"version {before + 1} of {stream} is not there, version {version} is"
+    return Problem(code, reason, stream=stream, version=before + 1, **where)
+
+
 def slowly(line: bytes) -> Tuple[bytes, bytes, bytes, bytes, bytes]:
     """What TAIL finds, however the event is written. Raises ValueError, KeyError or TypeError."""
     event = json.loads(line)
@@ -1024,13 +1053,13 @@ def uuids(value: Any) -> Iterator[bytes]:
 @lru_cache(1)
 def contacts_named(directory: str, _run: str) -> bytearray:
     """A mask that is set at the hash of each contact the heads map names: what it lets through needlessly does no harm."""
+    path = Path(directory) / "heads/map.txt.gz"
     mask = bytearray(MASK + 1)
-    with contextlib.suppress(FileNotFoundError):
-        for lines in Lines(Path(directory) / "heads/map.txt.gz"):
-            for line in lines:
-                if line.startswith(b"p "):
-                    mask[hash(line[2:38]) & MASK] = 1
-    return mask
+    for lines in Lines(path) if path.exists() else []:
+        for line in lines:
+            if line.startswith(b"p "):
+                mask[hash(line[2:38]) & MASK] = 1
+    return mask if path.exists() else bytearray(b"\x01") * (MASK + 1)
 
 
 # -- The heads map
@@ -1107,9 +1136,7 @@ def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
         stream, first, last, start, end, flags = STREAM.unpack(record)
         before, known = (top if stream == known else 0), stream
         if first != before + 1 and (before or span.code):
-            where = {"position": start} if span.code == TAMPERED else {}
-            reason = f"version {before + 1} of {stream.decode()} is not there, version {first} is"
-            problems.append(Problem(span.code, reason, stream=stream.decode(), version=before + 1, **where))
+            problems.append(gap(stream.decode(), before, first, start, span.code))
         top = last
         if flags < 2:
             _, _, start, contact = heads.get(stream, (0, 0, start, 0))

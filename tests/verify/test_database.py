@@ -1,0 +1,194 @@
+"""`crm-es verify` over a real database: what a superuser does to the log is caught by a checkpoint kept elsewhere, and where."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from crm_es.errors import NotFoundError
+from crm_es.exports import whole_log
+from crm_es.ledger.checkpoint import parse_vkey, vkey
+from tests.ledger.logs import ORIGIN, Installation, Writer, restore, snapshot
+from tests.verify.test_mutations import verdict
+
+
+@pytest.fixture
+def here(database, tmp_path):
+    (tmp_path / "sealer").mkdir()
+    return Installation(database.sealer, database.owner, tmp_path / "sealer")
+
+
+@pytest.fixture
+def workspace():
+    return uuid4()
+
+
+@pytest.fixture
+def writer(database, workspace):
+    return Writer(database.app, workspace)
+
+
+class Auditor:
+    """Keeps a checkpoint and the public key at home."""
+
+    def __init__(self, here: Installation, workspace: UUID, home: Path) -> None:
+        self.here, self.workspace, self.home = here, workspace, home
+        self.origin = f"{ORIGIN}/log/{workspace}"
+        (home / "key").write_text(vkey(self.origin, here.keys.newest))
+        (home / "kept").write_text(here.checkpoints(workspace)[-1][3])
+        self.looks = 0
+
+    def verify(self, *mode: str, origin: str | None = None) -> tuple[int, dict]:
+        self.looks += 1
+        log = self.home / f"log{self.looks}"
+        whole_log.write(self.here.owner, self.workspace, log)
+        pinned = ["--origin", origin or self.origin, "--public-key", str(self.home / "key"), "--no-custody"]
+        return verdict([*mode, str(log), *pinned])
+
+    def since(self) -> tuple[int, dict]:
+        return self.verify("since", str(self.home / "kept"))
+
+
+def grown(writer: Writer, here: Installation, tmp_path: Path, count: int = 300) -> Auditor:
+    contact = uuid4()
+    writer.append((contact, "contact.registered", {"a": 1}), (uuid4(), "deal.opened", {"contact_id": str(contact)}))
+    writer.fill(count - 2)
+    here.seal()
+    return Auditor(here, writer.workspace, tmp_path)
+
+
+def test_an_untouched_log_passes(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    writer.fill(10)
+    here.seal()
+
+    assert auditor.verify("full")[0] == 0
+    assert auditor.since()[0] == 0
+    assert auditor.verify("sample", "5")[0] == 0
+
+
+def test_an_edited_byte_is_caught_and_its_position_named(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    here.tamper(
+        "UPDATE es.events SET state = set_byte(state, 30, get_byte(state, 30) # 1)"
+        f" WHERE workspace_id = '{writer.workspace}' AND sequence = 177"
+    )
+
+    code, said = auditor.since()
+
+    assert (code, said["position"]) == (1, 177)
+
+
+def test_ten_deleted_events_are_caught_and_the_first_is_named(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    end = here.checkpoints(writer.workspace)[-1][0]
+    here.tamper(
+        f"DELETE FROM es.events WHERE workspace_id = '{writer.workspace}' AND sequence > {end - 10}",
+        f"UPDATE es.head SET sequence = {end - 10} WHERE workspace_id = '{writer.workspace}'",
+    )
+
+    before = auditor.since()
+    here.seal()
+    after = auditor.since()
+
+    assert (before[0], before[1]["position"]) == (2, end - 9)
+    assert after[0] == 2
+    assert after[1]["position"] is not None
+
+
+def test_an_event_deleted_in_the_middle_is_caught(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    here.tamper(f"DELETE FROM es.events WHERE workspace_id = '{writer.workspace}' AND sequence = 42")
+
+    code, said = auditor.since()
+
+    assert (code, said["position"]) == (2, 42)
+
+
+def test_a_restored_backup_is_caught_and_the_first_lost_position_named(writer, here, tmp_path) -> None:
+    writer.fill(20)
+    here.seal()
+    saved = snapshot(here)
+    old = here.checkpoints(writer.workspace)[-1][0]
+    writer.fill(30)
+    here.seal()
+    auditor = Auditor(here, writer.workspace, tmp_path)
+    restore(here, saved)
+
+    before = auditor.since()
+    writer.versions.clear()
+    Writer(writer.url, writer.workspace).fill(5)
+    here.seal()
+    after = auditor.since()
+    new = auditor.verify("full", origin=f"{auditor.origin}/2")
+
+    assert (before[0], before[1]["position"]) == (2, old + 1)
+    assert after[0] == 2
+    assert after[1]["position"] == old + 1
+    assert new[0] == 0, new
+
+
+def test_tiles_that_were_changed_with_the_event_are_named(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path, 600)
+    here.tamper(
+        "UPDATE es.events SET state = set_byte(state, 30, get_byte(state, 30) # 1)"
+        f" WHERE workspace_id = '{writer.workspace}' AND sequence = 5",
+        "UPDATE ledger.tile t SET hashes = overlay(hashes placing"
+        " sha256('\\x00'::bytea || (SELECT state FROM es.events e WHERE e.workspace_id = t.workspace_id AND e.sequence = 5))"
+        f" FROM 129 FOR 32) WHERE workspace_id = '{writer.workspace}' AND level = 0 AND number = 0",
+    )
+
+    code, said = auditor.since()
+
+    assert (code, said["file"]) == (1, "tiles/0/000")
+
+
+def test_lost_tiles_are_found(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path, 600)
+    here.tamper(f"DELETE FROM ledger.tile WHERE workspace_id = '{writer.workspace}' AND level = 0 AND number = 1")
+
+    code, said = auditor.since()
+
+    assert (code, said["file"]) == (1, "tiles/0/001")
+
+
+def test_what_was_never_sealed_cannot_be_verified(writer, here, tmp_path) -> None:
+    writer.fill(1)
+
+    with pytest.raises(NotFoundError):
+        whole_log.write(here.owner, writer.workspace, tmp_path / "log")
+
+
+def test_a_rotated_key_is_followed(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    here.keys.add()
+    here.seal()
+    here.seal()
+    writer.fill(5)
+    here.seal()
+
+    assert auditor.since()[0] == 0
+    assert parse_vkey((tmp_path / "log1" / "PUBLIC_KEY").read_text())[1] == here.keys.newest
+
+
+def test_the_command_verifies_a_workspace(writer, here, tmp_path) -> None:
+    grown(writer, here, tmp_path)
+    with psycopg.connect(here.owner) as connection:
+        info = connection.info
+        url = f"postgresql://{info.user}@/{info.dbname}?host={info.host}&port={info.port}"
+    settings = {"CRM_DATABASE_URL": url, "CRM_DATA_DIR": str(tmp_path), "CRM_LOG_ORIGIN": ORIGIN}
+    program = [sys.executable, "-m", "crm_es", "verify"]
+
+    def run(*words: str) -> tuple[int, dict]:
+        done = subprocess.run([*program, *words], env=settings, capture_output=True, text=True, check=False)
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    full = run("full", "--workspace", str(writer.workspace))
+    since = run("since", str(tmp_path / "kept"), "--workspace", str(writer.workspace), "--new")
+
+    assert full[0] == since[0] == 0
+    assert full[1]["events"] == since[1]["events"] == 300
