@@ -46,6 +46,7 @@ from crm_es.workspaces import graphql as workspaces
 from crm_es.workspaces import search as finder
 from crm_es.workspaces.jobs import Import
 from crm_es.workspaces.mutations import WorkspaceMutations
+from crm_es.workspaces.revert_mutations import Revert
 
 PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
@@ -69,6 +70,7 @@ finding.KINDS.add(
     Ticket,
     SlaPolicy,
     Import,
+    Revert,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Access=access.find,

@@ -1,5 +1,7 @@
 """The operations pages need, as far as their types are built, answer on the demo."""
 
+from uuid import uuid4
+
 import pytest
 
 from tests.api import contract
@@ -23,6 +25,7 @@ STAGES = [
     {"name": "Lost", "type": "LOST", "probability": 0},
 ]
 TELLS = {
+    "Undo": lambda data: data["revertCommand"]["reverted"] and data["revertCommand"]["skipped"] == [],
     "SearchBox": lambda data: data["search"]["edges"],
     "RecordHistory": lambda data: data["entity"]["history"]["edges"],
     "DiffTwoDates": lambda data: data["diff"]["changes"] and data["explain"]["event"]["actor"]["name"],
@@ -42,16 +45,17 @@ async def board(demonstrated):
 
 
 async def desk(demonstrated):
-    """A queue with a ticket in it."""
-    created = await demonstrated.ask(CREATE_QUEUE, input={"name": "Help"})
+    """A queue with a ticket in it, and the command that made the queue."""
+    command = str(uuid4())
+    created = await demonstrated.ask(CREATE_QUEUE, input={"name": "Help", "commandId": command})
     queue = created["createQueue"]["queue"]["id"]
     opened = await demonstrated.ask(OPEN_TICKET, input={"title": "It broke", "queueId": queue})
-    return queue, opened["openTicket"]["ticket"]["id"]
+    return queue, opened["openTicket"]["ticket"]["id"], command
 
 
 def variables(title, found, sales, service):
     """What a page would send."""
-    (pipeline, stages, deal), (queue, ticket) = sales, service
+    (pipeline, stages, deal), (queue, ticket, command) = sales, service
     a, b, c, d = [node["id"] for node in found["contacts"]["nodes"]][:4]
     member = found["members"]["nodes"][0]["id"]
     return {
@@ -79,6 +83,7 @@ def variables(title, found, sales, service):
             "orderBy": [{"field": "LAST_INTERACTION_AT", "direction": "DESC"}],
         },
         "SearchBox": {"text": "王"},
+        "Undo": {"input": {"target": {"commandId": command}, "reason": "a mistake"}},
         "RecordHistory": {"id": a},
         "DiffTwoDates": {"id": a, "from": {"position": "1"}, "to": {"position": found["viewer"]["position"]}},
         "MergePage": {"a": a, "b": b},

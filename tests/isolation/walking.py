@@ -57,6 +57,7 @@ ALSO: dict[str, dict[str, Any]] = {
     "RegisterContactInput": {"displayName": "Ada"},
     "AssignTicketInput": {"assigneeId": None},
     "AsOf": {"position": "0"},
+    "RevertTarget": {"commandId": SCALARS["UUID"]},
 }
 """What an input needs besides the fields that the schema requires."""
 

@@ -112,7 +112,7 @@ async def _resumed(connection: psycopg.AsyncConnection[Any], job: Job) -> UUID |
         """
         SELECT id
         FROM es.import_run
-        WHERE workspace_id = %s AND mapping_hash = %s AND file_hash = %s AND status <> 'DONE'
+        WHERE workspace_id = %s AND mapping_hash = %s AND file_hash = %s AND status <> 'DONE' AND reverted_at IS NULL
         ORDER BY started_at DESC
         LIMIT 1
         """,

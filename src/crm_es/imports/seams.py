@@ -51,6 +51,10 @@ class World(Protocol):
         """Which of these commands the log holds."""
         ...
 
+    async def reverted(self, commands: Collection[UUID]) -> set[UUID]:
+        """Which of these were taken back: what they did is to be recorded again."""
+        ...
+
     async def ingested(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which of these (channel, external id) were recorded before."""
         ...

@@ -60,12 +60,17 @@ class Steps:
             self.tally.count(planned.step.name, done.verdict)
 
     async def _not_recorded(self, works: Iterable[Work]) -> list[tuple[UUID, Work]]:
-        """Those that no earlier run has done, with their commands."""
-        commands = {self._command(work): work for work in works}
-        before = await self.world.recorded(commands.keys()) if commands else set()
-        for command in before:
-            self.tally.count(commands[command].planned.step.name, Verdict.ALREADY)
-        return [one for one in commands.items() if one[0] not in before]
+        """Those that no earlier run has done, with their commands: of what was taken back, the next ones."""
+        commands, todo, reverts = {self._command(work): work for work in works}, list[tuple[UUID, Work]](), 0
+        while commands:
+            before = await self.world.recorded(commands.keys())
+            again = await self.world.reverted(before) if before else set()
+            for command in before - again:
+                self.tally.count(commands[command].planned.step.name, Verdict.ALREADY)
+            todo += [one for one in commands.items() if one[0] not in before]
+            reverts += 1
+            commands = {self._command(work, reverts): work for command, work in commands.items() if command in again}
+        return sorted(todo, key=lambda one: one[1].row.row.number)
 
     async def _not_ingested(self, works: Sequence[Work]) -> list[Work]:
         """What has a name of its own in its channel is known by that: a batch has one commandId, and another run may cut its
@@ -76,8 +81,8 @@ class Steps:
                 self.tally.count(work.planned.step.name, Verdict.ALREADY)
         return [work for work in works if _name(work) not in known]
 
-    def _command(self, work: Work) -> UUID:
-        return work.row.identity.command_id(self.workspace, work.planned.step.name)
+    def _command(self, work: Work, reverts: int = 0) -> UUID:
+        return work.row.identity.command_id(self.workspace, work.planned.step.name, reverts)
 
     def _singly(self, command: UUID, work: Work) -> Callable[[], Awaitable[list[Done]]]:
         async def do() -> list[Done]:

@@ -134,6 +134,13 @@ class SchemaWorld:
         )
         return {row[0] for row in await cursor.fetchall()}
 
+    async def reverted(self, commands: Collection[UUID]) -> set[UUID]:
+        cursor = await self.connection.execute(
+            "SELECT command_id FROM es.reverted_command WHERE workspace_id = %s AND command_id = ANY (%s)",
+            [self.workspace, list(commands)],
+        )
+        return {row[0] for row in await cursor.fetchall()}
+
     async def ingested(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         wanted = {("interaction", joint_key(*name)): name for name in names}
         return {wanted[value] for value in await self.engine.store.holders(self.workspace, wanted)}

@@ -22,6 +22,7 @@ from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
 from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.serving.reverting import Reverter
 from crm_es.serving.timing import Timer
 from projections import READ_MODELS
 
@@ -56,7 +57,7 @@ def project(settings: Settings, urls: DatabaseUrls) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with opened_keys(settings) as keys, rarely_collected(), Timer(urls, keys).running():
+    with opened_keys(settings) as keys, rarely_collected(), Timer(urls, keys).running(), Reverter(urls, keys).running():
         Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS).run(stop)
 
 
