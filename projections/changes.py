@@ -2,6 +2,7 @@
 queues) it is or was in.
 
 For caches that sync and screens that subscribe. A record in a container it left is GONE from there at the position it left.
+What is in a contact that is merged is in its survivor from then on: containers stand as recorded, `meaning` says what they mean.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,7 @@ from crm_es.service import article, queue, ticket_events
 from crm_es.workspaces import member
 
 NAME = "changes"
-VERSION = 3
+VERSION = 4
 
 RECORD: Final = Table(
     name="record",
@@ -45,7 +46,18 @@ CONTAINED: Final = Table(
     versioned=False,
     indexes=(Index(name="container", columns=("container_id",)),),
 )
-TABLES: tuple[Table, ...] = (RECORD, CONTAINED)
+MEANING: Final = Table(
+    name="meaning",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="means_id", type="uuid"),
+        Column(name="left_it", type="bool", default=False),
+    ),
+    key=("id", "means_id"),
+    versioned=False,
+    indexes=(Index(name="means", columns=("means_id",)),),
+)
+TABLES: tuple[Table, ...] = (RECORD, CONTAINED, MEANING)
 _Party = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
 _Sales = product.ProductEvent | pipeline.PipelineEvent | deal_events.DealEvent
 _Event = _Party | _Sales | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent
@@ -89,11 +101,15 @@ def _contain(batch: Batch, fact: Fact) -> None:
         case interaction.InteractionUnlinked(contact_ids=contacts):
             for contact in contacts:
                 batch.put(CONTAINED, fact, id=fact.stream, container_id=contact, type="CONTACT", left_it=True)
+        case contact_events.ContactMerged(absorbed_ids=absorbed, company_id=into):
+            _mean(batch, fact, absorbed, fact.stream)
+            _move(batch, fact, "COMPANY", into)
+        case contact_events.ContactReleased(absorbed_ids=absorbed, absorbed_id=target):
+            _mean(batch, fact, absorbed, target)
         case contact_events.ContactRegistered(company_id=into) | company.CompanyRegistered(parent_id=into):
             _enter(batch, fact, _known(into), "COMPANY")
         case (
             contact_events.ContactCompanyChanged(company_id=into)
-            | contact_events.ContactMerged(company_id=into)
             | interaction.InteractionCorrected(company_id=into)
             | company.CompanyParentChanged(parent_id=into)
         ):
@@ -151,6 +167,42 @@ def _move_all(batch: Batch, fact: Fact, kind: str, into: Iterable[UUID]) -> None
         batch.save(CONTAINED, fact, id=fact.stream, container_id=container, type=kind, left_it=False)
 
 
+def _mean(batch: Batch, fact: Fact, absorbed: Iterable[UUID], target: UUID) -> None:
+    """These ids mean another contact from now on, and nothing else: what is in them came over with them."""
+    ids = list(absorbed)
+    for statement in (_MEAN_THEMSELVES, _MEAN_NO_MORE, _MEAN, _COME_OVER):
+        batch.execute(fact, statement, ids=ids, target=target)
+
+
+# Where no row says otherwise, an id means itself.
+_MEAN_THEMSELVES: Final = """
+INSERT INTO {schema}.meaning (workspace_id, id, means_id, left_it, position)
+SELECT %(workspace_id)s, id, id, false, %(position)s
+FROM unnest(%(ids)s::uuid[]) AS u (id)
+ON CONFLICT (workspace_id, id, means_id) DO NOTHING
+"""
+_MEAN_NO_MORE: Final = """
+UPDATE {schema}.meaning
+SET left_it = true, position = %(position)s
+WHERE workspace_id = %(workspace_id)s AND id = ANY (%(ids)s::uuid[]) AND means_id <> %(target)s::uuid AND NOT left_it
+"""
+_MEAN: Final = """
+INSERT INTO {schema}.meaning (workspace_id, id, means_id, left_it, position)
+SELECT %(workspace_id)s, id, %(target)s::uuid, false, %(position)s
+FROM unnest(%(ids)s::uuid[]) AS u (id)
+ON CONFLICT (workspace_id, id, means_id) DO UPDATE
+SET left_it = false, position = excluded.position
+"""
+_COME_OVER: Final = """
+UPDATE {schema}.record r
+SET position = %(position)s
+FROM (
+  SELECT DISTINCT id
+  FROM {schema}.contained
+  WHERE workspace_id = %(workspace_id)s AND container_id = ANY (%(ids)s::uuid[]) AND NOT left_it
+) c
+WHERE r.workspace_id = %(workspace_id)s AND r.id = c.id AND r.position < %(position)s
+"""
 _LEAVE: Final = """
 UPDATE {schema}.contained
 SET left_it = true, position = %(position)s

@@ -1,4 +1,4 @@
-"""What a queue's and a contact's screens hear: what enters, changes and leaves them."""
+"""What a queue's and a contact's screens hear: what enters, changes and leaves them, merged contacts and all."""
 
 import pytest
 
@@ -87,3 +87,77 @@ async def test_a_contacts_screen_hears_of_the_first_message_to_somebody_of_a_dea
     assert heard == {
         "kind": "CHANGED", "nodeId": made["interaction"]["id"], "node": {"id": made["interaction"]["id"], "subject": "Welcome"},
     }  # fmt: skip
+
+
+@pytest.fixture
+async def merged(api):
+    """Ada's deal, ticket and call; Bob's note. Ada is merged into Bob, then Bob into Cleo."""
+    ada, bob, cleo = [await a_contact(api, name) for name in ("Ada", "Bob", "Cleo")]
+    deal = await a_deal(api, await a_pipeline(api), contacts=[{"contactId": ada}])
+    asked = await ticket(api, await queue(api), requesterId=ada)
+    call, note = [
+        (await done(
+            api, "recordInteraction", "interaction { id }", type="CALL", contactIds=[who], occurredAt="2025-01-01T00:00:00Z"
+        ))["interaction"]["id"]
+        for who in (ada, bob)
+    ]  # fmt: skip
+    since = await position(api)
+    for survivor, absorbed in ((bob, ada), (cleo, bob)):
+        await done(
+            api, "mergeContacts", "contact { id }", survivorId=survivor, absorbedId=absorbed, reason="one person"
+        )
+    return {"ada": ada, "bob": bob, "cleo": cleo, "of ada": [deal["id"], asked["id"], call], "of bob": [note]}, since
+
+
+async def test_what_a_merge_brings_enters_its_survivor_and_leaves_the_absorbed(api, merged):
+    who, since = merged
+    everything = {*who["of ada"], *who["of bob"]}
+
+    assert {*await told(api, since, who["cleo"])} == {("CHANGED", id_) for id_ in everything}
+    assert {*await told(api, since, who["bob"])} == {("GONE", id_) for id_ in everything}
+    assert {*await told(api, since, who["ada"])} == {("GONE", id_) for id_ in who["of ada"]}
+    assert {*await told(api, since, who["ada"], who["cleo"])} == {("CHANGED", id_) for id_ in everything}
+    later = await position(api)
+    assert await told(api, later, who["cleo"]) == []
+    say = {"type": "EMAIL", "contactIds": [who["ada"]], "occurredAt": "2025-02-01T00:00:00Z"}
+    wrote = (await done(api, "recordInteraction", "interaction { id }", **say))["interaction"]["id"]
+    assert await told(api, later, who["cleo"]) == [("CHANGED", wrote)]
+
+
+async def test_what_an_unmerge_gives_back_leaves_the_survivor_and_enters_its_own(api, merged):
+    who, _ = merged
+    since = await position(api)
+    await done(api, "unmergeContact", "contact { id }", absorbedId=who["bob"], reason="two after all")
+
+    assert {*await told(api, since, who["cleo"])} >= {("GONE", id_) for id_ in (*who["of ada"], *who["of bob"])}
+    assert {*await told(api, since, who["bob"])} >= {("CHANGED", id_) for id_ in (*who["of ada"], *who["of bob"])}
+    assert "CHANGED" not in {kind for kind, id_ in await told(api, since, who["ada"]) if id_ in who["of ada"]}
+
+
+async def test_many_records_that_one_merge_brought_are_paged_each_once(api, merged):
+    who, since = merged
+    whole = (await api.ask(WITHIN, since=since, within=[who["cleo"]]))["changes"]["edges"]
+    found, after = [], None
+    while True:
+        page = (await api.ask(WITHIN, since=since, within=[who["cleo"]], first=1, after=after))["changes"]
+        found += page["edges"]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+
+    assert found == whole
+    assert len(whole) == 4
+
+
+async def test_a_screen_hears_of_all_that_a_merge_brought_however_much_it_takes_at_once(api, monkeypatch):
+    monkeypatch.setattr("crm_es.workspaces.changes.BATCH", 2)
+    ada, bob = [await a_contact(api, name) for name in ("Ada", "Bob")]
+    help_ = await queue(api)
+    tickets = [(await ticket(api, help_, requesterId=ada))["id"] for _ in range(5)]
+    after = await position(api)
+
+    async with listening(api, SUBSCRIBE.format(within=bob, type="TICKET", after=after)) as lines:
+        await done(api, "mergeContacts", "contact { id }", survivorId=bob, absorbedId=ada, reason="one person")
+        heard = [(await following(lines))["data"]["changes"]["nodeId"] for _ in tickets]
+
+    assert sorted(heard) == sorted(tickets)

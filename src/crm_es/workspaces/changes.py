@@ -32,6 +32,7 @@ from projections import changes
 
 RECORD: Final = Source("changes", changes.RECORD)
 CONTAINED: Final = Source("changes", changes.CONTAINED)
+MEANING: Final = Source("changes", changes.MEANING)
 BATCH: Final = 100
 PATIENCE_SECONDS: Final = 30.0
 _COLUMNS: Final = SQL("r.id, r.type, r.version, r.gone, r.command_id, r.position")
@@ -66,6 +67,10 @@ class Change(Node):
 ChangeConnection: Any = connection_type(Change)
 
 
+Place = tuple[int, UUID]
+"""Where a change stands among all: its position, and its record's id, since a merge brings many at one position."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Whose changes: of these types, of these records or in these containers; all that may be read where neither is named."""
@@ -89,43 +94,73 @@ def _uuids(given: Any, field: str) -> list[UUID] | None:
     return [ids.decode(each, (field, str(place))).id for place, each in enumerate(given)]
 
 
-def _rows(query: Query, asked: Asked, since: int, *, below: int | None, limit: int, backwards: bool) -> Composed:
-    return SQL("SELECT {}, {} FROM {} ORDER BY r.position{} LIMIT {}").format(
-        _COLUMNS,
-        _outside(query, asked),
-        _found(query, asked, since, below),
-        SQL(" DESC" if backwards else ""),
-        query.bind(limit, "int"),
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """The ids under which records stand in the containers asked for: now, and those that were merged away or given back since."""
+
+    live: Sequence[UUID]
+    left: Sequence[UUID]
+
+
+async def _containers(context: Context, asked: Asked, since: int) -> Containers | None:
+    """None: containers were not asked for."""
+    if asked.within is None:
+        return None
+    query = context.reads.present.query()
+    wanted = query.bind(asked.within, "uuid[]")
+    found = query.select(
+        MEANING, "m", ("id", "means_id", "left_it", "position"), lambda: [SQL("m.means_id = ANY ({})").format(wanted)]
+    )
+    rows = await context.reads.present.rows(query, found)
+    ended = {id_ for id_, means, left_it, _ in rows if id_ == means and left_it}
+    live = {id_ for id_, _, left_it, _ in rows if not left_it} | {id_ for id_ in asked.within if id_ not in ended}
+    return Containers([*live], [id_ for id_, _, left_it, position in rows if left_it and position > since])
+
+
+def _rows(query: Query, found: Composed, outside: Composable, *, limit: int, backwards: bool) -> Composed:
+    way = SQL(" DESC" if backwards else "")
+    return SQL("SELECT {}, {} FROM {} ORDER BY r.position{}, r.id{} LIMIT {}").format(
+        _COLUMNS, outside, found, way, way, query.bind(limit, "int")
     )
 
 
-def _found(query: Query, asked: Asked, since: int, below: int | None) -> Composed:
+def _found(
+    query: Query, asked: Asked, within: Containers | None, since: int, *, behind: Place | None = None, below: Place | None = None
+) -> Composed:  # fmt: skip
     table, where = query.rows_of(RECORD, "r")
     after = query.bind(since, "bigint")
     where += [SQL("r.position > {}").format(after), SQL("r.type = ANY ({})").format(query.bind(asked.types, "text[]"))]
+    if behind is not None:
+        where.append(SQL("(r.position, r.id) > ({}, {})").format(*_bound(query, behind)))
     if below is not None:
-        where.append(SQL("r.position < {}").format(query.bind(below, "bigint")))
+        where.append(SQL("(r.position, r.id) < ({}, {})").format(*_bound(query, below)))
     if asked.ids is not None:
         where.append(SQL("r.id = ANY ({})").format(query.bind(asked.ids, "uuid[]")))
-    if asked.within is not None:
-        where.append(_inside(query, asked, SQL("(NOT {0}.left_it OR {0}.position > {1})"), after))
+    if within is not None:
+        just = SQL("(NOT {0}.left_it OR {0}.position > {1})")
+        where.append(_inside(query, [*within.live, *within.left], just, after))
     return SQL("{} WHERE {}").format(table, AND.join(where))
 
 
-def _outside(query: Query, asked: Asked) -> Composable:
+def _bound(query: Query, place: Place) -> tuple[Composable, Composable]:
+    return query.bind(place[0], "bigint"), query.bind(place[1], "uuid")
+
+
+def _outside(query: Query, within: Containers | None) -> Composable:
     """Whether the record has left all the containers asked for."""
-    if asked.within is None:
+    if within is None:
         return SQL("false")
-    return SQL("NOT {}").format(_inside(query, asked, SQL("NOT {0}.left_it"), SQL("")))
+    return SQL("NOT {}").format(_inside(query, within.live, SQL("NOT {0}.left_it"), SQL("")))
 
 
-def _inside(query: Query, asked: Asked, condition: SQL, after: Composable) -> Composable:
+def _inside(query: Query, containers: Sequence[UUID], condition: SQL, after: Composable) -> Composable:
+    wanted = query.bind(containers, "uuid[]")
+
     def joined(row: Any) -> list[Composable]:
         alias = Identifier(row)
-        containers = query.bind(asked.within, "uuid[]")
         return [
             SQL("{}.id = r.id").format(alias),
-            SQL("{}.container_id = ANY ({})").format(alias, containers),
+            SQL("{}.container_id = ANY ({})").format(alias, wanted),
             condition.format(alias, after),
         ]
 
@@ -133,13 +168,14 @@ def _inside(query: Query, asked: Asked, condition: SQL, after: Composable) -> Co
 
 
 async def _load(
-    context: Context, asked: Asked, since: int, *, below: int | None = None, limit: int = BATCH, backwards: bool = False
-) -> list[Change]:
-    moment = context.reads.present
-    query = moment.query()
-    query.models.add("changes")
-    rows = await moment.rows(query, _rows(query, asked, since, below=below, limit=limit, backwards=backwards))
-    return [_change(row) for row in rows]
+    context: Context, asked: Asked, since: int, *, behind: Place | None = None, below: Place | None = None,
+    limit: int, backwards: bool = False,
+) -> list[Change]:  # fmt: skip
+    within = await _containers(context, asked, since)
+    query = context.reads.present.query()
+    found = _found(query, asked, within, since, behind=behind, below=below)
+    statement = _rows(query, found, _outside(query, within), limit=limit, backwards=backwards)
+    return [_change(row) for row in await context.reads.present.rows(query, statement)]
 
 
 def _change(row: tuple[Any, ...]) -> Change:
@@ -157,6 +193,10 @@ def _change(row: tuple[Any, ...]) -> Change:
     )
 
 
+def _place(change: Change) -> Place:
+    return change.position, change.named.id
+
+
 # -- the list
 
 
@@ -169,7 +209,8 @@ class Page:
         self._size, self._backwards, cursor = listing.paging(given)
         said = f"{since} {asked.types} {asked.ids} {asked.within}"
         self._bound = bound_to(context.workspace, "Query.changes", said, None)
-        self._cursor = None if cursor is None else context.reads.cursors.open(self._bound, cursor, 1)[0]
+        opened = None if cursor is None else context.reads.cursors.open(self._bound, cursor, 2)
+        self._cursor: Place | None = None if opened is None else (opened[0], opened[1])
         self._loading: asyncio.Task[list[Change]] | None = None
 
     async def edges(self) -> list[Edge]:
@@ -189,11 +230,10 @@ class Page:
         )
 
     async def total_count(self) -> int:
-        moment = self._context.reads.present
+        moment, within = self._context.reads.present, await _containers(self._context, self._asked, self._since)
         query = moment.query()
-        rows = await moment.rows(
-            query, SQL("SELECT count(*) FROM {}").format(_found(query, self._asked, self._since, None))
-        )
+        found = _found(query, self._asked, within, self._since)
+        rows = await moment.rows(query, SQL("SELECT count(*) FROM {}").format(found))
         return int(rows[0][0])
 
     async def _loaded(self) -> tuple[list[Change], bool]:
@@ -204,14 +244,14 @@ class Page:
         return (page[::-1] if self._backwards else page), len(found) > self._size
 
     async def _load(self) -> list[Change]:
-        since = self._since if self._backwards or self._cursor is None else self._cursor
-        below = self._cursor if self._backwards else None
+        behind, below = (None, self._cursor) if self._backwards else (self._cursor, None)
         return await _load(
-            self._context, self._asked, since, below=below, limit=self._size + 1, backwards=self._backwards
-        )
+            self._context, self._asked, self._since, behind=behind, below=below, limit=self._size + 1,
+            backwards=self._backwards,
+        )  # fmt: skip
 
     def _sealed(self, change: Change) -> str:
-        return self._context.reads.cursors.seal(self._bound, (change.position,))
+        return self._context.reads.cursors.seal(self._bound, _place(change))
 
 
 Types = Annotated[list[EntityType] | None, strawberry.argument(description="Of these kinds alone.")]
@@ -256,24 +296,25 @@ async def find(context: Context, named: NodeId) -> Any:
 
 
 async def follow(
-    context: Context, model: str, after: int | None, load: Callable[[int], Awaitable[Sequence[Any]]]
+    context: Context, model: str, after: int | None, load: Callable[[int, Any], Awaitable[Sequence[Any]]]
 ) -> AsyncGenerator[Any, None]:
-    """What `load` finds behind a position, in order, page after page, for ever; each page on a snapshot of its own.
+    """What `load` finds behind a position and the last it found there, in order, page after page, for ever; each page on a
+    snapshot of its own.
 
     Nothing is missed: a page is followed from the position that the read model showed in that same snapshot.
     """
-    reached = after
+    reached, last = after, None
     while True:
         await context.renew()
         bookmark = (await context.reads.bookmarks()).get(model, Bookmark(0, 0))
         reached = bookmark.position if reached is None else reached
-        found = await load(reached)
+        found = await load(reached, last)
         for each in found:
             yield each
         if len(found) == BATCH:
-            reached = found[-1].position if isinstance(found[-1], Change) else audit.position_of(found[-1])
+            last = found[-1]
             continue
-        reached = max(reached, bookmark.position)
+        reached, last = max(reached, bookmark.position), None
         await context.close()
         await context.engine.progress.wait(bookmark.log_id + 1, (model,), PATIENCE_SECONDS)
 
@@ -289,8 +330,9 @@ async def follow_events(
     permit(context, EntityType.CONTACT, Action.AUDIT)
     narrowed = [filters.condition(filter)] if filter else []
 
-    async def load(reached: int) -> Sequence[Any]:
-        return await audit.select(context.reads.present, audit.behind(reached), *narrowed, most=BATCH)
+    async def load(reached: int, last: Any) -> Sequence[Any]:
+        position = reached if last is None else audit.position_of(last)
+        return await audit.select(context.reads.present, audit.behind(position), *narrowed, most=BATCH)
 
     async for event in follow(context, "audit_trail", await _behind(context, "audit_trail", after), load):
         yield event
@@ -308,8 +350,8 @@ async def follow_changes(
     context = info.context
     asked = _asked(context, types, ids, within)
 
-    async def load(reached: int) -> Sequence[Any]:
-        return await _load(context, asked, reached)
+    async def load(reached: int, last: Any) -> Sequence[Any]:
+        return await _load(context, asked, reached, behind=None if last is None else _place(last), limit=BATCH)
 
     async for change in follow(context, "changes", await _behind(context, "changes", after), load):
         yield change
