@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import inf
 
 from crm_es.imports.plan import PlannedStep
 from crm_es.imports.rows import Prepared
@@ -46,11 +47,13 @@ class _Line:
 
     rows: OrderedDict[int, None] = field(default_factory=OrderedDict)
     owners: deque[int] = field(default_factory=deque)
-    waiting: list[Going] = field(default_factory=list)
+    waiting: list[tuple[int, Going]] = field(default_factory=list)
 
-    def holds_back(self, number: int, *, known: bool) -> bool:
-        first = self.owners[0] if known and self.owners else number if known else next(iter(self.rows))
-        return first < number
+    def last(self, *, known: bool) -> float:
+        """The number up to which nobody is held back."""
+        if known:
+            return self.owners[0] if self.owners else inf
+        return next(iter(self.rows), inf)
 
 
 class Turns:
@@ -90,8 +93,8 @@ class Turns:
             number, one = heappop(self._ready)
             for name in one.own | one.others:
                 line = self._lines[name]
-                if line.holds_back(number, known=name in self._known):
-                    line.waiting.append(one)
+                if line.last(known=name in self._known) < number:
+                    heappush(line.waiting, (number, one))
                     break
             else:
                 found.append(one)
@@ -101,7 +104,7 @@ class Turns:
         """These are known now."""
         for name in names:
             if line := self._lines.get(name):
-                self._wake(line)
+                self._wake(line, known=True)
 
     def back(self, one: Going) -> None:
         """A row that took a step: it is done, or has another one before it."""
@@ -114,11 +117,11 @@ class Turns:
             del line.rows[one.number]
             if name in one.own:
                 line.owners.remove(one.number)
-            self._wake(line)
+            self._wake(line, known=name in self._known)
             if not line.rows:
                 del self._lines[name]
 
-    def _wake(self, line: _Line) -> None:
-        for one in line.waiting:
-            heappush(self._ready, (one.number, one))
-        line.waiting.clear()
+    def _wake(self, line: _Line, *, known: bool) -> None:
+        last = line.last(known=known)
+        while line.waiting and line.waiting[0][0] <= last:
+            heappush(self._ready, heappop(line.waiting))
