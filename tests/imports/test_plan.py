@@ -167,3 +167,13 @@ def test_what_is_recorded_from_a_row_is_named_by_the_row():
     built = build("body = { column = 'a' }", mutation="note", a="x")
 
     assert built == {"body": "x", "channel": "m", "externalId": "k#1"}
+
+
+def test_rows_that_say_the_same_are_recorded_under_names_of_their_own():
+    made = plan("body = { column = 'a' }", mutation="note")
+    [step] = made.steps
+    view = made.view({"a": "x", "b": "", "friend": ""})
+
+    built = [step.build(view, RowIdentity(key=key, digest="d"), "m") for key in ("k#1", "k#2")]
+
+    assert [(one["body"], one["externalId"]) for one in built] == [("x", "k#1"), ("x", "k#2")]

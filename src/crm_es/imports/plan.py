@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from graphql import (
@@ -25,6 +25,8 @@ from crm_es.imports.table import Problems, did_you_mean
 INGESTED = frozenset({"channel", "externalId"})
 OWN = frozenset({"id", "survivorId", "absorbedId"})
 """Input fields that name the records a mutation changes."""
+REMEMBERED = 2_000
+"""Inputs of a step, by the cell that they were built of."""
 RENAMING = ("archive", "restore", "merge", "unmerge")
 
 
@@ -75,10 +77,31 @@ class PlannedStep:
 
     def build(self, view: RowView, identity: RowIdentity, mapping: str) -> dict[str, Any]:
         """The input for one row; what is ingested without a name of its own is named by the row. Raises: RowProblem."""
-        built: dict[str, Any] = self.inputs.build(view)
+        built = self._built(view)
         if self.ingests and not built.keys() & INGESTED:
             built |= {"channel": mapping, "externalId": identity.key}
         return built
+
+    def _built(self, view: RowView) -> dict[str, Any]:
+        """What reads one cell, or none, says the same in many rows."""
+        if self._cell is None:
+            return cast("dict[str, Any]", self.inputs.build(view))
+        cell = view.cells.get(self._cell, "")
+        if cell not in self._said:
+            if len(self._said) == REMEMBERED:
+                self._said.clear()
+            self._said[cell] = self.inputs.build(view)
+        return self._said[cell].copy()
+
+    @cached_property
+    def _cell(self) -> str | None:
+        """The one column that the input reads; None where it reads several."""
+        columns = set(self.inputs.columns())
+        return None if len(columns) > 1 else columns.pop() if columns else ""
+
+    @cached_property
+    def _said(self) -> dict[str, dict[str, Any]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
