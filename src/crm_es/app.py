@@ -4,7 +4,7 @@ One process of it serves; `crm-es serve` runs several, and the projector beside 
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.resources import files
 from time import monotonic
@@ -90,8 +90,8 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
 
 
 @asynccontextmanager
-async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine]:
-    """Everything that serves requests, as the application role."""
+async def engine(settings: Settings, urls: DatabaseUrls, *, follows: bool = True) -> AsyncIterator[Engine]:
+    """Everything that serves requests, as the application role. `follows` the projector, for those who read what they wrote."""
     async with AsyncExitStack() as opened:
         keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file, settings.root_key))
         opened.callback(keys.close)
@@ -101,7 +101,8 @@ async def engine(settings: Settings, urls: DatabaseUrls) -> AsyncIterator[Engine
             urls.app, size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
         )
         opened.push_async_callback(connections.close)
-        progress = await opened.enter_async_context(Progress.following(urls.app, watched=members))
+        followed = Progress.following(urls.app, watched=members) if follows else nullcontext(Progress(urls.app))
+        progress = await opened.enter_async_context(followed)
         uses = await opened.enter_async_context(KeyUses.recording(urls.app))
         access = await opened.enter_async_context(AccessLog.running(urls.app, mode=settings.access_log))
         authenticator = Authenticator(

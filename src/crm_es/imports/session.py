@@ -115,7 +115,10 @@ async def run_import(
     mapping, plan = plan_of(request)
     unhurried = replace(settings, projection_wait_ms=0, minute_limit=False)  # nobody reads the payloads
     with _resumable(), rarely_collected():
-        async with engine(unhurried, urls) as running, connected(urls.app, request.workspace) as connection:
+        async with (
+            engine(unhurried, urls, follows=False) as running,
+            connected(urls.app, request.workspace) as connection,
+        ):
             work = _Work(request, plan, running, connection, display, stopped, busy)
             if request.dry_run:
                 return await work.rehearse(settings, urls)
