@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ledger": "crm_es.commands.sealing",
     "workspace": "crm_es.commands.workspaces",
     "token": "crm_es.commands.workspaces",
+    "access": "crm_es.commands.access",
     "schema": "crm_es.commands.schemas",
     "import": "crm_es.imports.command",
     "verify": "crm_es.commands.verifying",

@@ -5,6 +5,7 @@ One stream a workspace, appended by the sealer's role alone (`ledger.append` in 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, ClassVar, Final, assert_never, get_args
 from uuid import UUID
@@ -50,7 +51,19 @@ class LedgerEpochOpened:
     lost_to: int | None
 
 
-LedgerEvent = LedgerHeadsSealed | LedgerKeyRotated | LedgerEpochOpened
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerAccessSealed:
+    """`root`, in hex, is the RFC 6962 root over the `count` rows of the access log of one hour (`access-log.md`)."""
+
+    TOPIC: ClassVar[str] = "ledger.access_sealed"
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    since: datetime
+    until: datetime
+    count: int
+    root: str
+
+
+LedgerEvent = LedgerHeadsSealed | LedgerKeyRotated | LedgerEpochOpened | LedgerAccessSealed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +81,7 @@ def evolve(ledger: Ledger | None, event: LedgerEvent) -> Ledger:
             return replace(ledger, heads=size)
         case LedgerEpochOpened(epoch=epoch):
             return replace(ledger, epoch=epoch)
-        case LedgerKeyRotated():
+        case LedgerKeyRotated() | LedgerAccessSealed():
             return ledger
         case _:
             assert_never(event)

@@ -12,6 +12,7 @@ from crm_es.database.doors import current
 from crm_es.database.migrate import check
 from crm_es.errors import ConfigurationError
 from crm_es.ledger.key_file import KeyFile
+from crm_es.ledger.reads_sealed import HourSealing
 from crm_es.ledger.running import Sealing
 from crm_es.serving.lifeline import hold_on_to_parent
 
@@ -48,7 +49,13 @@ def seal(settings: Settings, url: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    sealing(settings, url).run(stop)
+    hours = threading.Thread(target=HourSealing(url).run, args=(stop,), name="crm-access-sealer")
+    hours.start()
+    try:
+        sealing(settings, url).run(stop)
+    finally:
+        stop.set()
+        hours.join()
 
 
 def main() -> int:
