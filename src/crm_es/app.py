@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from crm_es.access.writer import AccessLog
 from crm_es.api.http import GraphQLOverHTTP
+from crm_es.api.log_files import log_file
 from crm_es.api.rate import RateLimit
 from crm_es.api.sockets import GraphQLOverWebSocket
 from crm_es.catalog import AGGREGATES
@@ -83,6 +84,7 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
+        Route("/log/{path:path}", log_file),
     ]
     if settings.graphiql:
         routes.append(Mount("/graphiql", StaticFiles(directory=str(files("crm_es.api") / "graphiql"))))
@@ -142,7 +144,13 @@ async def front(request: Request, *, to_graphiql: bool) -> Response:
     """A browser goes on to GraphiQL, where there is one; a program is told what there is."""
     if to_graphiql and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/graphql", headers={"Vary": "Accept"})
-    doors = {"graphql": "/graphql", "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    doors = {
+        "graphql": "/graphql",
+        "health": "/healthz",
+        "ready": "/readyz",
+        "metrics": "/metrics",
+        "log": "/log/checkpoint",
+    }
     return JSONResponse(doors, headers={"Vary": "Accept"})
 
 

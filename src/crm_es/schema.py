@@ -43,6 +43,7 @@ from crm_es.workspaces import access_graphql as access
 from crm_es.workspaces import audit, history
 from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
+from crm_es.workspaces import log as signed
 from crm_es.workspaces import search as finder
 from crm_es.workspaces.jobs import Import
 from crm_es.workspaces.mutations import WorkspaceMutations
@@ -158,6 +159,7 @@ class Query(
         ),
         AUDIT,
     )  # fmt: skip
+    log: signed.Log | None = _root(signed.log, AUDIT, "The signed log; null until something is signed.")
     diff: history.Diff | None = _root(
         history.diff,
         SIGNED_IN,

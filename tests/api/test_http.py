@@ -222,7 +222,8 @@ async def test_the_front_door_leads_a_browser_to_graphiql_and_tells_programs_wha
 
     assert (page.status_code, page.headers["location"]) == (307, "/graphql")
     assert (told.status_code, told.headers["vary"]) == (200, "Accept")
-    assert told.json() == {"graphql": "/graphql", "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    doors = {"graphql": "/graphql", "health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    assert told.json() == doors | {"log": "/log/checkpoint"}
     assert (await api.http.post("/")).status_code == 405
 
 
@@ -241,6 +242,7 @@ async def test_health_and_metrics_answer_without_a_token(api):
 
     assert health.status_code == metrics.status_code == 200
     assert "python_info" in metrics.text
+    assert "crm_sealer_lag_events" in metrics.text
 
 
 async def test_a_failure_before_any_operation_is_masked_and_logged_once(api, caplog):

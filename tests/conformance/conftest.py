@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from crm_es.app import make
 from crm_es.projector.runner import Projector
 from crm_es.serving.projecting import decoding
+from crm_es.serving.sealing import sealing
 from crm_es.workspaces.tokens import DevelopmentIssuer
 from projections import READ_MODELS
 from tests.demo.conftest import demo  # noqa: F401  # a demo of these tests' own, since they change it
@@ -33,6 +34,7 @@ class Demo:
 async def demonstrated(demo, anyio_backend):  # noqa: ARG001, F811
     settings, urls, seeded = demo
     token = DevelopmentIssuer(settings).issue(workspace=seeded.workspace, member=seeded.admin, now=datetime.now(UTC))
+    sealing(settings, urls.sealer).drain()
     app = make(settings, urls)
     with decoding(settings) as decode, Projector(urls.projector, decode, READ_MODELS, poll=0.05).running():
         transport = httpx.ASGITransport(app)

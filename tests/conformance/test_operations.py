@@ -28,6 +28,7 @@ TELLS = {
     "Undo": lambda data: data["revertCommand"]["reverted"] and data["revertCommand"]["skipped"] == [],
     "SearchBox": lambda data: data["search"]["edges"],
     "RecordHistory": lambda data: data["entity"]["history"]["edges"],
+    "AuditPage": lambda data: data["events"]["nodes"] and data["log"]["checkpoint"]["rootHash"],
     "DiffTwoDates": lambda data: data["diff"]["changes"] and data["explain"]["event"]["actor"]["name"],
 }
 # A subscription has no one answer.
@@ -86,6 +87,7 @@ def variables(title, found, sales, service):
         "Undo": {"input": {"target": {"commandId": command}, "reason": "a mistake"}},
         "RecordHistory": {"id": a},
         "DiffTwoDates": {"id": a, "from": {"position": "1"}, "to": {"position": found["viewer"]["position"]}},
+        "AuditPage": {"filter": {"type": {"eq": "contact.registered"}}},
         "MergePage": {"a": a, "b": b},
         "Merge": {"input": {"survivorId": a, "absorbedId": b, "reason": "the same person"}},
         "EditContact": {"input": {"id": c, "jobTitle": "Pilot", "addTags": ["vip"]}},

@@ -34,6 +34,7 @@ from crm_es.sales.stages import Stage, StageType
 from crm_es.service import article, calendar, queue, sla, sla_policy, ticket, ticket_editing
 from crm_es.service.enums import Priority, SlaKind
 from crm_es.service.ticket_aggregate import TICKET
+from crm_es.serving.sealing import sealing
 from crm_es.values import DomainName, EmailAddress, ExternalId, Money, PhoneNumber, PostalAddress, Tag
 from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
@@ -287,4 +288,5 @@ async def moved_in(place: Place) -> AsyncIterator[Neighbours]:
         await read(place, mine, "admin")
         await read(place, other, TOKEN)
         engine.access.mode = AccessMode.OFF  # so that the list of who read what stays as it is
+        sealing(place.settings, place.urls.sealer).drain()
         yield Neighbours(mine, other)

@@ -3,6 +3,7 @@
 Pure. Proofs from tiles are in proofs.py, signatures in checkpoint.py, storing in tiles.py.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,6 +12,7 @@ HASH = 32
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
 EMPTY = sha256().digest()
+_PATH = re.compile(r"tile/(?P<level>[0-5])/(?P<number>(?:x[0-9]{3}/){0,4}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?")
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -58,6 +60,18 @@ def number_path(number: int) -> str:
     while number := number // 1000:
         groups.append(f"x{number % 1000:03}")
     return "/".join(reversed(groups))
+
+
+def parse_path(path: str) -> Tile:
+    """The tile of a path, in the one spelling it has. Raises: ValueError."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise ValueError(f"{path} is no tile")
+    number = int(found["number"].replace("x", "").replace("/", ""))
+    tile = Tile(int(found["level"]), number, int(found["width"] or WIDTH))
+    if tile.path != path or not 1 <= tile.width <= WIDTH:
+        raise ValueError(f"{path} is no tile")
+    return tile
 
 
 def tiles_of(size: int) -> Iterator[Tile]:

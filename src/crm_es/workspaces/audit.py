@@ -36,6 +36,7 @@ from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import Condition
 from crm_es.workspaces import event_filters
 from crm_es.workspaces.graphql import ApiKey, Member
+from crm_es.workspaces.log import InclusionProof, of_event
 from projections import audit_trail
 
 TRAIL: Final = Source("audit_trail", audit_trail.EVENT)
@@ -199,10 +200,9 @@ async def _actor_name(self: "Actor") -> str | None:
 
 
 def _actor_behalf(self: "Actor") -> "Actor | None":
-    who = self.who
-    if who.on_behalf_of is None:
+    if self.who.on_behalf_of is None:
         return None
-    return Actor(kind=ActorKind.MEMBER, authenticated_by=None, who=_Who(who.moment, who.on_behalf_of, None))
+    return Actor(kind=ActorKind.MEMBER, authenticated_by=None, who=_Who(self.who.moment, self.who.on_behalf_of, None))
 
 
 @ruled(PARENT)
@@ -350,6 +350,7 @@ class Event(Node):
     causation_id: UUID | None = column("causation_id", "Its direct cause.")
     changes: list[FieldChange] = _told(_changes, "The fields it changed, with the values you may see.")
     data: JSON | None = _told(_data, "The whole of what it says; for AUDIT alone.")
+    proof: InclusionProof | None = of_event()
 
 
 EventConnection = connection_type(Event)
