@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "crm_es.commands.serve",
     "project": "crm_es.commands.projecting",
     "rebuild": "crm_es.commands.projecting",
+    "replay": "crm_es.commands.replaying",
     "seal": "crm_es.commands.sealing",
     "ledger": "crm_es.commands.sealing",
     "workspace": "crm_es.commands.workspaces",

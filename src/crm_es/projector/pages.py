@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice, takewhile
 from typing import Final, NamedTuple, Self
+from uuid import UUID
 
 import psycopg
 
@@ -32,6 +33,13 @@ _PAGE: Final = """
 SELECT notification_id, sequence, state, uuid_send(workspace_id) || uuid_send(command_id)
 FROM es.events
 WHERE notification_id > %(after)s AND notification_id <= %(upto)s
+ORDER BY notification_id
+LIMIT %(limit)s
+"""
+_PAGE_OF_ONE: Final = """
+SELECT notification_id, sequence, state, uuid_send(workspace_id) || uuid_send(command_id)
+FROM es.events
+WHERE notification_id > %(after)s AND notification_id <= %(upto)s AND workspace_id = %(workspace)s
 ORDER BY notification_id
 LIMIT %(limit)s
 """
@@ -98,9 +106,11 @@ def join(pages: Sequence[Page]) -> Page:
 class PageReader:
     """One connection of its own. While a full page is being applied the one behind it is read, and decoded by `work`."""
 
-    def __init__(self, url: str, decode: Decode, *, size: int = PAGE) -> None:
+    def __init__(self, url: str, decode: Decode, *, size: int = PAGE, workspace: UUID | None = None) -> None:
+        """`workspace`: of this one alone."""
         self._connection = psycopg.connect(url, autocommit=True)
         self._decode = decode
+        self._workspace = workspace
         self._size = size
         self._ahead: tuple[int, int, Future[_Opening]] | None = None
         self._thread = ThreadPoolExecutor(1, "crm-projector-read")
@@ -198,5 +208,6 @@ class PageReader:
 
     def _rows(self, after: int, upto: int, limit: int) -> list[_Row]:
         with self._connection.cursor(binary=True) as cursor:
-            cursor.execute(_PAGE, {"after": after, "upto": upto, "limit": limit}, prepare=True)
+            named = {"after": after, "upto": upto, "limit": limit, "workspace": self._workspace}
+            cursor.execute(_PAGE if self._workspace is None else _PAGE_OF_ONE, named, prepare=True)
             return list(map(_Row._make, cursor.fetchall()))
