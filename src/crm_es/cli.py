@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "access": "crm_es.commands.access",
     "schema": "crm_es.commands.schemas",
     "import": "crm_es.imports.command",
+    "export": "crm_es.commands.exporting",
     "verify": "crm_es.commands.verifying",
     "demo": "crm_es.demo.command",
 }

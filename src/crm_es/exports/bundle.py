@@ -142,11 +142,7 @@ class BundleWriter:
         """Lists every file there is by now. Its SHA-256 is what `export.completed` records."""
         put(self.folder / "crm_verify.py", files("crm_es.ledger").joinpath("crm_verify.py").read_bytes())
         put(self.folder / "README.md", _readme(self.contents).encode())
-        said = self.contents
-        kinds: dict[str, int] = {}
-        for entry in self._index:
-            for kind, number in entry["types"].items():
-                kinds[kind] = kinds.get(kind, 0) + number
+        said, kinds = self.contents, self.counts
         value = {
             "format": 1,
             "origin": said.origin,
@@ -207,6 +203,15 @@ class BundleWriter:
         self.folder.rename(self.directory)
         settle(self.directory.parent)
         return self.directory
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Events by type, of those written."""
+        kinds: dict[str, int] = {}
+        for entry in self._index:
+            for kind, number in entry["types"].items():
+                kinds[kind] = kinds.get(kind, 0) + number
+        return kinds
 
     def _sealed(self, state: bytes) -> None:
         sealed = {"position": self.contents.heads_position, "event": state.decode()}

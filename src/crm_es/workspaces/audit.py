@@ -79,11 +79,11 @@ def _folded(facts: Sequence[Fact]) -> Told:
     moments: list[Mapping[str, object]] = [{}]
     for fact in facts:
         states.append(_aggregate(fact).evolve(states[-1], fact.event))
-        moments.append({**moments[-1], **_moments(fact, states[-1])})
+        moments.append({**moments[-1], **moments_of(fact, states[-1])})
     return Told(facts, states, moments)
 
 
-def _moments(fact: Fact, state: Any) -> dict[str, object]:
+def moments_of(fact: Fact, state: Any) -> dict[str, object]:
     """Those that the fact sets or ends."""
     known = _aggregate(fact).moments
     named = known.keys() & changed_fields(fact.event) if known else ()
