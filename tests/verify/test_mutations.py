@@ -4,6 +4,10 @@ import contextlib
 import io
 import json
 import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from crm_es.ledger import crm_verify
 from tests.verify.mutations import MUTATIONS, Case, Verdict
 
 FEW, MANY = 25, 1_000
+SECOND = Path(__file__).parents[2] / "tools/verify-js/verify.mjs"
+PLACE = ("position", "file", "stream", "version", "size")
 
 
 def verdict(words: list[str]) -> tuple[int, dict[str, Any]]:
@@ -50,3 +56,69 @@ def test_every_mutation_is_detected_and_named(cases: list[Case], number: int) ->
 @pytest.mark.parametrize("number", range(10))
 def test_ten_thousand_mutations_are_detected_and_named(cases: list[Case], number: int) -> None:
     check(cases[number], MANY)
+
+
+class OtherVerifier:
+    """The one in JavaScript, kept running."""
+
+    def __init__(self) -> None:
+        self._node = subprocess.Popen(
+            [shutil.which("node") or "", str(SECOND), "--lines"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def verdict(self, words: list[str]) -> tuple[int, dict[str, Any]]:
+        assert self._node.stdin
+        assert self._node.stdout
+        self._node.stdin.write(f"{json.dumps(words)}\n")
+        self._node.stdin.flush()
+        said = json.loads(self._node.stdout.readline())
+        return crm_verify.RESULTS.index(said["result"]), said
+
+    def stop(self) -> None:
+        self._node.communicate()
+
+
+@pytest.fixture(scope="session")
+def other() -> Iterator[OtherVerifier]:
+    if not shutil.which("node"):
+        pytest.skip("no Node on this machine")
+    running = OtherVerifier()
+    yield running
+    running.stop()
+
+
+def agree(case: Case, other: OtherVerifier, count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    assert other.verdict(case.words())[0] == 0
+    for _ in range(count):
+        name, expected = falsified(case, chance)
+        touched = sorted(case.before)
+        one, two = verdict(case.words()), other.verdict(case.words())
+        case.undo()
+
+        places = [{key: said.get(key) for key in PLACE} for _, said in (one, two)]
+        assert (one[0], places[0]) == (two[0], places[1]), (
+            case.kind,
+            case.house.seed,
+            name,
+            touched,
+            expected,
+            one,
+            two,
+        )
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("number", range(10))
+def test_both_verifiers_agree(cases: list[Case], other: OtherVerifier, number: int) -> None:
+    agree(cases[number], other, FEW, number)
+
+
+@pytest.mark.slow
+@pytest.mark.node
+@pytest.mark.parametrize("number", range(10))
+def test_both_verifiers_agree_a_thousand_times(cases: list[Case], other: OtherVerifier, number: int) -> None:
+    agree(cases[number], other, MANY, number + 100)

@@ -92,6 +92,7 @@ class BundleWriter:
         self.folder = directory.with_name(f"{directory.name}.part")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._index = list(self._finished())
+        put(self.folder / _PROGRESS, b"".join(map(line, self._index)))  # without what is not believed
 
     def events(
         self, events: Events, types: Callable[[bytes], str], told: Callable[[int], None] = lambda _: None

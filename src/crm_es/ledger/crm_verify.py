@@ -262,11 +262,13 @@ class Bundle:
         self.altered: Set[str] = set()  # files that are not what the manifest says
         self.custody_holds = False
         self.custody_trouble: Optional[Problem] = None
+        self.gaps: List[Problem] = []  # in versions
         self.detached: List[Problem] = []  # rotations that CHECKPOINT does not continue, if it is the right one
         self.note = Note("", 0, b"", b"", [])
         self.keys: List[Tuple[int, bytes]] = []  # a key, and the size it follows from
         self.manifest: Dict[str, Any] = {}
         self.runs: List[Runs] = []  # positions by events file
+        self.scoped = False  # whether they are known
         self.sealed: Dict[str, Any] = {}
 
     def add(self, problem: Problem) -> None:
@@ -521,15 +523,18 @@ class Bundle:
             {"path": name, "events": count(runs), "positions": [list(run) for run in runs], "sha256": listed.get(name)}
             for name, runs in zip(map(events_name, range(len(self.runs))), self.runs)
         ]
-        if index != right or not ascending or any(file["events"] != each for file in right[:-1]):
+        if each < 1 or index != right or not ascending or any(file["events"] != each for file in right[:-1]):
             self.runs = []
             raise Problem(TAMPERED, "is not the index of these files", file="events/index.json")
+        if scope["kind"] == "log" and last < self.note.size:
+            self.add(Problem(INCOMPLETE, f"the log was signed up to {self.note.size}", position=last + 1))
+        self.scoped = True
 
     def check_events(self, after: int, spill: Optional[str]) -> List[EventsFile]:
         """Every events file with positions after this one. With a folder to spill to, what the heads map needs goes there."""
         m = self.manifest
         listed = {file["path"]: (file["size"], file["sha256"]) for file in m["files"]}
-        common = self.altered, m["position"], spill, f"{os.getpid()} {random.random()}"
+        common = self.altered, m["position"], self.gap_code(), spill, f"{os.getpid()} {random.random()}"
         jobs = [
             EventsJob(
                 self.directory,
@@ -548,7 +553,8 @@ class Bundle:
         if lost and epoch_of(self.note.origin)[1] == 1:
             self.add(Problem(TAMPERED, "has lines without an event", file="events/index.json"))
         for before, file in zip([None, *files], files):
-            self.problems += file.problems if lost else file.problems + file.gaps
+            self.problems += file.problems
+            self.gaps += [] if lost else file.gaps
             if before and before.times[1] > file.times[0] > "":
                 first = self.runs[file.number][0][0]
                 self.add(Problem(TAMPERED, "is recorded earlier than the event before", position=first))
@@ -603,12 +609,16 @@ class Bundle:
     def check_versions(self, folder: str, lost: bool) -> Dict[str, Tuple[int, int]]:
         """Versions follow one another in each stream. The leaves of the heads map are made on the way."""
         kind = self.manifest["scope"]["kind"]
-        code = {"range": OK, "stream": INCOMPLETE, "subject": INCOMPLETE}.get(kind, TAMPERED)
         heads: Dict[str, Tuple[int, int]] = {}
-        for problems, some in self.parallel(fold_span, spans(folder, code, kind in ("workspace", "log"))):
-            self.problems += [] if lost else problems
+        parts = spans(folder, self.gap_code(), kind != "range", kind in ("workspace", "log"))
+        for problems, some in self.parallel(fold_span, parts):
+            self.gaps += [] if lost else problems
             heads.update(some)
         return heads
+
+    def gap_code(self) -> int:
+        """Versions that are not there: left out of a bundle of some streams, or of the log that was signed."""
+        return INCOMPLETE if self.manifest["scope"]["kind"] in ("stream", "subject") else TAMPERED
 
     def check_map(self, folder: str) -> None:
         """The heads map recomputed from the events: its root is the sealed one, and the file has its leaves."""
@@ -684,7 +694,7 @@ class Bundle:
             if since is not None:
                 with self.noting(since):
                     after = self.check_since(since)
-            if self.runs:
+            if self.scoped:
                 self.check_rest(after if new else 0, sample, seed)
 
     def check_rest(self, after: int, sample: int, seed: Optional[str]) -> None:
@@ -707,6 +717,7 @@ class Bundle:
                             self.check_proofs(heads)
                 with self.noting("events/index.json"):
                     self.check_epochs(files)
+        self.problems += self.gaps
 
     def sample(self, number: int, chance: random.Random) -> None:
         """Some events against their tiles; a file in which one fails is looked at whole."""
@@ -801,6 +812,7 @@ class EventsJob(NamedTuple):
     listed: Tuple[int, str]  # size and hash in the manifest
     altered: Set[str]
     upto: int
+    gap: int  # the code of a gap in versions
     spill: Optional[str]
     run: str
 
@@ -953,7 +965,7 @@ class Reading:
         self.lost, self.gaps = 0, []  # type: int, List[Problem]
         self._workspace, self._upto, self._number = job.workspace.encode(), job.upto, job.number
         self._positions: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
-        self._last = job.runs[-1][1] + 1
+        self._last, self._gap = job.runs[-1][1] + 1, job.gap
         self._heads: Tuple[Dict[bytes, List[int]], Dict[bytes, List[int]]] = (
             {},
             {},
@@ -993,7 +1005,7 @@ class Reading:
                 heads[stream] = head = [number, number, position, position, 0]
             else:
                 if number != head[1] + 1:
-                    self.gaps.append(gap(stream.decode(), head[1], number, position, TAMPERED))
+                    self.gaps.append(gap(stream.decode(), head[1], number, position, self._gap))
                 head[1], head[3] = number, position
             if kind.startswith(b"contact."):
                 head[4] = 1
@@ -1072,11 +1084,12 @@ class Span(NamedTuple):
     number: int
     first: bytes
     last: bytes  # the first of the next
-    code: int  # what a gap in versions means
+    code: int  # of a gap in versions
+    whole: bool  # whether streams begin with their first version here
     mapped: bool  # whether the heads map is made of these
 
 
-def spans(folder: str, code: int, mapped: bool, target: int = 200_000) -> List[Span]:
+def spans(folder: str, code: int, whole: bool, mapped: bool, target: int = 200_000) -> List[Span]:
     """Parts of about that many records, cut where a sample of them says."""
     sample, total = [], 0  # type: List[bytes], int
     for path in Path(folder).iterdir():
@@ -1088,7 +1101,7 @@ def spans(folder: str, code: int, mapped: bool, target: int = 200_000) -> List[S
     number = max(1, total // target)
     cuts = sorted({sample[len(sample) * part // number] for part in range(1, number)})
     return [
-        Span(folder, at, first, last, code, mapped)
+        Span(folder, at, first, last, code, whole, mapped)
         for at, (first, last) in enumerate(zip([b"", *cuts], [*cuts, b"\xff"]))
     ]
 
@@ -1135,7 +1148,7 @@ def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
     for record in slices(span, "streams", STREAM.size):
         stream, first, last, start, end, flags = STREAM.unpack(record)
         before, known = (top if stream == known else 0), stream
-        if first != before + 1 and (before or span.code):
+        if first != before + 1 and (before or span.whole):
             problems.append(gap(stream.decode(), before, first, start, span.code))
         top = last
         if flags < 2:

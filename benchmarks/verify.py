@@ -1,0 +1,155 @@
+"""`scripts/bench verify`: events a second and core that `crm_verify.py full` gets through, and the most memory it takes.
+
+An invented log of purchases, 1 KB a state, a new stream for each event and a contact named in most: the heads map is as large as
+it gets. CPU seconds are of all its processes together, memory is of the largest of them.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from crm_es.exports.bundle import BundleWriter, Contents, Purpose
+from crm_es.ledger import crm_verify
+from crm_es.ledger.checkpoint import Checkpoint, public_of, sign, vkey
+from crm_es.ledger.merkle import Growing, Tile, leaf_hash
+
+CONTACTS = 4  # events a contact
+
+
+class Log:
+    """States one after the other, always the same; nothing of them is kept."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.chance = random.Random(1)
+        self.workspace = self.uuid()
+
+    def uuid(self) -> str:
+        return str(UUID(int=self.chance.getrandbits(128), version=4))
+
+    def states(self) -> Iterator[bytes]:
+        self.chance.seed(2)
+        contact = ""
+        for position in range(1, self.count + 1):
+            first = position % CONTACTS == 1
+            stream = self.uuid()
+            contact = stream if first else contact
+            sealed = {
+                "$pii": 1,
+                "c": b64encode(self.chance.randbytes(90)).decode(),
+                "k": self.uuid(),
+                "n": "ue5vFp+FRtEdGWN0",
+            }
+            kind = "contact.registered" if first else "interaction.recorded"
+            data = (
+                {"display_name": sealed}
+                if first
+                else {"channel": "PURCHASE", "participants": [contact], "subject": sealed}
+            )
+            yield self.state(position, stream, kind, {**data, "amount": {"currency": "USD", "minor": "2933"}})
+
+    def state(self, position: int, stream: str, kind: str, data: dict[str, object]) -> bytes:
+        event = {
+            "actor": {"auth": "machine", "id": None, "kind": "SYSTEM", "on_behalf_of": None, "session": None},
+            "causation_id": None, "command_id": self.uuid(), "correlation_id": self.workspace, "data": data,
+            "occurred_at": "1997-01-01T00:00:00Z",
+            "origin": {"address": None, "client": "crm-es", "import": {"id": self.workspace, "row": position}},
+            "reason": None, "recorded_at": f"2026-01-01T00:{position // 10**6 % 60:02}:00.{position % 10**6:06}Z",
+            "schema": 1, "stream": stream, "type": kind, "version": 1, "via": None, "workspace": self.workspace,
+        }  # fmt: skip
+        return json.dumps(event, sort_keys=True, separators=(",", ":")).encode()
+
+
+def write(log: Log, directory: Path) -> tuple[str, str]:
+    """A bundle of all of it; the origin and the public key."""
+    origin, key = f"bench.example/log/{log.workspace}", Ed25519PrivateKey.generate()
+    tree, heads = Growing(), crm_verify.Growing()
+    for leaf in leaves(log):
+        heads.add(leaf_hash(leaf.encode()))
+    tree.add(leaf_hash(state) for state in log.states())
+    data = {"leaves": heads.size, "root": heads.root().hex(), "size": log.count, "streams": log.count, "subjects": 0}
+    sealed = log.state(log.count + 1, log.workspace, "ledger.heads_sealed", data)
+    tree.add([leaf_hash(sealed)])
+    tiles = {(tile.level, tile.number): hashes for tile, hashes in tree.take()}
+    size = log.count + 1
+    contents = Contents(
+        origin=origin, workspace=UUID(log.workspace), scope={"kind": "workspace"}, position=log.count, tree_size=size,
+        heads_position=size, heads_root=heads.root().hex(),
+    )  # fmt: skip
+    writer = BundleWriter(directory, contents)
+    kinds = {True: "contact.registered", False: "interaction.recorded"}
+    writer.events(lambda _: enumerate(log.states(), 1), lambda state: kinds[b'"contact.r' in state])
+
+    def read(tile: Tile) -> bytes:
+        return tiles[tile.level, tile.number]
+
+    writer.tiles(read)
+    writer.heads(sealed, leaves(log))
+    writer.manifest(Purpose(requester="bench", purpose="bench", created_at="", tool="bench"), custody=False)
+    checkpoint = Checkpoint(origin=origin, size=size, root=tree.root())
+    public = vkey(origin, public_of(key))
+    writer.seal(sign(checkpoint, key), checkpoint, public)
+    return origin, public
+
+
+def leaves(log: Log) -> Iterator[str]:
+    """The heads map: each stream is of one event, each contact has its own and those that follow it."""
+    positions, named, contact = dict[str, int](), dict[str, list[str]](), ""
+    for position, state in enumerate(log.states(), 1):
+        stream = json.loads(state)["stream"]
+        positions[stream] = position
+        contact = stream if position % CONTACTS == 1 else contact
+        named.setdefault(contact, []).append(stream)
+    for one in sorted(named):
+        digest = crm_verify.sha256("\n".join(sorted(named[one])).encode()).hexdigest()
+        yield f"p {one} {len(named[one])} {digest}"
+    for stream in sorted(positions):
+        yield f"s {stream} 1 {positions[stream]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=250_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
+        origin, public = write(Log(given.events), Path(folder) / "bundle")
+        (Path(folder) / "key").write_text(public)
+        size = sum(path.stat().st_size for path in (Path(folder) / "bundle/events").iterdir()) / given.events
+        print(f"{given.events:,} events, {size:.0f} bytes each in the bundle")
+        for jobs in (1, os.cpu_count() or 1):
+            rounds = sorted(measured(Path(folder), origin, jobs, given.events) for _ in range(given.rounds))
+            cpu, wall, memory = rounds[len(rounds) // 2]
+            speeds = f"{given.events / cpu:,.0f} events/s and core, {given.events / wall:,.0f}/s"
+            print(f"{jobs} processes: {speeds}, {memory:.0f} MB the largest")
+
+
+def measured(folder: Path, origin: str, jobs: int, events: int) -> tuple[float, float, float]:
+    program = [sys.executable, crm_verify.__file__, "full", str(folder / "bundle"), "--origin", origin]
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(  # noqa: S603  # the verifier
+        [*program, "--public-key", str(folder / "key"), "--no-custody", "--jobs", str(jobs)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert json.loads(done.stdout.splitlines()[-1])["events"] == events
+    assert done.returncode == 0, done.stdout
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall, after.ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,578 @@
+// A bundle, and everything that must hold of it. docs/bundle-format.md says what its files mean.
+import { existsSync, lstatSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { checkEventsFile, count, eventsName, linesOf } from "./events.mjs";
+import { INCOMPLETE, OK, Problem, RESULTS, TAMPERED, UNVERIFIABLE } from "./problem.mjs";
+import { canonical, decoded, epochOf, parseNote, signedBy, text, vkey, vkeyBytes, written } from "./text.mjs";
+import { Growing, Tiles, consistent, leafHash, rootByInclusion, sha256 } from "./tree.mjs";
+
+const UNBOUND = ["MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY"];
+const KINDS = ["workspace", "log", "range", "stream", "subject"];
+const hex = (data) => sha256(data).toString("hex");
+const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
+const keysAre = (value, ...names) => Object.keys(value).sort().join() === names.sort().join();
+const number = (value) => {
+  if (!/^[0-9]+$/.test(String(value))) throw new Error(`${value} is no number`);
+  return Number(value);
+};
+
+export class Bundle {
+  problems = [];
+  altered = new Set();
+  custodyHolds = false;
+  custodyTrouble = null;
+  detached = [];
+  gaps = [];
+  note = { size: 0, origin: "" };
+  runs = [];
+  scoped = false;
+  sealed = null;
+
+  constructor(directory, { origin, key, custody }) {
+    Object.assign(this, { directory, origin, key, custody });
+  }
+
+  path(name) {
+    return join(this.directory, name);
+  }
+
+  read(file, code = INCOMPLETE) {
+    if (!existsSync(this.path(file))) throw new Problem(code, "is missing", { file });
+    return readFileSync(this.path(file));
+  }
+
+  json(file) {
+    return written(this.read(file), file);
+  }
+
+  add(code, reason, where, rank) {
+    this.problems.push(new Problem(code, reason, where, rank));
+  }
+
+  /** A problem is noted and the verifier goes on; what cannot be read as it must was altered. */
+  noting(file, work) {
+    try {
+      work();
+    } catch (error) {
+      this.problems.push(error instanceof Problem ? error : new Problem(TAMPERED, `is not as it was written: ${error}`, { file }));
+    }
+  }
+
+  // -- who signed
+
+  checkSignature() {
+    const data = this.read("CHECKPOINT", UNVERIFIABLE);
+    try {
+      this.note = parseNote(data);
+    } catch (error) {
+      throw new Problem(UNVERIFIABLE, `is no signed checkpoint: ${error.message}`, { file: "CHECKPOINT" });
+    }
+    this.checkOrigin();
+    this.keys = this.chain();
+    if (!this.signed(this.note)) throw new Problem(UNVERIFIABLE, "is not signed by the pinned key", { file: "CHECKPOINT" });
+    for (const [file, right] of [["ORIGIN", this.note.origin], ["PUBLIC_KEY", vkey(this.note.origin, this.keys.at(-1)[1])]]) {
+      this.noting(file, () => {
+        if (!this.read(file).equals(Buffer.from(`${right}\n`))) throw new Problem(TAMPERED, "is not that of CHECKPOINT", { file });
+      });
+    }
+  }
+
+  checkOrigin() {
+    if (this.note.origin === this.origin) return;
+    const [base, epoch] = epochOf(this.origin);
+    const [theirs, later] = epochOf(this.note.origin);
+    if (theirs !== base || later <= epoch) {
+      throw new Problem(UNVERIFIABLE, `is of ${this.note.origin}, not of ${this.origin}`, { file: "CHECKPOINT" });
+    }
+    this.add(INCOMPLETE, "history was lost: the log went on in a new epoch", { file: "CHECKPOINT" }, 2);
+  }
+
+  /** By the key in force at its size, and by both at the size where one follows the other. */
+  signed(note) {
+    const ruling = this.keys.filter(([since]) => since <= note.size);
+    const both = ruling.length > 1 && ruling.at(-1)[0] === note.size;
+    return note.origin === this.note.origin && signedBy(note, ...ruling.slice(both ? -2 : -1).map(([, key]) => key));
+  }
+
+  /** The keys that rotations chain, if the pinned one is among them. */
+  chain() {
+    const keys = [];
+    const folder = this.path("rotations");
+    const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".note")) : [];
+    for (const name of names.sort((a, b) => a.length - b.length || bytewise(a, b))) {
+      const file = `rotations/${name}`;
+      this.noting(file, () => {
+        const [size, old, fresh] = this.rotation(file);
+        if (keys.length && !keys.at(-1)[1].equals(old)) {
+          throw new Problem(TAMPERED, "does not follow from the rotation before", { file });
+        }
+        keys.push(...(keys.length ? [] : [[0, old]]), [size, fresh]);
+      });
+    }
+    return keys.some(([, key]) => key.equals(this.key)) ? keys : [[0, this.key]];
+  }
+
+  rotation(file) {
+    const note = parseNote(this.read(file));
+    const given = this.json(`${file.slice(0, -5)}.json`);
+    const state = Buffer.from(given.event);
+    const event = JSON.parse(given.event);
+    const [old, fresh] = [vkeyBytes(event.data.old_key), vkeyBytes(event.data.new_key)];
+    const [proof, growth] = [given.proof.map(decoded), given.consistency.map(decoded)];
+    const holds =
+      keysAre(given, "event", "proof", "consistency") &&
+      file === `rotations/${note.size}.note` &&
+      note.origin === this.note.origin &&
+      signedBy(note, old, fresh) &&
+      rootByInclusion(leafHash(state), note.size - 1, note.size, proof)?.equals(note.root) &&
+      event.type === "ledger.key_rotated";
+    if (!holds) throw new Problem(TAMPERED, "does not hand one key over to the other", { file });
+    if (!consistent(note.size, note.root, this.note.size, this.note.root, growth)) {
+      this.detached.push(new Problem(TAMPERED, "is of another history than CHECKPOINT", { file }));
+    }
+    return [note.size, old, fresh];
+  }
+
+  // -- what was promised
+
+  checkManifest() {
+    const data = this.read("MANIFEST.json");
+    let promised = null;
+    try {
+      promised = this.custodySays();
+    } catch (error) {
+      this.custodyTrouble =
+        error instanceof Problem ? error : new Problem(TAMPERED, `is unreadable: ${error}`, { file: "custody.jsonl" });
+    }
+    this.custodyHolds = promised !== null;
+    if (promised !== null && promised !== hex(data)) {
+      this.add(TAMPERED, "is not the one custody.jsonl ends with", { file: "MANIFEST.json" }, 1);
+    }
+    const m = (this.manifest = written(data, "MANIFEST.json"));
+    if (m.custody && !existsSync(this.path("custody.jsonl"))) {
+      this.add(INCOMPLETE, "is missing", { file: "custody.jsonl" });
+    } else if (!m.custody && this.custody) {
+      this.add(UNVERIFIABLE, "is not bound by the log; --no-custody accepts that", { file: "MANIFEST.json" });
+    }
+    if (m.format !== 1 || m.origin !== this.note.origin || epochOf(m.origin)[0].split("/").at(-1) !== m.workspace) {
+      throw new Problem(TAMPERED, "is of another log than CHECKPOINT", { file: "MANIFEST.json" });
+    }
+    for (const size of m.rotations) {
+      const file = `rotations/${size}.note`;
+      if (!existsSync(this.path(file))) this.add(INCOMPLETE, "is missing", { file });
+    }
+  }
+
+  custodySays() {
+    const file = "custody.jsonl";
+    if (!existsSync(this.path(file))) return null;
+    const lines = text(this.read(file)).split("\n");
+    if (lines.pop() !== "" || !lines.length) throw new Problem(TAMPERED, "does not end where a line does", { file });
+    let event = null;
+    lines.forEach((line, at) => {
+      const [step, before] = [JSON.parse(line), event];
+      const leaf = leafHash(Buffer.from(step.event));
+      const root = rootByInclusion(leaf, step.position - 1, this.note.size, step.proof.map(decoded));
+      if (!root?.equals(this.note.root) || canonical(step) !== line || !keysAre(step, "position", "event", "proof")) {
+        throw new Problem(TAMPERED, `line ${at + 1} is not in the signed log`, { file });
+      }
+      event = JSON.parse(step.event);
+      if (event.version !== at + 1 || (before && before.stream !== event.stream)) {
+        throw new Problem(INCOMPLETE, `version ${at + 1} of the export is missing`, { file });
+      }
+    });
+    if (event.type !== "export.completed") throw new Problem(INCOMPLETE, "does not end with the completion", { file });
+    return String(event.data.manifest_sha256);
+  }
+
+  checkFiles() {
+    const found = new Set(this.walk(""));
+    const listed = new Map(this.manifest.files.map((file) => [file.path, file]));
+    for (const file of [...found].filter((name) => !listed.has(name)).sort(bytewise)) {
+      if (!UNBOUND.includes(file) && !/^rotations\/[0-9]+\.(note|json)$/.test(file)) {
+        this.add(TAMPERED, "is not in the manifest", { file });
+      }
+    }
+    for (const file of [...listed.keys()].filter((name) => !found.has(name)).sort(bytewise)) {
+      if (!file.startsWith("events/") || file === "events/index.json") this.add(INCOMPLETE, "is missing", { file });
+    }
+    for (const file of [...listed.keys()].filter((name) => found.has(name)).sort(bytewise)) {
+      if (file.startsWith("events/") && file.endsWith(".jsonl.gz")) continue;
+      const data = readFileSync(this.path(file));
+      if (data.length !== listed.get(file).size || hex(data) !== listed.get(file).sha256) {
+        this.altered.add(file);
+        this.add(TAMPERED, "is not what the manifest says", { file });
+      }
+    }
+  }
+
+  *walk(folder) {
+    for (const entry of readdirSync(this.path(folder))) {
+      const name = folder ? `${folder}/${entry}` : entry;
+      if (lstatSync(this.path(name)).isDirectory()) yield* this.walk(name);
+      else yield name;
+    }
+  }
+
+  // -- positions and tiles
+
+  checkScope() {
+    const [m, scope] = [this.manifest, this.manifest.scope];
+    const whole = { workspace: [1, m.position], log: [1, m.treeSize], range: [scope.from, scope.to] };
+    const [first, last] = whole[scope.kind] ?? [1, 0];
+    if (!KINDS.includes(scope.kind) || !(first > 0 && first <= last + 1)) {
+      throw new Problem(TAMPERED, "has a scope that is none", { file: "MANIFEST.json" });
+    }
+    const file = "events/index.json";
+    if (this.altered.has(file)) return;
+    const { eventsPerFile: each, files: index } = this.json(file);
+    const runs = [];
+    for (let start = first; each >= 1 && start <= last; start += each) runs.push([[start, Math.min(start + each - 1, last)]]);
+    this.runs = scope.kind in whole ? runs : index.map((entry) => entry.positions);
+    const edges = [0, ...this.runs.flat(2), m.treeSize + 1];
+    const ascending = edges.every((edge, at) => !at || (at % 2 ? edges[at - 1] < edge : edges[at - 1] <= edge));
+    const listed = new Map(m.files.map((entry) => [entry.path, entry.sha256]));
+    const right = this.runs.map((positions, at) => ({
+      path: eventsName(at), events: count(positions), positions, sha256: listed.get(eventsName(at)) ?? null,
+    }));
+    const full = right.slice(0, -1).every((entry) => entry.events === each);
+    if (!(each >= 1) || canonical(index) !== canonical(right) || !ascending || !full) {
+      this.runs = [];
+      throw new Problem(TAMPERED, "is not the index of these files", { file });
+    }
+    if (scope.kind === "log" && last < this.note.size) {
+      this.add(INCOMPLETE, `the log was signed up to ${this.note.size}`, { position: last + 1 });
+    }
+    this.scoped = true;
+  }
+
+  checkTiles() {
+    const [m, tiles] = [this.manifest, this.tiles];
+    const touched = new Set();
+    for (const [first, last] of this.runs.flat()) {
+      for (let at = Math.floor((first - 1) / 256); at <= Math.floor((last - 1) / 256); at++) touched.add(at);
+    }
+    const rest = ["workspace", "log"].includes(m.scope.kind)
+      ? Array.from({ length: Math.floor((tiles.size - 1) / 256) + 1 }, (_, at) => at)
+      : [Math.floor((m.headsPosition - 1) / 256)];
+    const untouched = new Set(rest.filter((at) => !touched.has(at)));
+    let row = new Set([...touched, ...untouched]);
+    for (let level = 0; tiles.count(level); level++) {
+      const width = tiles.count(level);
+      row = new Set([...row].filter((at) => at * 256 < width));
+      if (width % 256) row.add(Math.floor(width / 256));
+      for (const at of [...row].sort((a, b) => a - b)) {
+        const file = tiles.name(level, at);
+        if (!tiles.exists(level, at)) {
+          if (!this.problems.some((problem) => problem.where.file === file)) this.add(INCOMPLETE, "is missing", { file });
+        } else if (level || untouched.has(at)) {
+          this.noting(file, () => tiles.proven(level, at));
+        }
+      }
+      row = new Set([...row].map((at) => Math.floor(at / 256)));
+    }
+  }
+
+  checkGrowth() {
+    const [tiles, note] = [this.tiles, this.note];
+    const root = tiles.root(tiles.size);
+    let [to, holds] = [0, false];
+    this.noting("consistency.json", () => {
+      const growth = this.json("consistency.json");
+      to = growth.to;
+      const hashes = growth.hashes.map(decoded);
+      const same = keysAre(growth, "from", "to", "hashes") && growth.from === tiles.size && to === note.size;
+      holds = same && consistent(tiles.size, root, note.size, note.root, hashes);
+    });
+    if (!existsSync(this.path("consistency.json"))) return;
+    const blamed = tiles.edge(tiles.size).some(([level, at]) => this.altered.has(tiles.name(level, at)));
+    const ends = Math.max(tiles.size, to);
+    if (holds || blamed) {
+      this.problems.push(...(this.custodyTrouble ? [this.custodyTrouble] : []), ...this.detached);
+    } else if (this.custodyHolds || (!this.custodyTrouble && tiles.size === note.size && root.equals(note.root))) {
+      this.add(TAMPERED, "does not lead from the tiles to CHECKPOINT", { file: "consistency.json" });
+    } else if (note.size < ends) {
+      this.add(INCOMPLETE, `is older than the bundle, which goes on to ${ends}`, { file: "CHECKPOINT", position: note.size + 1 }, 1);
+    } else {
+      this.add(TAMPERED, "is of another history than the tiles", { file: "CHECKPOINT" }, 1);
+    }
+  }
+
+  checkSealed() {
+    const [m, tiles, file] = [this.manifest, this.tiles, "heads/sealed.json"];
+    if (!m.headsPosition && m.scope.kind === "log") return;
+    const sealed = this.json(file);
+    const index = sealed.position - 1;
+    const inside = index >= 0 && index < tiles.size;
+    const tile = Math.floor(index / 256);
+    const data = inside ? tiles.proven(0, tile) : Buffer.alloc(0);
+    const leaf = data.subarray((index % 256) * 32, (index % 256) * 32 + 32);
+    if (!this.altered.has(tiles.name(0, tile)) && !leaf.equals(leafHash(Buffer.from(sealed.event)))) {
+      throw new Problem(TAMPERED, "is not the event that was recorded", { file });
+    }
+    const event = JSON.parse(sealed.event);
+    const said = Object.fromEntries(
+      Object.entries(event.data).map(([name, value]) => [name, name === "root" ? value : number(value)]),
+    );
+    const is = [sealed.position, said.size, said.root, event.workspace, event.type];
+    const known = [m.headsPosition, m.position, m.headsRoot, m.workspace, "ledger.heads_sealed"];
+    if (is.some((value, at) => value !== known[at])) {
+      throw new Problem(TAMPERED, "does not seal the heads that the manifest names", { file });
+    }
+    if (m.scope.kind !== "log" && m.headsPosition !== m.treeSize) {
+      throw new Problem(TAMPERED, "has a tree of another size than its heads ask for", { file: "MANIFEST.json" });
+    }
+    this.sealed = said;
+  }
+
+  checkSince(file) {
+    let older;
+    try {
+      older = parseNote(readFileSync(file));
+    } catch (error) {
+      throw new Problem(UNVERIFIABLE, `is no signed checkpoint: ${error.message}`, { file });
+    }
+    const sameLog = epochOf(older.origin)[0] === epochOf(this.note.origin)[0];
+    if (!sameLog || !(this.signed(older) || this.keys.some(([, key]) => signedBy(older, key)))) {
+      throw new Problem(UNVERIFIABLE, "is not signed by a key of this log", { file });
+    }
+    const end = this.note.size;
+    if (older.size > end) {
+      throw new Problem(INCOMPLETE, `the log ends at ${end} and was signed up to ${older.size}`, { position: end + 1 });
+    }
+    if (this.tiles.size < older.size && older.size < end) {
+      throw new Problem(UNVERIFIABLE, `the bundle's tiles end at ${this.tiles.size}, before ${older.size}`, { file });
+    }
+    let root;
+    try {
+      root = older.size === end ? this.note.root : this.tiles.root(older.size);
+    } catch (error) {
+      throw new Problem(UNVERIFIABLE, `the tiles up to ${older.size} are not in this bundle`, error.where);
+    }
+    if (!root.equals(older.root)) {
+      const code = older.origin === this.note.origin ? TAMPERED : INCOMPLETE;
+      throw new Problem(code, `positions 1 to ${older.size} are not the history that was signed then`, { file }, 2);
+    }
+    return older.size;
+  }
+
+  // -- events and heads
+
+  checkEvents(wanted) {
+    const listed = new Map(this.manifest.files.map((file) => [file.path, file]));
+    const files = [];
+    this.runs.forEach((runs, at) => {
+      if (!wanted(runs, at)) return;
+      files.push(
+        checkEventsFile({
+          directory: this.directory, number: at, runs, tiles: this.tiles, workspace: this.manifest.workspace,
+          listed: listed.get(eventsName(at)) ?? { size: 0, sha256: "" }, altered: this.altered,
+        }),
+      );
+    });
+    this.lost = files.some((file) => file.lost);
+    if (this.lost && epochOf(this.note.origin)[1] === 1) {
+      this.add(TAMPERED, "has lines without an event", { file: "events/index.json" });
+    }
+    let before = null;
+    for (const file of files) {
+      this.problems.push(...file.problems);
+      const [first, last] = [file.events[0], file.events.at(-1)];
+      if (before && first && first.time < before.time) {
+        this.add(TAMPERED, "is recorded earlier than the event before", { position: file.runs[0][0] });
+      }
+      before = file.problems.length ? null : (last ?? null);
+    }
+    return files;
+  }
+
+  /** Versions that do not follow one another; `across` says whether also from file to file. */
+  checkVersions(files, across) {
+    const kind = this.manifest.scope.kind;
+    const heads = new Map();
+    for (const file of files) {
+      for (const event of file.events) {
+        const head = heads.get(event.stream);
+        const same = head && head.file === file.number;
+        if (event.version !== (head?.version ?? 0) + 1 && (same || (across && (head || kind !== "range")))) {
+          const missing = { stream: event.stream, version: (head?.version ?? 0) + 1 };
+          const some = ["stream", "subject"].includes(kind);
+          const where = some ? missing : { ...missing, position: event.position };
+          if (!this.lost) this.gaps.push(new Problem(some ? INCOMPLETE : TAMPERED, "a version is not there", where));
+        }
+        heads.set(event.stream, { version: event.version, position: event.position, file: file.number });
+      }
+    }
+    return heads;
+  }
+
+  checkCounts(files) {
+    const types = {};
+    for (const file of files) for (const [kind, n] of Object.entries(file.types)) types[kind] = (types[kind] ?? 0) + n;
+    const total = Object.values(types).reduce((sum, n) => sum + n, 0);
+    if (canonical(this.manifest.counts.byType) !== canonical(types) || this.manifest.counts.events !== total) {
+      this.add(TAMPERED, "counts other events than there are", { file: "MANIFEST.json" });
+    }
+    const sealing = files.flatMap((file) => file.events).filter((event) => event.ledger?.kind === "ledger.heads_sealed");
+    if (this.manifest.scope.kind === "log" && this.manifest.headsPosition !== (sealing.at(-1)?.position ?? 0)) {
+      this.add(TAMPERED, "does not name the newest heads", { file: "MANIFEST.json" });
+    }
+  }
+
+  /** The leaves of the heads map as the page says it. */
+  leaves(files) {
+    const events = files.flatMap((file) => file.events).filter((event) => event.position <= this.manifest.position);
+    const [heads, first, named] = [new Map(), new Map(), new Map()];
+    for (const event of events) {
+      heads.set(event.stream, event);
+      if (!first.has(event.stream)) first.set(event.stream, event.position);
+      if (event.contact && !named.has(event.stream)) named.set(event.stream, new Set([event.stream]));
+    }
+    for (const event of events) {
+      for (const one of event.named) if (named.has(one) && first.get(one) <= event.position) named.get(one).add(event.stream);
+    }
+    return [
+      ...[...named].map(([one, streams]) => `p ${one} ${streams.size} ${hex([...streams].sort().join("\n"))}`),
+      ...[...heads].map(([stream, { version, position }]) => `s ${stream} ${version} ${position}`),
+    ].sort();
+  }
+
+  checkMap(files) {
+    const file = "heads/map.txt.gz";
+    const growing = new Growing();
+    const leaves = this.leaves(files);
+    for (const leaf of leaves) growing.add(leafHash(leaf));
+    const there = existsSync(this.path(file));
+    const filed = there ? linesOf(this.path(file)) : null;
+    const same = there && filed.lines.length === leaves.length && leaves.every((leaf, at) => filed.lines[at].equals(Buffer.from(leaf)));
+    if (growing.root().toString("hex") !== this.sealed.root && !this.altered.has(file)) {
+      this.add(TAMPERED, "the heads that were sealed here are not those of the events", { position: this.manifest.headsPosition });
+    } else if (there && (growing.size !== this.sealed.leaves || !same || filed.end !== "whole")) {
+      this.add(TAMPERED, "is not the map that the events make", { file });
+    } else if (!there && this.manifest.scope.kind !== "log") {
+      this.add(INCOMPLETE, "is missing", { file });
+    }
+  }
+
+  checkProofs(heads) {
+    const [file, scope, sealed] = ["heads/proofs.json", this.manifest.scope, this.sealed];
+    const proofs = this.json(file);
+    const leaves = new Map();
+    for (const { leaf, index, hashes } of proofs.leaves) {
+      const root = rootByInclusion(leafHash(Buffer.from(leaf)), index, sealed.leaves, hashes.map(decoded));
+      if (root?.toString("hex") !== sealed.root) {
+        throw new Problem(TAMPERED, "has a leaf that is not in the sealed map", { file });
+      }
+      const [kind, id, ...numbers] = leaf.split(" ");
+      leaves.set(`${kind} ${id}`, numbers);
+    }
+    const take = (name) => {
+      const value = leaves.get(name);
+      leaves.delete(name);
+      return value;
+    };
+    let wanted = [scope.id];
+    if (scope.kind === "subject") {
+      wanted = proofs.subjects[scope.id];
+      const [total, digest] = take(`p ${scope.id}`);
+      if (new Set(wanted).size < Number(total)) {
+        throw new Problem(INCOMPLETE, `the subject has ${total} streams, ${wanted.length} are named`, { file });
+      }
+      if (hex([...wanted].sort().join("\n")) !== digest) {
+        throw new Problem(TAMPERED, "names other streams of the subject than were sealed", { file });
+      }
+    } else if (Object.keys(proofs.subjects).length) {
+      throw new Problem(TAMPERED, "names subjects in a bundle of one stream", { file });
+    }
+    for (const stream of [...wanted].sort()) {
+      const leaf = take(`s ${stream}`);
+      if (!leaf) throw new Problem(INCOMPLETE, `has no sealed head of ${stream}`, { file });
+      const [version, position] = leaf.map(Number);
+      const there = heads.get(stream) ?? { version: 0, position: 0 };
+      heads.delete(stream);
+      if (there.version < version) {
+        const where = there.version + 1 === version ? { position } : {};
+        this.add(INCOMPLETE, "versions of the stream are missing", { stream, version: there.version + 1, ...where });
+      } else if (there.version !== version || there.position !== position) {
+        this.add(TAMPERED, "goes on after its sealed head", { stream, position: there.position });
+      }
+    }
+    if (leaves.size || heads.size) {
+      throw new Problem(TAMPERED, "speaks of streams that are not in the scope", { file });
+    }
+  }
+
+  checkEpochs(files) {
+    for (const { position, ledger } of files.flatMap((file) => file.events)) {
+      if (ledger?.kind === "ledger.epoch_opened" && number(ledger.data.epoch) > epochOf(this.origin)[1]) {
+        this.add(INCOMPLETE, `lost, says the event at ${position}`, { position: Number(ledger.data.lost_from ?? position) });
+      }
+    }
+  }
+
+  // -- all of it
+
+  check({ since, fresh, sample }) {
+    this.noting("MANIFEST.json", () => {
+      this.checkSignature();
+      this.checkManifest();
+      this.checkFiles();
+      this.tiles = new Tiles(this.directory, this.manifest.treeSize);
+      this.noting("events/index.json", () => this.checkScope());
+      this.checkTiles();
+      this.noting(undefined, () => this.checkGrowth());
+      this.noting("heads/sealed.json", () => this.checkSealed());
+      let after = 0;
+      if (since !== undefined) this.noting(since, () => (after = this.checkSince(since)));
+      if (this.scoped) this.checkRest(fresh ? after : 0, sample);
+    });
+  }
+
+  checkRest(after, sample) {
+    if (sample || after) {
+      const chosen = sample ? this.chosen(sample) : null;
+      this.checkVersions(this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after)), false);
+    } else {
+      const files = this.checkEvents(() => true);
+      const blocked = this.problems.some((problem) => problem.where.position);
+      if (!blocked) this.noting("MANIFEST.json", () => this.checkCounts(files));
+      const heads = this.checkVersions(files, !blocked);
+      const kind = this.manifest.scope.kind;
+      if (!blocked && this.sealed && !this.lost && ["workspace", "log"].includes(kind)) this.checkMap(files);
+      else if (!blocked && this.sealed && kind !== "range") this.noting("heads/proofs.json", () => this.checkProofs(heads));
+      this.noting("events/index.json", () => this.checkEpochs(files));
+    }
+    this.problems.push(...this.gaps);
+  }
+
+  /** The files of so many random events. */
+  chosen(sample) {
+    const sizes = this.runs.map(count);
+    const total = sizes.reduce((sum, n) => sum + n, 0);
+    if (sample >= total) return new Set(sizes.keys());
+    const files = new Set();
+    for (let left = sample; left; left--) {
+      let place = Math.floor(Math.random() * total);
+      files.add(sizes.findIndex((size) => (place -= size) < 0));
+    }
+    return files;
+  }
+
+  verdict() {
+    const order = ({ code, rank, where }) => [code, rank, where.position ?? Number.MAX_SAFE_INTEGER];
+    const worst = this.problems.reduce((best, one) => {
+      if (!best) return one;
+      const [a, b] = [order(one), order(best)];
+      const at = a.findIndex((value, place) => value !== b[place]);
+      return at >= 0 && a[at] < b[at] ? one : best;
+    }, null);
+    const where = worst?.where ?? {};
+    const said = { position: where.position ?? null, stream: where.stream ?? null, version: where.version ?? null };
+    return {
+      result: RESULTS[worst?.code ?? OK], ...said, file: said.position ? null : (where.file ?? null),
+      reason: worst?.message ?? "everything holds", size: this.note.size,
+      events: this.runs.map(count).reduce((sum, n) => sum + n, 0),
+    };
+  }
+}
