@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from crm_es.access.watching import watching
 from crm_es.access.writer import AccessLog
 from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.log_files import log_file
@@ -107,6 +108,9 @@ async def engine(settings: Settings, urls: DatabaseUrls, *, follows: bool = True
         progress = await opened.enter_async_context(followed)
         uses = await opened.enter_async_context(KeyUses.recording(urls.app))
         access = await opened.enter_async_context(AccessLog.running(urls.app, mode=settings.access_log))
+        mass_reads = await opened.enter_async_context(
+            watching(store, connections, settings.mass_read, processes=settings.workers)
+        )
         authenticator = Authenticator(
             connections=connections,
             verifier=Verifier.of(settings),
@@ -124,6 +128,7 @@ async def engine(settings: Settings, urls: DatabaseUrls, *, follows: bool = True
             progress=progress,
             authenticate=authenticator.authenticate,
             access=access,
+            mass_reads=mass_reads,
             rate=RateLimit(monotonic) if settings.minute_limit_on else None,
         )
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from crm_es.access.noticing import ACCESS
 from crm_es.contacts.company import COMPANY
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.eventstore.aggregate import Aggregate
@@ -41,6 +42,7 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
     ARTICLE,
     SLA_POLICY,
     LEDGER,
+    ACCESS,
     EXPORT,
 )
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)

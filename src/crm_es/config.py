@@ -135,6 +135,7 @@ class Settings:
     )
     shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
     access_log: AccessMode = setting("ACCESS_LOG", AccessMode, "sensitive, all, async or off", AccessMode.SENSITIVE)
+    mass_read: int = setting("MASS_READ", _whole(0, 10_000_000), "a whole number; 0 watches nobody", 5_000)
     compiled_reads: bool = setting("COMPILED_READS", _switch, SWITCH, True)
 
     max_cost: int = setting("MAX_COST", _whole(1, 10_000_000), "a whole number from 1", 5_000)

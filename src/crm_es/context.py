@@ -18,6 +18,7 @@ from psycopg.sql import SQL
 
 from crm_es.access.operations import Operation
 from crm_es.access.trail import Trail
+from crm_es.access.watching import MassReads
 from crm_es.access.writer import AccessLog
 from crm_es.api.failures import ProtocolError
 from crm_es.api.rate import RateLimit
@@ -56,6 +57,7 @@ class Engine:
     progress: Progress
     authenticate: Authenticate
     access: AccessLog
+    mass_reads: MassReads
     rate: RateLimit | None = None
 
     async def begin(self, token: str, *, client: str | None, host: str | None, purpose: str | None = None) -> "Context":

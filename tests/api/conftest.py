@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from crm_es.access.watching import watching
 from crm_es.access.writer import AccessLog
 from crm_es.api import ids
 from crm_es.app import serving
@@ -163,14 +164,17 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
         KeyUses.recording(place.urls.app, gather=0),
     )
     try:
-        async with following as progress, recording as uses, AccessLog.running(place.urls.app) as access:
+        async with (
+            following as progress, recording as uses, AccessLog.running(place.urls.app) as access,
+            watching(store, connections, place.settings.mass_read) as mass_reads,
+        ):  # fmt: skip
             authenticator = Authenticator(
                 connections=connections, verifier=Verifier.of(place.settings), pepper=place.keys.pepper(),
                 bookmark=lambda: progress.touched, read_model=members.NAME, topics=members.TOPICS or (), used=uses.note,
             )  # fmt: skip
             yield Engine(
                 settings=place.settings, store=store, keys=place.keys, connections=connections, progress=progress,
-                authenticate=authenticate, access=access,
+                authenticate=authenticate, access=access, mass_reads=mass_reads,
             )  # fmt: skip
     finally:
         await connections.close()

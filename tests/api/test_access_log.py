@@ -251,3 +251,23 @@ async def test_a_purpose_that_cannot_be_kept_is_refused(api, purpose):
 
     assert response.status_code == 400
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_mass_reading_is_an_event_for_the_auditor(place, anyio_backend):  # noqa: ARG001
+    settings = dataclasses.replace(place.settings, mass_read=3)
+    events = """{ events(filter: {type: {eq: "access.mass_read_noticed"}}) { nodes { type data actor { kind } } } }"""
+    async with opened(dataclasses.replace(place, settings=settings)) as api:
+        for name in ("Ada", "Bea", "Cleo"):
+            await register(api, name)
+
+        async def told():
+            await api.ask(LIST, who="sales")
+            await api.ask(LIST, who="sales")
+            return (await api.ask(events, who="auditor"))["events"]["nodes"]
+
+        found = await soon(told)
+
+    data = [each["data"] for each in found if each["data"]["actorId"] == str(api.known["sales"].member_id)]
+    assert {each["actor"]["kind"] for each in found} == {"SYSTEM"}
+    assert len(data) == len({each["since"] for each in data})
+    assert {each["nodes"] for each in data} <= {3}

@@ -42,8 +42,10 @@ async def account(context: Context | None, result: ExecutionResult) -> Execution
     """The answer, once its row is taken (durable, where it must be); without the row, there is no answer."""
     if context is None or context.asked is None or _broke(result):
         return result
+    row = row_of(context, context.asked, result)
+    context.engine.mass_reads.saw(context.workspace, row.actor, row.contacts)
     try:
-        await context.engine.access.record(row_of(context, context.asked, result))
+        await context.engine.access.record(row)
     except UnavailableError as error:
         failure = shown(GraphQLError(error.message, original_error=error), running=True)
         result = ExecutionResult(data=None, errors=[failure], extensions=result.extensions)
