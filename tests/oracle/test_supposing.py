@@ -125,8 +125,8 @@ async def test_the_command_makes_compares_and_drops(histories, place, figures, t
     assert (future.returncode, future.stderr) == (1, "crm-es: This is in the future.\n")
     assert made.returncode == 0, made.stderr
     lines = made.stdout.splitlines()
-    assert "in then__contact_profiles, " in lines[0]
-    assert "in then_what_if__pipelines, then_what_if__service_queues" in lines[1]
+    assert " in then__interactions, then__service_queues, " in lines[0]
+    assert "in then_what_if__service_queues, then_what_if__pipelines" in lines[1]
     assert lines[2].split() == ["as", "it", "was", "what", "if"]
     assert len(dropped.stdout.splitlines()) == len(READ_MODELS) + 2
     assert foreign.returncode == 1
