@@ -220,12 +220,16 @@ class ReadType:
         return frozenset(name for name, declared in self.fields.items() if is_sensitive(declared))
 
     def masked(self, names: frozenset[str]) -> frozenset[str]:
-        """The columns that no statement may select when these API fields are masked. What finds the record is none."""
+        """The columns that no statement may select when these API fields are masked. What finds the record is none, nor what a
+        field that is shown needs beside its own value (an amount's currency)."""
         if not names:
             return frozenset()
-        hidden = [self.fields[name] for name in names if name in self.fields]
-        columns = frozenset(column for declared in hidden if not beside(declared) for column in declared.columns)
-        return columns - {self.key}
+        hidden = [self.fields[name] for name in names if name in self.fields and not beside(self.fields[name])]
+        shown = [declared for name, declared in self.fields.items() if name not in names and not beside(declared)]
+        shared = {column for declared in shown for column in _further(declared)}
+        columns = {column for declared in hidden for column in declared.columns if column not in shared}
+        columns |= {column for declared in hidden for column in declared.columns if column not in _further(declared)}
+        return frozenset(columns - {self.key})
 
     @property
     def key_type(self) -> LiteralString:
@@ -240,6 +244,11 @@ def is_sensitive(declared: Declaration) -> bool:
 def beside(declared: Declaration) -> Source | None:
     """The other table a field is read from."""
     return declared.beside if isinstance(declared, Value) else None
+
+
+def _further(declared: Declaration) -> tuple[str, ...]:
+    """What a value is made of beside its first column, without which it is null."""
+    return declared.columns[1:] if isinstance(declared, Value) and not declared.nulls else ()
 
 
 @cache
