@@ -20,7 +20,7 @@ from crm_es.text import bigrams, digits, fold
 from crm_es.workspaces import member
 
 NAME = "search"
-VERSION = 3
+VERSION = 4
 
 RECORD: Final = Table(
     name="record",
@@ -54,7 +54,19 @@ TERM: Final = Table(
         Index(name="grams", columns=("grams",), method="gin", where="grams IS NOT NULL"),
     ),
 )
-TABLES: tuple[Table, ...] = (RECORD, TERM)
+# The newest title of an article. Once that is published, readers find it by what they see.
+DRAFT: Final = Table(
+    name="draft",
+    columns=(
+        Column(name="id", type="uuid"),
+        Column(name="text", type="text"),
+        Column(name="folded", type="text", collate="C"),
+        Column(name="grams", type="text[]", null=True),
+        Column(name="published", type="bool", default=False),
+    ),
+    versioned=False,
+)
+TABLES: tuple[Table, ...] = (RECORD, TERM, DRAFT)
 _Ticket = (
     ticket_events.TicketOpened
     | ticket_events.TicketUpdated
@@ -68,7 +80,7 @@ _Deal = (
     | deal_events.DealArchived
     | deal_events.DealRestored
 )
-_Article = article.ArticleSaved | article.ArticleArchived | article.ArticleRestored
+_Article = article.ArticleSaved | article.ArticlePublished | article.ArticleArchived | article.ArticleRestored
 _Event = (
     contact_events.ContactEvent
     | company.CompanyEvent
@@ -128,9 +140,21 @@ def _terms(batch: Batch, fact: Fact) -> None:
     event: Any = fact.event
     for name, field in _NAMES.items():
         value = getattr(event, name, UNSET)
-        if value is not UNSET:
+        if value is not UNSET and not (isinstance(event, article.ArticleSaved) and fact.version > 1):
             _put(batch, fact, name, field, value)
     match event:
+        case article.ArticleSaved(title=title):
+            words = _words("title", title)
+            if fact.version == 1:
+                batch.insert(DRAFT, fact, id=fact.stream, **words)
+            else:
+                batch.update(DRAFT, fact, {"id": fact.stream}, **words)
+                batch.execute(fact, _SHOW, id=fact.stream)
+        case article.ArticlePublished() | article.ArticleRestored():
+            batch.update(DRAFT, fact, {"id": fact.stream}, published=False)
+            batch.execute(fact, _SHOW, id=fact.stream)
+            if isinstance(event, article.ArticlePublished):
+                batch.update(DRAFT, fact, {"id": fact.stream}, published=True)
         case contact_events.ContactRegistered() | contact_events.ContactMerged():
             for item, email in contact_events.numbered(event.email_items, event.emails):
                 _put(batch, fact, _slot(fact, item), "emails", _of(email, "address"))
@@ -185,15 +209,20 @@ def _of(value: Any, name: str) -> Any:
 
 def _put(batch: Batch, fact: Fact, slot: str, field: str, text: str | Erased | None) -> None:
     """A word of the record; None: gone."""
-    plain = text if isinstance(text, str) else None
-    folded = None if plain is None else digits(plain) if field == "phones" else fold(plain)
-    grams = None if plain is None else bigrams(plain)
-    words = {"text": plain, "folded": folded, "grams": grams or None}
+    words = _words(field, text if isinstance(text, str) else None)
     if isinstance(fact.event, ticket_events.TicketUpdated | deal_events.DealUpdated):  # it stays about whom it was
         batch.update(TERM, fact, {"id": fact.stream, "slot": slot}, **words)
     else:
         write = batch.insert if fact.version == 1 else batch.save  # a first event finds no words
         write(TERM, fact, id=fact.stream, slot=slot, subject_ids=_subjects(fact), field=field, **words)
+
+
+def _words(field: str, plain: str | None) -> dict[str, Any]:
+    """What it is found by."""
+    if plain is None:
+        return {"text": None, "folded": None, "grams": None}
+    folded = digits(plain) if field == "phones" else fold(plain)
+    return {"text": plain, "folded": folded, "grams": bigrams(plain) or None}
 
 
 def _subjects(fact: Fact) -> list[UUID]:
@@ -207,6 +236,13 @@ def _subjects(fact: Fact) -> list[UUID]:
             return [fact.stream] if fact.topic.startswith(("contact.", "member.")) else []
 
 
+_SHOW: Final = """
+UPDATE {schema}.term t
+SET text = d.text, folded = d.folded, grams = d.grams, position = %(position)s
+FROM {schema}.draft d
+WHERE t.workspace_id = %(workspace_id)s AND t.id = %(id)s AND t.slot = 'title'
+  AND d.workspace_id = t.workspace_id AND d.id = t.id AND NOT d.published
+"""
 _ABOUT: Final = """
 UPDATE {schema}.term
 SET subject_ids = %(subjects)s::uuid[], position = %(position)s

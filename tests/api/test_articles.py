@@ -155,6 +155,29 @@ async def test_the_search_of_all_records_finds_articles_by_title(api):
     assert await hits(archived, "password") == []
 
 
+async def test_a_published_article_is_found_by_what_readers_see_not_by_its_draft(api):
+    search = "query($text: String!) { search(text: $text, types: [ARTICLE]) { edges { snippet } } }"
+
+    async def hits(*words):
+        """Which of them find it, once all is shown."""
+        waiting = {"CRM-Min-Position": (await api.ask("{ viewer { position } }"))["viewer"]["position"]}
+        found = [(await api.post(search, variables={"text": text}, headers=waiting)).json() for text in words]
+        return [bool(each["data"]["search"]["edges"]) for each in found]
+
+    article = await save(api, title="Password")
+    await save(api, id=article["id"], title="Kennwort")
+    assert await hits("password", "kennwort") == [False, True]
+    await done(api, "publishArticle", article)
+    await save(api, id=article["id"], title="Geheim")
+    assert await hits("kennwort", "geheim") == [True, False]
+    await done(api, "publishArticle", article)
+    assert await hits("kennwort", "geheim") == [False, True]
+    await save(api, id=article["id"], title="Losung")
+    await done(api, "archiveArticle", article)
+    await done(api, "restoreArticle", article)
+    assert await hits("geheim", "losung") == [False, True]
+
+
 async def test_lists_narrow_by_state_audience_language_and_tag(api):
     await save(api, title="Ours", audience="INTERNAL", tags=["a"])
     german = await save(api, title="Deutsch", language="de", tags=["b"])
