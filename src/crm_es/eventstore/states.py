@@ -14,7 +14,7 @@ from uuid import UUID
 from crm_es.eventstore.aggregate import Aggregate, Loaded
 from crm_es.eventstore.event import NO_KEYS, Fact
 
-CACHE_SIZE = 5_000
+CACHE_SIZE = 20_000
 STREAMS = 50_000
 CACHE_SECONDS = 60.0  # states hold plaintext: an erased person must leave memory as fast as the keys do
 
