@@ -75,9 +75,8 @@ class Log:
 def write(log: Log, directory: Path) -> tuple[str, str]:
     """A bundle of all of it; the origin and the public key."""
     origin, key = f"bench.example/log/{log.workspace}", Ed25519PrivateKey.generate()
-    tree, heads = Growing(), crm_verify.Growing()
-    for leaf in leaves(log):
-        heads.add(leaf_hash(leaf.encode()))
+    tree, heads = Growing(), Growing()
+    heads.add(leaf_hash(leaf.encode()) for leaf in leaves(log))
     tree.add(leaf_hash(state) for state in log.states())
     data = {"leaves": heads.size, "root": heads.root().hex(), "size": log.count, "streams": log.count, "subjects": 0}
     sealed = log.state(log.count + 1, log.workspace, "ledger.heads_sealed", data)

@@ -123,25 +123,20 @@ def consistent(first: int, old: bytes, second: int, new: bytes, proof: Sequence[
     return not last and left == old and right == new
 
 
-class Growing:
-    """The root over leaves that come one by one, keeping one hash for each power of two."""
+class Leaves:
+    """The root over entries that come in batches, keeping one hash for each 4,096."""
 
     def __init__(self) -> None:
-        self.size, self._peaks = 0, []  # type: int, List[bytes]
+        self.count, self._row, self._blocks = 0, b"", b""
 
-    def add(self, leaf: bytes) -> None:
-        size = self.size
-        while size & 1:
-            leaf, size = node_hash(self._peaks.pop(), leaf), size >> 1
-        self._peaks.append(leaf)
-        self.size += 1
+    def add(self, entries: Sequence[bytes]) -> None:
+        self.count += len(entries)
+        self._row += b"".join([sha256(b"\x00" + entry).digest() for entry in entries])
+        while len(self._row) >= 4096 * 32:
+            self._blocks, self._row = self._blocks + fold(self._row[: 4096 * 32]), self._row[4096 * 32 :]
 
     def root(self) -> bytes:
-        peaks = list(self._peaks)
-        while len(peaks) > 1:
-            right = peaks.pop()
-            peaks.append(node_hash(peaks.pop(), right))
-        return peaks[0] if peaks else sha256().digest()
+        return fold(self._blocks + fold(self._row)) if self._row else fold(self._blocks)
 
 
 # -- Notes and keys: C2SP signed-note and tlog-checkpoint
@@ -622,18 +617,22 @@ class Bundle:
 
     def check_map(self, folder: str) -> None:
         """The heads map recomputed from the events: its root is the sealed one, and the file has its leaves."""
-        growing, same, name = Growing(), True, "heads/map.txt.gz"
-        made = chain.from_iterable(lines_of(path) for kind in "ps" for path in sorted(Path(folder).glob(f"{kind}-*")))
-        filed = Lines(Path(self.directory) / name)
-        there = filed.path.exists()
-        for leaf, line in zip_longest(made, chain.from_iterable(filed if there else [])):
-            if leaf is not None:
-                growing.add(leaf_hash(leaf[:-1]))
-            same = same and leaf is not None and line is not None and leaf[:-1] == line
-        if growing.root().hex() != self.sealed["root"] and name not in self.altered:
+        name, made, leaves = "heads/map.txt.gz", sha256(), Leaves()
+        for kind in "ps":
+            for path in sorted(Path(folder).glob(f"{kind}-*")):
+                with path.open("rb") as file:
+                    for lines in iter(lambda file=file: file.readlines(1 << 20), []):  # type: ignore[misc]
+                        made.update(b"".join(lines))
+                        leaves.add([line[:-1] for line in lines])
+        root, filed, there = leaves.root().hex(), sha256(), (Path(self.directory) / name).exists()
+        listed = Lines(Path(self.directory) / name)
+        for batch in listed if there else []:
+            filed.update(b"".join([line + b"\n" for line in batch]))
+        same = filed.digest() == made.digest() and listed.end == "whole"
+        if root != self.sealed["root"] and name not in self.altered:
             reason = "the heads that were sealed here are not those of the events"
             self.add(Problem(TAMPERED, reason, position=self.manifest["headsPosition"]))
-        elif there and (growing.size != self.sealed["leaves"] or not same or filed.end != "whole"):
+        elif there and (leaves.count != self.sealed["leaves"] or not same):
             self.add(Problem(TAMPERED, "is not the map that the events make", file=name))
         elif not there and self.manifest["scope"]["kind"] != "log":
             self.add(Problem(INCOMPLETE, "is missing", file=name))
@@ -960,7 +959,7 @@ class Reading:
     def __init__(self, job: EventsJob) -> None:
         self.problems: List[Problem] = []
         self.times = b"", b""  # of the first and of the last
-        self.types: Counter[bytes] = Counter()
+        self.types: Dict[bytes, int] = {}
         self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
         self.lost, self.gaps = 0, []  # type: int, List[Problem]
         self._workspace, self._upto, self._number = job.workspace.encode(), job.upto, job.number
@@ -983,23 +982,24 @@ class Reading:
 
     def _read(self, lines: Sequence[bytes]) -> None:
         contacts, (early, late) = self._contacts, self._heads
-        (first, known), types = self.times, self.types
+        (first, known), types, match, workspace = self.times, self.types, TAIL.fullmatch, self._workspace
+        mentions, upto = self._mentions, self._upto
         for line, position in zip(lines, self._positions):
             if not line:
                 self.lost += 1
                 continue
             end = line.rfind(b',"recorded_at":"')
-            found = TAIL.fullmatch(line, end) if end > 0 else None
-            time, stream, kind, version, workspace = found.groups() if found else slowly(line)
+            found = match(line, end) if end > 0 else None
+            time, stream, kind, version, where = found.groups() if found else slowly(line)
             if time < known:
                 self._wrong("is recorded earlier than the event before", position)
             first, known = first or time, time
-            types[kind] += 1
-            if workspace != self._workspace:
+            types[kind] = types.get(kind, 0) + 1
+            if where != workspace:
                 self._wrong("is of another workspace", position)
-            if kind.startswith(b"ledger."):
+            if kind[:7] == b"ledger.":
                 self.ledger.append((position, kind.decode(), json.loads(line)["data"]))
-            heads, number = early if position <= self._upto else late, int(version)
+            heads, number = early if position <= upto else late, int(version)
             head = heads.get(stream)
             if head is None:
                 heads[stream] = head = [number, number, position, position, 0]
@@ -1007,18 +1007,18 @@ class Reading:
                 if number != head[1] + 1:
                     self.gaps.append(gap(stream.decode(), head[1], number, position, self._gap))
                 head[1], head[3] = number, position
-            if kind.startswith(b"contact."):
+            if kind[:8] == b"contact.":
                 head[4] = 1
-            if contacts is None or position > self._upto:
+            if contacts is None or position > upto:
                 continue
             begin, close = line.find(b',"data":'), line.rfind(b',"occurred_at":', 0, end)
             if found and 0 < begin < close:
                 for dash in MENTION.finditer(line, begin, close):
                     named = line[dash.start() - 8 : dash.end()]
                     if contacts[hash(named) & MASK]:
-                        self._mentions[named + stream] = position
+                        mentions[named + stream] = position
             else:
-                self._mentions.update((named + stream, position) for named in uuids(json.loads(line)["data"]))
+                mentions.update((named + stream, position) for named in uuids(json.loads(line)["data"]))
         self.times = first, known
 
     def _wrong(self, reason: str, position: int) -> None:
@@ -1113,11 +1113,6 @@ def open_records(path: Path) -> Iterator[Any]:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as records:
         yield records
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file
 
 
 def slices(span: Span, kind: str, width: int) -> List[bytes]:
