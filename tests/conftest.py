@@ -43,7 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
     parser.addoption(
-        "--must-run", action="append", default=[], metavar="MARK", help="fail instead of skipping: node, chromium"
+        "--must-run",
+        action="append",
+        default=[],
+        metavar="MARK",
+        help="fail instead of skipping: node, chromium, python312",
     )
     parser.addoption("--requests", type=int, default=150, help="how many requests the fuzzer makes")
 
