@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "replay": "crm_es.commands.replaying",
     "seal": "crm_es.commands.sealing",
     "ledger": "crm_es.commands.sealing",
+    "anchor": "crm_es.commands.anchor",
     "workspace": "crm_es.commands.workspaces",
     "token": "crm_es.commands.workspaces",
     "access": "crm_es.commands.access",

@@ -196,6 +196,20 @@ def test_what_was_recorded_is_sealed(data_dir: Path, serving: Serving) -> None:
     assert (data_dir / "sealer.key").stat().st_mode & 0o077 == 0
 
 
+def test_what_was_sealed_leaves_the_house(data_dir: Path, serving: Serving, tmp_path: Path) -> None:
+    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
+        eventually(lambda: connection.execute("SELECT count(*) FROM ledger.note").fetchone()[0])
+    serving.stop()
+
+    nowhere = crm(data_dir, "anchor", "--once")
+    done = crm(data_dir, "anchor", "--once", "--file", str(tmp_path / "anchored.jsonl"))
+
+    assert (nowhere.returncode, done.returncode) == (1, 0), done.stderr
+    assert "Say where to" in nowhere.stderr
+    assert "evidence outside this house begins with these" in done.stdout
+    assert "crm-es.localhost/log/" in (tmp_path / "anchored.jsonl").read_text()
+
+
 def test_the_keys_of_logs_are_rotated(data_dir: Path, serving: Serving) -> None:
     token(data_dir)  # something is sealed
     eventually((data_dir / "sealer.key").exists)
