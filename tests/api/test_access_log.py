@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+from contextlib import AsyncExitStack
 
+import httpx
 import psycopg
 import pytest
 from graphql import parse
@@ -11,8 +13,11 @@ from psycopg.rows import dict_row
 
 from crm_es.access.operations import normalised
 from crm_es.api import ids
+from crm_es.api.http import GraphQLOverHTTP
+from crm_es.schema import schema
 from tests.api.conftest import opened
-from tests.waiting import soon
+from tests.api.served import served
+from tests.waiting import PATIENCE_SECONDS, soon
 
 pytestmark = pytest.mark.anyio
 
@@ -271,3 +276,34 @@ async def test_mass_reading_is_an_event_for_the_auditor(place, anyio_backend):  
     assert {each["actor"]["kind"] for each in found} == {"SYSTEM"}
     assert len(data) == len({each["since"] for each in data})
     assert {each["nodes"] for each in data} <= {3}
+
+
+async def test_each_result_that_is_told_as_it_happens_leaves_a_row(place, api):
+    id_ = await register(api)
+    query = 'subscription Follow { changes(after: "0") { node { ... on Contact { emails { address } } } } }'
+    headers = {"authorization": "Bearer admin", "accept": "text/event-stream", "crm-purpose": "screen"}
+
+    async with served(api.app) as address, httpx.AsyncClient() as client:
+        async with client.stream(
+            "POST", f"http://{address}/graphql", json={"query": query}, headers=headers, timeout=PATIENCE_SECONDS
+        ) as response:
+            async for line in response.aiter_lines():
+                if "x.test" in line:
+                    break
+        followed = rows(place, api, operation="Follow")  # durable before it was told
+
+    (told,) = [row for row in followed if uuid_in(id_) in row["node_ids"]]
+    assert (told["kind"], told["fields"], told["purpose"]) == ("SUBSCRIPTION", ["emails"], "screen")
+    assert len(followed) >= 1
+
+
+async def test_what_was_given_up_is_told(place, api):
+    api.app.state.http = GraphQLOverHTTP(schema, api.engine, query_seconds=0.1)
+    async with AsyncExitStack() as held:
+        for _ in range(4):  # all the connections there are
+            taken = await api.engine.connections.take()
+            held.push_async_callback(api.engine.connections.give, taken, sound=True)
+        await api.post("query Slow { teams { id } }")
+
+    row = await row_of(place, api, "Slow")
+    assert (row["code"], row["allowed"], row["node_ids"], row["position"]) == ("CANCELLED", True, [], 0)

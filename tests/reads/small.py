@@ -8,6 +8,7 @@ import strawberry
 from psycopg.sql import SQL, Composable, Identifier
 from strawberry.schema.config import StrawberryConfig
 
+from crm_es.api.accounting import Executor
 from crm_es.api.enums import describe
 from crm_es.api.nodes import Money, Node
 from crm_es.api.scalars import SCALARS, Position
@@ -241,7 +242,7 @@ class Contact(Thing):
     tags: list[str] | None = column("tags", "Words.")
     last_at: datetime | None = column("last_at", "When last met.")
     note: str | None = column("note", "Long.", lazy=True)
-    phones: list[Phone] | None = values("phones", lambda item: Phone(**item), "Where to call.")
+    phones: list[Phone] | None = values("phones", lambda item: Phone(**item), "Where to call.", sensitive=True)
     company = one("company_id", lambda: Company, "Where they work.")
     meeting_count: int | None = column("meeting_count", "How often.", beside=source(ACTIVITY))
     last_met: str | None = computed(
@@ -251,7 +252,12 @@ class Contact(Thing):
     happenings = connection(lambda: Event, via="stream_id", description="What happened.", filter=False)
     owner = one("owner_id", lambda: Member, "Who looks after them.")
     emails = many(
-        lambda: Email, via="contact_id", order=("-is_primary", "address"), description="Addresses.", null=True
+        lambda: Email,
+        via="contact_id",
+        order=("-is_primary", "address"),
+        description="Addresses.",
+        null=True,
+        sensitive=True,
     )
     mails = many(
         lambda: Email, via="contact_id", order=("address",), description="Those asked for.",
@@ -351,4 +357,6 @@ class Query:
     members = connection(lambda: Member, description="All.", filter=False, order=False)
 
 
-schema = strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS), types=[Member])
+schema = strawberry.Schema(
+    Query, config=StrawberryConfig(scalar_map=SCALARS), types=[Member], execution_context_class=Executor
+)

@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_es.access.trail import Trail
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import CrmError
 from crm_es.reads.driver import ReadConnections
@@ -141,6 +143,7 @@ def test_both_executors_answer_alike(
     del values["who"]
 
     generic = runner.run(world.result(document, values, member_id=world.me))  # type: ignore[attr-defined]
+    noted = world.trail
     answer = runner.run(_compiled(world, document, values))
 
     if generic.errors:
@@ -149,6 +152,12 @@ def test_both_executors_answer_alike(
     else:
         assert answer is not None, (compiled.outcomes, document)
         assert msgspec.json.decode(answer) == generic.data
+        assert _told(world.trail) == _told(noted), document
+
+
+def _told(trail: Trail) -> tuple[dict[str, set[UUID]], set[str]]:
+    """What goes into the access log: which records were answered, and which sensitive fields."""
+    return {type_: {*ids} for type_, ids in trail.nodes.items() if ids}, trail.fields
 
 
 async def _compiled(world: World, document: str, values: dict[str, Any]) -> bytes | None:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
+from crm_es.access.trail import Trail
 from crm_es.api import ids
 from crm_es.database.urls import DatabaseUrls
 from crm_es.projector import tables
@@ -58,6 +59,7 @@ class World:
         self.reading = reading
         self.position = 0
         self.snapshot: Snapshot | None = None
+        self.trail = Trail()
         self._writing = psycopg.connect(urls.owner, autocommit=True)
         self._writing.execute("SELECT set_config('app.workspace', %s, false)", [str(self.workspace)])
 
@@ -149,11 +151,11 @@ class World:
         async def opened() -> Snapshot:
             return snapshot
 
-        self.snapshot = snapshot
+        self.snapshot, self.trail = snapshot, Trail()
         try:
             yield Reads(
                 snapshot=opened, workspace=snapshot.workspace, now=options.pop("now", NOW), cursor_key=bytes(32),
-                permissions=options.pop("permissions", Granted()), **options,
+                permissions=options.pop("permissions", Granted()), trail=self.trail, **options,
             )  # fmt: skip
         finally:
             await snapshot.close()

@@ -71,7 +71,7 @@ def examination() -> Iterator[Finding]:
         with opened(settings) as urls:
             check(settings.database_url or urls.app)
             with psycopg.connect(urls.projector, autocommit=True) as connection:
-                for look in (server, clock, read_models, sealing):
+                for look in (server, clock, access_log, read_models, sealing):
                     yield from look(connection)
                 yield from keys(connection, settings)
     except CrmError as error:
@@ -176,6 +176,17 @@ def sealing(connection: Connection) -> Iterator[Finding]:
             "Each has an event ledger.epoch_opened that names the positions that are lost.",
             wrong=False,
         )
+
+
+def access_log(connection: Connection) -> Iterator[Finding]:
+    """Whether the coming month has its table."""
+    ready = _value(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'access')"
+        " AND c.relname = 'entry_' || to_char((now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY_MM'))",
+    )
+    advice = "" if ready else "`crm-es serve` makes it with the next row it writes there."
+    yield Finding("access log: a table for the coming month", advice, wrong=False)
 
 
 def keys(connection: Connection, settings: Settings) -> Iterator[Finding]:

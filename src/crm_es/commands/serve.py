@@ -64,7 +64,8 @@ def serve_at(
         children.append(Child("the sealer", ["crm_es.serving.sealing"], last=True, secrets=secrets))
     keep = keeping(settings)
     with telling(door, stop, say):
-        Supervisor(children, environment_of_children(urls), grace=settings.shutdown_seconds, tend=keep).run(stop)
+        told = environment_of_children(urls) | {"CRM_WORKERS": str(workers)}
+        Supervisor(children, told, grace=settings.shutdown_seconds, tend=keep).run(stop)
 
 
 @contextmanager
