@@ -11,7 +11,7 @@ import pytest
 from tests.verify.conftest import written
 
 HERE = Path(__file__).parent
-ENVIRONMENT = HERE / ".venv"
+ENVIRONMENT = HERE.parents[1] / ".venv/outside"
 
 
 def newer_python() -> str | None:
