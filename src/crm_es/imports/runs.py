@@ -49,18 +49,24 @@ async def connected(app_url: str, workspace: UUID) -> AsyncIterator[psycopg.Asyn
 
 
 class ImportRun:
-    """A run's row, in the session that holds its lock; a killed process loses the lock with its session."""
+    """A run's row, in the session that holds its lock; a killed process loses the lock with its session.
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], workspace: UUID, id: UUID) -> None:
+    `first`: nothing was ever imported into this workspace.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], workspace: UUID, id: UUID, *, first: bool) -> None:
         self._connection = connection
         self._workspace = workspace
         self.id = id
+        self.first = first
 
     @classmethod
     async def begin(cls, connection: psycopg.AsyncConnection[Any], job: Job) -> Self:
         """Raises: AlreadyRunningError."""
         await _lock(connection, job)
-        return cls(connection, job.workspace, await _resumed(connection, job) or await _created(connection, job))
+        first = await _is_first(connection, job)
+        run = await _resumed(connection, job) or await _created(connection, job)
+        return cls(connection, job.workspace, run, first=first)
 
     async def advance(self, number: int, line: int, tally: Tally) -> None:
         await self._connection.execute(
@@ -104,6 +110,14 @@ async def _lock(connection: psycopg.AsyncConnection[Any], job: Job) -> None:
     row = await cursor.fetchone()
     if row is None or not row[0]:
         raise AlreadyRunningError(job.mapping)
+
+
+async def _is_first(connection: psycopg.AsyncConnection[Any], job: Job) -> bool:
+    cursor = await connection.execute(
+        "SELECT NOT EXISTS (SELECT FROM es.import_run WHERE workspace_id = %s)", [job.workspace]
+    )
+    row = await cursor.fetchone()
+    return row is not None and row[0]
 
 
 async def _resumed(connection: psycopg.AsyncConnection[Any], job: Job) -> UUID | None:

@@ -202,6 +202,7 @@ class _Work:
             run=run,
             records=self.plan.mapping.records,
             doors=Doors(schema),
+            first=row is not None and row.first,
         )
         await Import(
             plan=self.plan,

@@ -60,6 +60,8 @@ class SchemaWorld:
     run: UUID
     records: Mapping[str, RecordKey]
     doors: Doors
+    first: bool = False
+    """No row was recorded before: what the log says all the same of a command or a name is told when it is appended."""
     shared: dict[object, tuple[float, Any]] = field(default_factory=dict)
 
     @property
@@ -128,6 +130,8 @@ class SchemaWorld:
         return ((_BY_NAME[type_], ids_) for type_, ids_ in found.items())
 
     async def recorded(self, commands: Collection[UUID]) -> set[UUID]:
+        if self.first:
+            return set()
         cursor = await self.connection.execute(
             "SELECT command_id FROM es.command WHERE workspace_id = %s AND command_id = ANY (%s)",
             [self.workspace, list(commands)],
@@ -142,6 +146,8 @@ class SchemaWorld:
         return {row[0] for row in await cursor.fetchall()}
 
     async def ingested(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        if self.first:
+            return set()
         wanted = {("interaction", joint_key(*name)): name for name in names}
         return {wanted[value] for value in await self.engine.store.holders(self.workspace, wanted)}
 
