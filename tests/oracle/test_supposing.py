@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,7 +15,7 @@ from crm_es.catalog import AGGREGATES
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.codec import Codec
 from crm_es.projector import supposing
-from crm_es.projector.replay import Replay, at_position
+from crm_es.projector.replay import Replay, at_position, at_time
 from crm_es.projector.supposing import Supposition
 from crm_es.service.enums import Priority, SlaKind
 from projections import READ_MODELS
@@ -115,24 +117,34 @@ async def test_the_command_makes_compares_and_drops(histories, place, figures, t
     *_, chances = figures(found)
     file = tmp_path / "hopeless.json"
     file.write_text(json.dumps({"stages": dict.fromkeys(chances, 0)}))
-    to = ("--to", "2100-01-01T00:00:00Z", "--schema", "then", "--workspace", str(found.workspace))
 
-    future = crm(place, *to)
-    made = crm(place, "--to", "20", *to[2:], "--what-if", str(file))
+    made = crm(
+        place, "--to", "20", "--schema", "then", "--workspace", str(found.workspace), "--what-if", str(file)
+    )  # fmt: skip
     dropped = crm(place, "--schema", "then", "--drop")
-    foreign = crm(place, "--schema", "pg_then", "--drop")
 
-    assert (future.returncode, future.stderr) == (1, "crm-es: This is in the future.\n")
     assert made.returncode == 0, made.stderr
     lines = made.stdout.splitlines()
     assert " in then__interactions, then__service_queues, " in lines[0]
     assert "in then_what_if__service_queues, then_what_if__pipelines" in lines[1]
     assert lines[2].split() == ["as", "it", "was", "what", "if"]
     assert len(dropped.stdout.splitlines()) == len(READ_MODELS) + 2
-    assert foreign.returncode == 1
     with psycopg.connect(place.urls.owner) as connection:
         left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'then%%'").fetchall()
     assert left == []
+
+
+async def test_the_future_and_names_of_others_are_refused(place):
+    with psycopg.connect(place.urls.owner) as connection:
+        with pytest.raises(InvalidInputError) as future:
+            at_time(connection, uuid4(), datetime(2100, 1, 1, tzinfo=UTC))
+        with pytest.raises(InvalidInputError) as unknown:
+            at_position(connection, uuid4(), 1)
+    with pytest.raises(InvalidInputError) as name:
+        Replay(url=place.urls.projector, decode=lambda _: [], models=SOME, name="pg_then")
+
+    rules = [each.value.rule for each in (future, unknown, name)]
+    assert rules == ["replay.future", "replay.position", "replay.schema"]
 
 
 @pytest.mark.parametrize(
