@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from crm_es.reads.driver import Snapshot
-from crm_es.sales import pipeline_mutations
+from crm_es.sales import moving, pipeline_mutations
 from tests.api.selling import STAGES, a_contact, a_deal, a_pipeline, act, columns, done, refused, usd
 
 pytestmark = pytest.mark.anyio
@@ -245,3 +245,34 @@ CHARTS = """query($first: Int) { pipelines(first: $first) { nodes {
   trend(from: "2026-01-01", to: "2026-03-31", interval: MONTH) { openCount }
   forecast(from: "2030-01-01", to: "2030-01-31", interval: MONTH, byOwner: true) { owner { name } pipeline { amount currency } }
   delta(from: {position: "0"}) { new { count } end { count } } } } }"""
+
+
+@pytest.mark.parametrize("deed", ["openDeal", "moveDeal", "reopenDeal"])
+async def test_a_deal_on_its_way_to_a_stage_that_is_retired_goes_on_with_that_ones_deals(api, monkeypatch, deed):
+    board = await a_pipeline(api)
+    offer, new = board["at"]["Offer"], board["at"]["New"]
+    deal = await a_deal(api, board, amount=usd("1.00"))
+    if deed == "reopenDeal":
+        await act(api, "winDeal", deal)
+    given = {
+        "openDeal": {"name": "late", "pipelineId": board["id"], "stageId": offer},
+        "moveDeal": {"id": deal["id"], "toStageId": offer},
+        "reopenDeal": {"id": deal["id"], "toStageId": offer},
+    }[deed]
+    place, retired = moving.on_top, []
+
+    async def overtaken(*args):
+        """The stage is retired after it was looked at and before the deal is recorded in it."""
+        found = await place(*args)
+        if not retired:
+            retired.append(await retire(api, board))
+        return found
+
+    monkeypatch.setattr(moving, "on_top", overtaken)
+
+    payload = await done(api, deed, "deal { id stage { id } version }", **given)
+
+    assert retired
+    assert payload["projected"]
+    assert payload["deal"]["stage"] == {"id": new}
+    assert (await columns(api, board))["New"]["totalCount"] == (2 if deed == "openDeal" else 1)

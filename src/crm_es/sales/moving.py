@@ -1,7 +1,9 @@
 """Where a deal may go and at which place of the column: what the decisions of `dealing.py` are told."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
@@ -10,9 +12,10 @@ from crm_es.api.enums import Action
 from crm_es.api.payloads import Deed
 from crm_es.api.references import absent, within_reach
 from crm_es.errors import FieldPath, InvalidInputError
+from crm_es.eventstore.event import Dated, Event
 from crm_es.eventstore.store import Outcome
-from crm_es.occasions import Occasion
-from crm_es.sales import ranks
+from crm_es.occasions import Occasion, dated
+from crm_es.sales import dealing, ranks
 from crm_es.sales.deal import DEAL, Deal
 from crm_es.sales.graphql import Deal as DealType
 from crm_es.sales.links import source
@@ -47,6 +50,37 @@ async def pipeline_of(deed: Deed, id_: UUID, field: FieldPath) -> Pipeline:
         raise absent("pipeline", field)
     found: Pipeline = loaded.state
     return found
+
+
+async def landed(deed: Deed, id_: UUID, pipeline_id: UUID, done: Outcome) -> Outcome:
+    """A stage that was retired while the deal was on its way there: it goes on to where that one's deals went.
+
+    Not asked in imports, which look at a pipeline once: sending `changePipeline` again moves what they left there.
+    """
+    if done.log_id is None or done.replayed or deed.context.shared is not None:
+        return done
+    there = await deed.store.load(PIPELINE, deed.command.workspace, pipeline_id)
+    gone = {stage.id: target for stage, target in there.state.retired} if there else {}
+    return await _go_on(deed, id_, gone, done) if gone else done
+
+
+async def _go_on(deed: Deed, id_: UUID, gone: Mapping[UUID, UUID], done: Outcome) -> Outcome:
+    step = uuid5(deed.command.command_id, "retired")
+    command = replace(
+        deed.command, command_id=step, causation_id=deed.command.command_id, occurred_at=None, reason=None
+    )
+    on = Occasion(deed.context.now, said=False)
+
+    def decide(was: Deal) -> list[Event | Dated]:
+        target = was.stage_id
+        while target in gone:
+            target = gone[target]
+        if target == was.stage_id:
+            return []
+        return dated(dealing.leave_retired(was, stage_id=was.stage_id, to_stage_id=target, on=on))
+
+    moved = await deed.store.decide(command, DEAL, id_, decide)
+    return done if moved.log_id is None else replace(done, position=moved.position, log_id=moved.log_id)
 
 
 async def on_top(deed: Deed, id_: UUID, stage_id: UUID) -> str:

@@ -109,6 +109,10 @@ class RestoreDealPayload(Payload):
     deal: Deal | None = record(Deal, "The deal; null when refused.")
 
 
+async def _move(deed: Deed, id_: Any, pipeline_id: Any, decision: Any) -> Outcome:
+    return await moving.landed(deed, id_, pipeline_id, await _decide(deed, id_, decision))
+
+
 async def _decide(deed: Deed, id_: Any, decision: Any) -> Outcome:
     async with addressed("deal"):
         return await deed.store.decide(
@@ -134,7 +138,8 @@ class DealMutations:
             on=moving.occasion(deed), external_ids=external_ids,
         )  # fmt: skip
         async with pointing(deed, external_id_places(external_ids, "deal")):
-            return await deed.store.create(deed.command, DEAL, id_, dated(events))
+            done = await deed.store.create(deed.command, DEAL, id_, dated(events))
+        return await moving.landed(deed, id_, pipeline_id, done)
 
     @mutation(
         UpdateDealPayload, needs(EntityType.DEAL, Action.UPDATE), shows=SHOWS,
@@ -159,8 +164,11 @@ class DealMutations:
         dealing.check_open(state)
         stage = pipeline.open_stage(board, wanted, ("toStageId",))
         rank = await moving.rank(deed, id_, stage.id, after=input.after_deal_id, before=input.before_deal_id)
-        return await _decide(
-            deed, id_, lambda was: dealing.move(was, stage_id=stage.id, rank=rank, on=moving.occasion(deed))
+        return await _move(
+            deed,
+            id_,
+            state.pipeline_id,
+            lambda was: dealing.move(was, stage_id=stage.id, rank=rank, on=moving.occasion(deed)),
         )
 
     @mutation(
@@ -173,8 +181,8 @@ class DealMutations:
         board = await moving.pipeline_of(deed, state.pipeline_id, ("id",))
         stage, amount = pipeline.won_stage(board), inputs.money(said(input.amount), ("amount",))
         rank = await moving.on_top(deed, id_, stage.id)
-        return await _decide(
-            deed, id_,
+        return await _move(
+            deed, id_, state.pipeline_id,
             lambda was: dealing.win(was, stage_id=stage.id, rank=rank, on=moving.occasion(deed), amount=amount),
         )  # fmt: skip
 
@@ -191,8 +199,8 @@ class DealMutations:
         wanted = deed.live(input.stage_id, "Stage", field="stageId") if input.stage_id else None
         stage = pipeline.lost_stage(board, wanted, ("stageId",))
         rank = await moving.on_top(deed, id_, stage.id)
-        return await _decide(
-            deed, id_,
+        return await _move(
+            deed, id_, state.pipeline_id,
             lambda was: dealing.lose(was, reason=reason, stage_id=stage.id, rank=rank, on=moving.occasion(deed)),
         )  # fmt: skip
 
@@ -210,8 +218,11 @@ class DealMutations:
             wanted = state.open_stage_id
         stage = pipeline.open_stage(board, wanted, ("toStageId",))
         rank = await moving.on_top(deed, id_, stage.id)
-        return await _decide(
-            deed, id_, lambda was: dealing.reopen(was, stage_id=stage.id, rank=rank, on=moving.occasion(deed))
+        return await _move(
+            deed,
+            id_,
+            state.pipeline_id,
+            lambda was: dealing.reopen(was, stage_id=stage.id, rank=rank, on=moving.occasion(deed)),
         )
 
     @mutation(
