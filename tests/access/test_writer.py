@@ -13,7 +13,7 @@ from crm_es.access.writer import AccessLog
 from crm_es.config import AccessMode
 from crm_es.errors import InvalidInputError, UnavailableError
 from crm_es.eventstore.event import Actor, ActorKind
-from tests.waiting import soon
+from tests.waiting import eventually, soon
 
 pytestmark = pytest.mark.anyio
 ACTOR = Actor(kind=ActorKind.MEMBER, id=uuid4(), auth="test")
@@ -169,10 +169,9 @@ async def test_a_lost_connection_is_made_again(database, access):
     workspace = uuid4()
     await access.record(row(workspace, "emails"))
     with psycopg.connect(database.owner, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY access%' AND pid <> pg_backend_pid()"
-            " AND datname = current_database()"
-        )
+        mine = "FROM pg_stat_activity WHERE query LIKE 'COPY access%' AND datname = current_database()"
+        assert connection.execute(f"SELECT pg_terminate_backend(pid) {mine}").fetchall() == [(True,)]
+        eventually(lambda: connection.execute(f"SELECT 1 {mine}").fetchone() is None)
 
     with pytest.raises(UnavailableError):
         await access.record(row(workspace, "emails"))

@@ -187,3 +187,23 @@ async def test_the_log_of_logs_is_open_to_anybody(api, seal):
     first = entries.content[2 : 2 + int.from_bytes(entries.content[:2], "big")]
     assert first.startswith(f"{ORIGIN}/log/".encode())
     assert "public" in entries.headers["cache-control"]
+
+
+async def test_who_fetched_entries_is_in_the_access_log_before_he_has_them(api, seal):
+    seal()
+    size = len(await states(api))
+    path = f"/log/{api.workspace}/tile/entries/000.p/{size}"
+
+    for who in ("sales", "auditor"):
+        await api.http.get(path, headers={"authorization": f"Bearer {who}"})
+
+    query = """{ accessLog { nodes { operation rows position allowed code actor { name } } } }"""
+    told = (await api.ask(query, who="auditor"))["accessLog"]["nodes"]
+    found = sorted(
+        (each for each in told if each["operation"].startswith("tile/entries/")), key=lambda each: each["rows"]
+    )
+    assert [(each["actor"]["name"], each["allowed"], each["code"]) for each in found] == [
+        ("Sales", False, "FORBIDDEN"),
+        ("Auditor", True, None),
+    ]
+    assert (found[1]["rows"], found[1]["position"]) == (size, str(size))

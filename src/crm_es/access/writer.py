@@ -125,12 +125,10 @@ class AccessLog:
         try:
             async with asyncio.timeout(self._patience):
                 await asyncio.shield(item.done)  # type: ignore[arg-type]  # made above
-        except TimeoutError as exc:
-            raise _withheld(item) from exc
         except asyncio.CancelledError:
             _withheld(item)
             raise
-        except psycopg.Error as exc:
+        except (psycopg.Error, OSError) as exc:  # a time-out is an OSError
             raise _withheld(item) from exc
 
     @property

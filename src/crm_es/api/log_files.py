@@ -10,6 +10,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from crm_es.access.entry import Kind, entry
+from crm_es.access.trail import Trail
 from crm_es.api.http import refused
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, NotAllowedError, UnauthenticatedError
@@ -48,10 +50,12 @@ async def _found(request: Request) -> Response | None:
     if named["epoch"] == "1":
         return None
     if file.startswith("tile/entries/"):
-        if workspace != NIL:
-            await _must_audit(request, engine, workspace)
+        context = None if workspace == NIL else await _must_audit(request, engine, workspace)
         async with engine.connections.snapshot(workspace) as snapshot:
-            return await _entries(snapshot, workspace, epoch, file)
+            found = await _entries(snapshot, workspace, epoch, file)
+        if context is not None and found is not None:
+            await _account(context, file)
+        return found
     async with engine.connections.snapshot(workspace) as snapshot:
         if file == "checkpoint":
             return await _checkpoint(snapshot, workspace, epoch)
@@ -86,6 +90,18 @@ async def _entries(snapshot: Snapshot, workspace: UUID, epoch: int, path: str) -
     return Response(body, media_type=_BYTES, headers=headers)
 
 
+async def _account(context: Context, file: str, *, code: str | None = None) -> None:
+    """Who was answered which entries, or was not, is in the access log before he is. Raises: UnavailableError."""
+    tile, trail = _parsed(file.replace("tile/entries/", "tile/0/", 1)), Trail()
+    trail.rows = tile.width if tile and code is None else 0
+    position = tile.number * WIDTH + tile.width if tile and code is None else 0
+    row = entry(
+        workspace=context.workspace, actor=context.identity.actor, kind=Kind.ENTRIES, operation=file, trail=trail,
+        position=position, code=code, allowed=code is None,
+    )  # fmt: skip
+    await context.engine.access.record(row)
+
+
 def _parsed(path: str) -> Tile | None:
     try:
         return parse_path(path)
@@ -100,6 +116,8 @@ async def _must_audit(request: Request, engine: Engine, workspace: UUID) -> Cont
         raise UnauthenticatedError("Send a token: Authorization: Bearer <token>.")
     host = request.client.host if request.client else None
     context = await engine.begin(token.strip(), client=request.headers.get("user-agent"), host=host)
+    if context.workspace == workspace and context.permissions.scope(EntityType.CONTACT, Action.AUDIT) is None:
+        await _account(context, request.path_params["path"].partition("/")[2], code="FORBIDDEN")
     if context.workspace != workspace or context.permissions.scope(EntityType.CONTACT, Action.AUDIT) is None:
         raise NotAllowedError("The entries of a log are for those who audit its workspace.")
     return context
