@@ -5,6 +5,7 @@ import io
 import json
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from crm_es.api import ids
@@ -77,6 +78,17 @@ def rows(bundle, view):
 
 def position_of(bundle):
     return json.loads((bundle / "MANIFEST.json").read_text())["position"]
+
+
+def logged(office):
+    """Rows of the access log: (kind, ids, position, whether emails are among the fields)."""
+    with psycopg.connect(office.maker.url) as connection:
+        connection.execute("SELECT set_config('app.workspace', %s, true)", [str(office.api.workspace)])
+        return connection.execute(
+            "SELECT kind, node_ids, position, 'emails' = ANY (fields) FROM access.entry WHERE workspace_id = %s"
+            " AND kind = 'EXPORT' ORDER BY logged_at",
+            [office.api.workspace],
+        ).fetchall()
 
 
 @pytest.mark.usefixtures("full")
@@ -240,6 +252,7 @@ async def test_each_scope_is_proved_complete_and_narrows_its_views(office, full)
         assert verify(bundle) == 0, name
         found = rows(bundle, "audit_trail")
         if name == "subject":
+            assert logged(office)[-1] == ("EXPORT", [contact], position_of(bundle), True)
             assert str(contact) in {row["id"] for row in rows(bundle, "contacts")}
         elif name == "stream":
             assert {row["entityId"] for row in found} == {str(company)}

@@ -21,7 +21,7 @@ import psycopg
 from crm_es.errors import RuleViolatedError, UnavailableError
 from crm_es.eventstore.event import Actor, ActorKind, Command, Fact, Origin, WorkspaceId
 from crm_es.eventstore.store import Store
-from crm_es.exports import narrowing, trail, views
+from crm_es.exports import accounting, narrowing, trail, views
 from crm_es.exports.bundle import BundleWriter, Contents, Purpose
 from crm_es.exports.files import pretty, put
 from crm_es.exports.page import page
@@ -29,7 +29,7 @@ from crm_es.exports.proving import Pinned, Provable, Waiting, pin
 from crm_es.exports.records import VIEWS
 from crm_es.exports.views import Narrowed
 from crm_es.workspaces import export as exports
-from crm_es.workspaces.export import EXPORT, ExportApproved, ExportCompleted, ExportRequested, ExportStatus
+from crm_es.workspaces.export import EXPORT, ExportApproved, ExportCompleted, ExportRequested, ExportScope, ExportStatus
 
 SEAL_SECONDS: Final = 120.0
 Told = Callable[[int], None]
@@ -156,6 +156,10 @@ class Maker:
             "events": counts["events"],
             "expires_at": None if self.keep is None else _whole(datetime.now(UTC) + self.keep),
         }
+        await accounting.account(
+            self.url, order.workspace, order.id, actor=order.first.actor, purpose=order.asked.purpose,
+            subject=order.asked.id if order.asked.scope is ExportScope.SUBJECT else None, said=said,
+        )  # fmt: skip
         await self.store.decide(command(order, "complete"), EXPORT, order.id, lambda was: exports.complete(was, **said))
 
     def _seal(self, order: Order, pinned: Pinned, directory: Path, told: Told) -> Path:
