@@ -43,7 +43,7 @@ class HourSealing:
                         if self._leads(connection):
                             seal_hours(connection)
                         stop.wait(self._poll)
-            except (psycopg.OperationalError, psycopg.InterfaceError, ConflictError) as error:
+            except (psycopg.Error, ConflictError) as error:  # the log can wait for its hours
                 log.warning("hours of the access log are not sealed yet: %s: %s", type(error).__name__, error)
                 stop.wait(self._poll)
 
