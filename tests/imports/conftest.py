@@ -14,7 +14,10 @@ from tests.imports.office import Office, shared_data
 @pytest.fixture
 def office(ready_database, tmp_path):
     """A new workspace in a database of its own."""
-    opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=ready_database, folder=tmp_path)
+    patient = Settings(
+        data_dir=tmp_path / "data", statement_timeout_ms=600_000
+    )  # a busy machine answers late, not wrongly
+    opened = Office(settings=patient, urls=ready_database, folder=tmp_path)
     opened.ids.append(asyncio.run(found(opened)))
     return opened
 
