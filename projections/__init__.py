@@ -8,6 +8,7 @@ from projections import (
     changes,
     contact_profiles,
     duplicates,
+    exports,
     interactions,
     members,
     milestones,
@@ -31,4 +32,5 @@ READ_MODELS: "tuple[ReadModel, ...]" = (
     duplicates,
     changes,
     articles,
+    exports,
 )

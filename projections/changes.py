@@ -17,7 +17,7 @@ from crm_es.interactions import interaction
 from crm_es.projector.contract import Batch, Column, Index, Table
 from crm_es.sales import deal_events, pipeline, product
 from crm_es.service import article, queue, ticket_events
-from crm_es.workspaces import member
+from crm_es.workspaces import export, member
 
 NAME = "changes"
 VERSION = 4
@@ -60,7 +60,7 @@ MEANING: Final = Table(
 TABLES: tuple[Table, ...] = (RECORD, CONTAINED, MEANING)
 _Party = contact_events.ContactEvent | company.CompanyEvent | interaction.InteractionEvent | member.MemberEvent
 _Sales = product.ProductEvent | pipeline.PipelineEvent | deal_events.DealEvent
-_Event = _Party | _Sales | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent
+_Event = _Party | _Sales | queue.QueueEvent | ticket_events.TicketEvent | article.ArticleEvent | export.ExportEvent
 TOPICS = frozenset(e.TOPIC for e in _Event.__args__)
 
 _GONE: Final = frozenset(

@@ -33,6 +33,7 @@ from crm_es.database.migrate import check
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.eventstore.store import Store
+from crm_es.exports.download import download
 from crm_es.ledger import lag
 from crm_es.privacy.keystore import KeyStore, root_key
 from crm_es.projector import catalogue
@@ -82,6 +83,7 @@ def serving(settings: Settings, opened: Callable[[], AbstractAsyncContextManager
         Route("/", partial(front, to_graphiql=settings.graphiql)),
         Route("/graphql", _Http()),
         WebSocketRoute("/graphql", _Sockets()),
+        Route("/exports/{id}", download),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),

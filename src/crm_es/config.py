@@ -105,6 +105,7 @@ class Settings:
     sealer_key: Path | None = setting("SEALER_KEY", Path, "the path of a file", None)
     sealer_memory: Path | None = setting("SEALER_MEMORY", Path, "the path of a file", None)
     log_origin: str = setting("LOG_ORIGIN", _origin, "a host name and perhaps a path, as crm.example.com", LOCAL_ORIGIN)
+    exports: Path | None = setting("EXPORTS", Path, "a folder", None)
     key_store: str | None = setting("KEY_STORE", _key_store, "a path, or a URL postgresql://…", None)
     root_key: str | None = setting("ROOT_KEY", _root_key, f"{2 * ROOT_KEY_BYTES} hexadecimal digits", None)
 
@@ -166,6 +167,10 @@ class Settings:
     def key_store_location(self) -> str | Path:
         location = self.key_store or str(self.data_dir / "keys.sqlite")
         return location if _is_postgres(location) else Path(location)
+
+    @property
+    def exports_folder(self) -> Path:
+        return self.exports or self.data_dir / "exports"
 
     @property
     def root_key_file(self) -> Path:

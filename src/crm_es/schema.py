@@ -45,6 +45,7 @@ from crm_es.workspaces import changes as sync
 from crm_es.workspaces import graphql as workspaces
 from crm_es.workspaces import log as signed
 from crm_es.workspaces import search as finder
+from crm_es.workspaces.export_graphql import Export
 from crm_es.workspaces.jobs import Import
 from crm_es.workspaces.mutations import WorkspaceMutations
 from crm_es.workspaces.revert_mutations import Revert
@@ -52,6 +53,7 @@ from crm_es.workspaces.revert_mutations import Revert
 PROBLEMS = (problems.InvalidInput, problems.Refusal, problems.AlreadyExists, problems.VersionConflict)
 ADMINISTER = needs(EntityType.MEMBER, Action.ADMINISTER)
 IMPORTS = needs(EntityType.IMPORT, Action.READ)
+EXPORTS = needs(EntityType.EXPORT, Action.AUDIT)
 AUDIT = needs(EntityType.CONTACT, Action.AUDIT)
 finding.KINDS.add(
     workspaces.Member,
@@ -72,6 +74,7 @@ finding.KINDS.add(
     SlaPolicy,
     Import,
     Revert,
+    Export,
     ApiKey=workspaces.find_api_key,
     Role=workspaces.find_role,
     Access=access.find,
@@ -175,6 +178,14 @@ class Query(
             description="Files taken in, the newest first.",
         ),
         IMPORTS,
+    )  # fmt: skip
+    export: Export | None = guarded(lookup(lambda: Export, "What was asked to be sent out.", as_of=False), EXPORTS)
+    exports = guarded(
+        connection(
+            lambda: Export, as_of=False, null=True, filter=False, order=False, default=(("requested_at", "DESC"),),
+            description="What was asked to be sent out, the newest first.",
+        ),
+        EXPORTS,
     )  # fmt: skip
     sla_policies: list[SlaPolicy] = _root(sla_policies, SIGNED_IN, "The newest version of each SLA policy, by name.")
     workload: list[AgentLoad] = _root(

@@ -92,6 +92,7 @@ def variables(title, found, sales, service):
         "Merge": {"input": {"survivorId": a, "absorbedId": b, "reason": "the same person"}},
         "EditContact": {"input": {"id": c, "jobTitle": "Pilot", "addTags": ["vip"]}},
         "BulkOwner": {"input": {"contacts": [{"id": c, "ownerId": member}, {"id": d, "ownerId": member}]}},
+        "StartExport": {"input": {"purpose": "audit 2026", "reason": "yearly", "contactId": a}},
         "SaveView": {"input": {"name": "Mine", "target": "CONTACT", "filter": {"ownerId": {"isMe": True}}}},
     }[title]
 

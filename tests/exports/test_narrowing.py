@@ -7,8 +7,9 @@ import pytest
 
 from crm_es.api import ids
 from crm_es.errors import InvalidInputError
-from crm_es.exports.narrowing import condition, widened
+from crm_es.exports.narrowing import condition
 from crm_es.workspaces.export import ExportScope, Wanted
+from crm_es.workspaces.export_scoping import widened
 
 CONTACT = UUID(int=7)
 

@@ -36,7 +36,7 @@ from crm_es.service.enums import Priority, SlaKind
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.serving.sealing import sealing
 from crm_es.values import DomainName, EmailAddress, ExternalId, Money, PhoneNumber, PostalAddress, Tag
-from crm_es.workspaces import api_key, member, role, saved_view, team, workspace
+from crm_es.workspaces import api_key, export, member, role, saved_view, team, workspace
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import ROLES
 from crm_es.workspaces.role import Permission
@@ -118,6 +118,8 @@ async def furnish(side: Side) -> None:
     side.uuids["SavedView"] = await api.begin(saved_view.SAVED_VIEW, saved)
     await _records(side, by)
     side.uuids["Import"] = _import(api, word)
+    wanted = export.request(export.Wanted(), purpose=f"audit of {word}", reason=f"because {word}", by=uuid4())
+    side.uuids["Export"] = await api.begin(export.EXPORT, wanted, reason=f"because {word}")
     await api.projected()
 
 

@@ -21,12 +21,13 @@ from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.exports.files import pretty, put
 from crm_es.exports.making import Maker, plan_of
-from crm_es.exports.narrowing import condition, widened
+from crm_es.exports.narrowing import condition
 from crm_es.serving.projecting import settle
 from crm_es.serving.supervisor import KILL_AFTER_SECONDS, Child
 from crm_es.uuids import new_id
 from crm_es.workspaces import export as exports
 from crm_es.workspaces.export import EXPORT, ExportScope, Wanted
+from crm_es.workspaces.export_scoping import widened
 
 
 @click.command()

@@ -165,7 +165,8 @@ class Maker:
     def _seal(self, order: Order, pinned: Pinned, directory: Path, told: Told) -> Path:
         if not part_of(directory).exists():
             return directory
-        told(order.completed.events if order.completed else 0)
+        done = order.completed.events if order.completed else 0
+        told(done)
         with fenced(self.url, order.workspace) as connection:
             provable = Provable(connection, order.workspace, order.asked, pinned)
             writer = _writer(directory, order, provable, pinned)
@@ -174,7 +175,7 @@ class Maker:
                 custody[fact.position] = provable.state(fact.position)
                 if isinstance(fact.event, ExportCompleted):
                     break
-            waiting = Waiting(self.seal_seconds, lambda: None)
+            waiting = Waiting(self.seal_seconds, lambda: told(done))
             _make_room(directory)
             made = provable.seal(writer, custody, waiting, promised=_promised(directory))
         plan_of(directory).unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from crm_es.projector.garbage import rarely_collected
 from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
+from crm_es.serving.exporting import Exporter
 from crm_es.serving.lifeline import hold_on_to_parent
 from crm_es.serving.reverting import Reverter
 from crm_es.serving.timing import Timer
@@ -57,7 +58,13 @@ def project(settings: Settings, urls: DatabaseUrls) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with opened_keys(settings) as keys, rarely_collected(), Timer(urls, keys).running(), Reverter(urls, keys).running():
+    with (
+        opened_keys(settings) as keys,
+        rarely_collected(),
+        Timer(urls, keys).running(),
+        Reverter(urls, keys).running(),
+        Exporter(settings, urls, keys).running(),
+    ):
         Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS).run(stop)
 
 

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from crm_es.workspaces.export_mutations import ExportMutations
 from crm_es.workspaces.key_mutations import KeyMutations
 from crm_es.workspaces.member_mutations import MemberMutations
 from crm_es.workspaces.reassign_mutations import ReassignMutations
@@ -12,5 +13,5 @@ from crm_es.workspaces.view_mutations import ViewMutations
 
 @strawberry.type
 class WorkspaceMutations(
-    MemberMutations, TeamMutations, KeyMutations, ReassignMutations, RevertMutations, ViewMutations
+    MemberMutations, TeamMutations, KeyMutations, ReassignMutations, RevertMutations, ViewMutations, ExportMutations
 ): ...

@@ -152,7 +152,7 @@ class Permissions:
 
     @property
     def write(self) -> bool:
-        """Whether they permit anything but reading: an auditor leaves no trace in the log he audits."""
+        """Whether they permit anything but reading: an auditor leaves no trace in the log but the exports he asks for."""
         return any(action not in {Action.READ, Action.AUDIT} for _, action in self._granted)
 
     def masked(self, entity: EntityType) -> frozenset[str]:

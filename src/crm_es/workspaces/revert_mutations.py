@@ -28,8 +28,9 @@ from crm_es.reverting import runs, work
 from crm_es.reverting.plan import WORDS, Why
 from crm_es.reverting.target import Target, TargetKind, Touched, touched
 from crm_es.values import parse_text
-from crm_es.workspaces import audit
+from crm_es.workspaces import audit, export_mutations
 from crm_es.workspaces.audit import Actor, Event, actor
+from crm_es.workspaces.export_graphql import Export
 from crm_es.workspaces.jobs import Import, Job, JobProgress, JobStatus
 from projections import READ_MODELS
 
@@ -202,13 +203,14 @@ class CancelJobInput(Versioned):
 async def _cancelled(self: "CancelJobPayload", info: Info) -> Job | None:
     found: Job | None = None
     if not self.user_errors:
-        found = await records.load(info.context.reads.present, read_of(Revert), self.ids[0])
+        found = await records.load(info.context.reads.present, read_of(self.kind), self.ids[0])
     return found
 
 
 @ruled(PARENT)
 @strawberry.type(description="The job that was stopped; what it did stays.")
 class CancelJobPayload(Payload):
+    kind: strawberry.Private[type[Job]] = Revert
     job: Job | None = strawberry.field(resolver=_cancelled, description="The job; null when refused.")
 
 
@@ -228,9 +230,13 @@ class RevertMutations:
         return await _revert(deed, target, dry_run=input.dry_run)
 
     @mutation(
-        CancelJobPayload, SIGNED_IN, shows=(), description="Stop a job of your own, or with ADMINISTER any; what it did stays."
+        CancelJobPayload, SIGNED_IN, shows=export_mutations.SHOWS,
+        description="Stop a job of your own, or with ADMINISTER any; what it did stays.",
     )  # fmt: skip
-    async def cancel_job(deed: Deed, input: CancelJobInput) -> Outcome:
+    async def cancel_job(deed: Deed, input: CancelJobInput) -> Outcome | Answer:
+        if ids.decode(input.id, ("id",)).type == "Export":
+            outcome = await export_mutations.cancel(deed, deed.live(input.id, "Export"))
+            return Answer(outcome, {"kind": Export})
         return await _cancel(deed, input.id)
 
 
