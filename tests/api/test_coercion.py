@@ -27,7 +27,7 @@ def values(type_: Any, depth: int = 3) -> st.SearchStrategy[Any]:
     if isinstance(type_, GraphQLList):
         fitting: Any = st.lists(values(type_.of_type, depth - 1), max_size=2)
     elif isinstance(type_, GraphQLInputObjectType):
-        fitting = st.nothing() if depth == 0 else objects(type_, depth - 1)
+        fitting = st.nothing() if depth <= 0 else objects(type_, depth - 1)
     elif isinstance(type_, GraphQLEnumType):
         fitting = st.sampled_from([*type_.values, "NONE_OF_THEM"])
     else:

@@ -11,6 +11,7 @@ from typing import Any
 from graphql import GraphQLInputObjectType, GraphQLInputType, GraphQLList, GraphQLNonNull, Undefined
 from graphql.type import GraphQLLeafType, is_required_input_field
 from graphql.utilities.coerce_input_value import coerce_default_value
+from strawberry.exceptions import StrawberryInputCoercionError
 
 Coerce = Callable[[Any], Any]
 
@@ -77,7 +78,7 @@ class _Object:
 
     def coerce(self, value: Any) -> Any:
         fields = self._fields or self._work_out()
-        if type(value) is not dict or self._type.is_one_of or not self._required <= value.keys():
+        if type(value) is not dict or not self._required <= value.keys():
             raise MisfitError
         found = dict(self._defaults)
         for given, one in value.items():
@@ -85,7 +86,10 @@ class _Object:
                 raise MisfitError
             name, coerce = fields[given]
             found[name] = coerce(one)
-        return self._type.out_type(found)
+        try:
+            return self._type.out_type(found)
+        except StrawberryInputCoercionError as exc:  # a @oneOf with none or several
+            raise MisfitError from exc
 
     def _work_out(self) -> dict[str, tuple[str, Coerce]]:
         fields = self._type.fields
