@@ -5,7 +5,15 @@ from typing import Final
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-LONG: Final = ("tests/faults/", "tests/fuzz/", "tests/oracle/", "tests/demo/", "tests/conformance/", "tests/imports/")
+LONG: Final = (
+    "tests/faults/",
+    "tests/fuzz/",
+    "tests/oracle/",
+    "tests/demo/",
+    "tests/conformance/",
+    "tests/imports/",
+    "tests/verify/",
+)
 """What takes longest comes first, so that no worker is left with it in the end."""
 DEAR: Final = {"tests/faults/": "tests/faults/", "tests/demo/": "tests/demo/", "tests/conformance/": "tests/demo/"}
 

@@ -17,6 +17,8 @@ from crm_es.database.urls import DatabaseUrls, on_database
 from tests.commands.running import Serving, crm, token
 from tests.waiting import PATIENCE_SECONDS, eventually
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 
 def test_help_names_every_command(data_dir: Path) -> None:
     done = crm(data_dir, "--help")

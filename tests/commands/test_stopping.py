@@ -17,6 +17,8 @@ from crm_es.serving.web import config
 from tests.commands.running import Serving, token
 from tests.waiting import APPENDING, PATIENCE_SECONDS, eventually, wanted
 
+pytestmark = pytest.mark.slow  # processes that are waited for
+
 REGISTER = """mutation { registerContact(input: {displayName: "Ada Lovelace"}) {
   contact { displayName } position projected userErrors { message } } }"""
 

@@ -16,6 +16,8 @@ import pytest
 from crm_es.demo.queries import QUERIES, worth_trying
 from tests.waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow  # a demo is seeded, served and met by a browser
+
 
 @pytest.fixture(scope="module")
 def served(demo):
