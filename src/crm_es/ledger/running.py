@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from crm_es.ledger.heads_sealing import INTERVAL, HeadsSealer
 from crm_es.ledger.key_file import KeyFile
 from crm_es.ledger.memory import Memory
 from crm_es.ledger.sealer import Sealer
+from crm_es.threads import beside, persist
 
 log = logging.getLogger(__name__)
 
@@ -82,17 +83,9 @@ class Sealing:
                 while sealer.step():
                     pass
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """`run` in a thread, for as long as the block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.run, args=(stop,), name="crm-sealer")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return beside(self.run, "crm-sealer")
 
     def _stand_by(self, connection: Connection[Any], stop: threading.Event) -> bool:
         """Until it may lead; False: told to stop."""
@@ -107,7 +100,7 @@ class Sealing:
         with self._leading(connection) as sealer:
             log.info("leads the sealing")
             connection.execute("LISTEN crm_events")
-            with self._heads_beside():
+            with beside(self._keep_sealing_heads, "crm-heads"):
                 while not stop.is_set():
                     began = time.monotonic()
                     more = sealer.step()
@@ -117,34 +110,18 @@ class Sealing:
                         self._wait(connection, stop)
             sealer.step()  # what was recorded just before the end
 
-    @contextmanager
-    def _heads_beside(self) -> Iterator[None]:
-        """Heads are sealed for as long as the block lasts, by a thread that comes back after what may pass."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._seal_heads, args=(stop,), name="crm-heads")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
     def _seal_heads(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                with closing(connect(self._url)) as connection:
-                    connection.execute("LISTEN ledger_requests")
-                    heads = HeadsSealer(connection, interval=self._heads_interval)
-                    while not stop.is_set():
-                        heads.step(stop)
-                        for _ in connection.notifies(timeout=self._poll, stop_after=1):
-                            pass
-            except (*PASSING, UnavailableError) as error:
-                log.warning("heads are not sealed, again in %s s: %s", BACK_OFF[-1], error)
-                stop.wait(BACK_OFF[-1])
-            except Exception:
-                log.exception("heads are not sealed, again in %s s", BACK_OFF[-1])
-                stop.wait(BACK_OFF[-1])
+        with closing(connect(self._url)) as connection:
+            connection.execute("LISTEN ledger_requests")
+            heads = HeadsSealer(connection, interval=self._heads_interval)
+            while not stop.is_set():
+                heads.step(stop)
+                for _ in connection.notifies(timeout=self._poll, stop_after=1):
+                    pass
+
+    def _keep_sealing_heads(self, stop: threading.Event) -> None:
+        passing = (*PASSING, UnavailableError)
+        persist(lambda: self._seal_heads(stop), stop, name="sealing of heads", back_off=BACK_OFF[-1], passing=passing)
 
     @contextmanager
     def _leading(self, connection: Connection[Any]) -> Iterator[Sealer]:

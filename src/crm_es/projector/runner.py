@@ -2,14 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from crm_es.projector.bookmarks import AbdicatedError
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.leader import PASSING, Leader
 from crm_es.projector.pages import PAGE, Decode
+from crm_es.threads import beside
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +72,9 @@ class Projector:
             leader.drain(upto)
             return leader.applied
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """`run` in a thread, for as long as the block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.run, args=(stop,), name="crm-projector")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        return beside(self.run, "crm-projector")
 
     def _leader(self) -> Leader:
         return Leader(self._url, self._decode, self._models, page_size=self._page_size, given_up=self._given_up)

@@ -1,32 +1,23 @@
 """Beside the projector: makes the exports that were asked for, and deletes those whose time is over."""
 
-import asyncio
-import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
-from crm_es.catalog import AGGREGATES
 from crm_es.config import Settings
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import UnavailableError
 from crm_es.eventstore.store import Store
 from crm_es.exports.making import Maker
 from crm_es.exports.work import KEEP, StoppedError, Work
 from crm_es.privacy.keystore import KeyStore
+from crm_es.serving.rounds import POLL_SECONDS, opened_store, rounds
+from crm_es.threads import BACK_OFF
 
-log = logging.getLogger(__name__)
-
-PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
-POLL_SECONDS: Final = 1.0
-BACK_OFF: Final = 2.0
 REACHED_SECONDS: Final = 0.1
-READERS: Final = 2
 # Whoever asked at the machine makes his own.
 _QUEUED: Final = """
 SELECT workspace_id, id
@@ -45,7 +36,7 @@ _BEHIND: Final = "SELECT EXISTS (SELECT FROM es.bookmark WHERE read_model NOT LI
 
 
 class Exporter:
-    """Looks for work as the projector's role, does it as the application's."""
+    """Looks for work, does it."""
 
     def __init__(self, settings: Settings, urls: DatabaseUrls, keys: KeyStore, *, poll: float = POLL_SECONDS) -> None:
         self._settings = settings
@@ -53,37 +44,22 @@ class Exporter:
         self._keys = keys
         self._poll = poll
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """`run` in a thread, for as long as the block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.run, args=(stop,), name="crm-exporter")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    def running(self) -> AbstractContextManager[None]:
+        return rounds("exporter", self._round, self._urls, self._poll)
 
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. What fails may pass: it is tried again."""
-        while not stop.is_set():
-            try:
-                asyncio.run(self._work(stop))
-            except PASSING as error:
-                log.warning("exports stopped, again in %s s: %s: %s", BACK_OFF, type(error).__name__, error)
-                stop.wait(BACK_OFF)
-            except Exception:
-                log.exception("exports stopped, again in %s s", BACK_OFF)
-                stop.wait(BACK_OFF)
-
-    async def _work(self, stop: threading.Event) -> None:
-        """The store is opened for as long as there is work: mostly there is none."""
-        with psycopg.connect(self._urls.projector, autocommit=True) as connection:
-            while not stop.is_set():
-                queued, over = self._found(connection, _QUEUED), self._found(connection, _OVER)
-                if not (queued or over or self._begun()) or not await self._carry_on(connection, queued, over, stop):
-                    await asyncio.to_thread(stop.wait, self._poll)
+    async def _round(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
+        queued, over = self._found(connection, _QUEUED), self._found(connection, _OVER)
+        if not (queued or over or self._begun()):
+            return False
+        busy = False
+        async with opened_store(self._urls, self._keys) as store:
+            work = Work(settings=self._settings, maker=self._maker(store, stop), stopped=stop.is_set)
+            for each in dict.fromkeys([*work.unfinished(), *queued]):
+                busy |= not stop.is_set() and await work.make(*each)
+            for each in over:
+                busy |= not stop.is_set() and await work.expire(*each)
+            self._settled(connection, stop)
+        return busy
 
     def _begun(self) -> bool:
         return any(self._settings.exports_folder.glob("*/*.plan"))
@@ -94,24 +70,6 @@ class Exporter:
             return connection.execute(statement).fetchall()
         except psycopg.errors.UndefinedTable:  # a new database, or the read model is being swapped
             return []
-
-    async def _carry_on(
-        self, connection: psycopg.Connection[Any], queued: list[tuple[UUID, UUID]], over: list[tuple[UUID, UUID]],
-        stop: threading.Event,
-    ) -> bool:  # fmt: skip
-        """Whether there was anything to do."""
-        store = await Store.open(self._urls.app, AGGREGATES, self._keys, readers=READERS)
-        try:
-            work = Work(settings=self._settings, maker=self._maker(store, stop), stopped=stop.is_set)
-            busy = False
-            for each in dict.fromkeys([*work.unfinished(), *queued]):
-                busy |= not stop.is_set() and await work.make(*each)
-            for each in over:
-                busy |= not stop.is_set() and await work.expire(*each)
-            self._settled(connection, stop)
-            return busy
-        finally:
-            await store.close()
 
     def _maker(self, store: Store, stop: threading.Event) -> Maker:
         return Maker(

@@ -15,6 +15,7 @@ from crm_es.ledger.key_file import KeyFile
 from crm_es.ledger.reads_sealed import HourSealing
 from crm_es.ledger.running import Sealing
 from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.threads import beside
 
 FAILED: Final = 1  # it is tried again: the log can wait for its seal, those who work cannot
 
@@ -49,13 +50,8 @@ def seal(settings: Settings, url: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    hours = threading.Thread(target=HourSealing(url).run, args=(stop,), name="crm-access-sealer")
-    hours.start()
-    try:
+    with beside(HourSealing(url).run, "crm-access-sealer"):
         sealing(settings, url).run(stop)
-    finally:
-        stop.set()
-        hours.join()
 
 
 def main() -> int:

@@ -6,31 +6,27 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 
-from crm_es.catalog import AGGREGATES
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import UnavailableError
 from crm_es.eventstore.store import Store
 from crm_es.privacy.keystore import KeyStore
 from crm_es.service import breaching, closing
 from crm_es.service.breaching import Due, Known
 from crm_es.service.closing import Resolved
 from crm_es.service.enums import SlaKind
+from crm_es.serving.rounds import POLL_SECONDS, opened_store, rounds
+from crm_es.threads import PASSING
 
 log = logging.getLogger(__name__)
 
-PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
-POLL_SECONDS: Final = 1.0
-BACK_OFF: Final = 2.0
 AGAIN_SECONDS: Final = 30.0  # until then what was dealt with is left alone: its row is to follow
 AT_ONCE: Final = 16
-READERS: Final = 2
 MOST_KNOWN: Final = 10_000
 # Of each workspace the clocks that ran out first, by the index that begins with the workspace.
 _DUE: Final = """
@@ -60,7 +56,7 @@ CROSS JOIN LATERAL (
 
 
 class Timer:
-    """Reads what is due as the projector's role, records it as the application's."""
+    """Reads what is due, records it."""
 
     def __init__(self, urls: DatabaseUrls, keys: KeyStore, *, poll: float = POLL_SECONDS) -> None:
         self._urls = urls
@@ -69,39 +65,16 @@ class Timer:
         self._known: Known = {}
         self._dealt_with: dict[Due | Resolved, float] = {}
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """`run` in a thread, for as long as the block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self.run, args=(stop,), name="crm-timer")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    def running(self) -> AbstractContextManager[None]:
+        return rounds("timer", self._round, self._urls, self._poll)
 
-    def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. What fails may pass: it is tried again."""
-        while not stop.is_set():
-            try:
-                asyncio.run(self._keep_time(stop))
-            except PASSING as error:
-                log.warning("the timer stopped, again in %s s: %s: %s", BACK_OFF, type(error).__name__, error)
-                stop.wait(BACK_OFF)
-            except Exception:
-                log.exception("the timer stopped, again in %s s", BACK_OFF)
-                stop.wait(BACK_OFF)
-
-    async def _keep_time(self, stop: threading.Event) -> None:
-        store = await Store.open(self._urls.app, AGGREGATES, self._keys, readers=READERS)
-        try:
-            with psycopg.connect(self._urls.projector, autocommit=True) as connection:
-                while not stop.is_set():
-                    if not await self._record(store, self._due(connection)):
-                        await asyncio.to_thread(stop.wait, self._poll)
-        finally:
-            await store.close()
+    async def _round(self, connection: psycopg.Connection[Any], _: threading.Event) -> bool:
+        found = self._due(connection)
+        if not found:
+            return False
+        async with opened_store(self._urls, self._keys) as store:
+            await self._record(store, found)
+        return True
 
     def _due(self, connection: psycopg.Connection[Any]) -> list[Due | Resolved]:
         """What ran out, or is over, and was not dealt with just now."""
@@ -117,13 +90,11 @@ class Timer:
         found += [Due(workspace, ticket, SlaKind(kind), cycle) for workspace, ticket, kind, cycle in rows]
         return [due for due in found if due not in self._dealt_with]
 
-    async def _record(self, store: Store, found: Sequence[Due | Resolved]) -> int:
-        """Answers how many there were."""
+    async def _record(self, store: Store, found: Sequence[Due | Resolved]) -> None:
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
         for start in range(0, len(found), AT_ONCE):
             await asyncio.gather(*(self._one(store, due) for due in found[start : start + AT_ONCE]))
-        return len(found)
 
     async def _one(self, store: Store, due: Due | Resolved) -> None:
         """One that fails holds up no other."""
