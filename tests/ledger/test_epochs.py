@@ -214,7 +214,7 @@ class Crash(Exception):  # noqa: N818
 
 POINTS = [
     "crm_es.ledger.memory.Memory.put",
-    "crm_es.ledger.book.Book.add_checkpoint",
+    "crm_es.ledger.book.Book.add_checkpoints",
     "crm_es.ledger.book.Book.add_note",
     "crm_es.ledger.book.Book.begin",
     "crm_es.ledger.tiles.save",

@@ -1,5 +1,6 @@
 """A sealer that is killed again and again while the log grows: nothing is signed twice differently, no epoch is opened."""
 
+import os
 import random
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from crm_es.serving.sealing import GIVES_WAY
 from tests.ledger.logs import ORIGIN
 from tests.waiting import eventually
 
@@ -55,6 +57,9 @@ def test_kills_at_any_moment_leave_one_history(here, writer, workspace):
             process = begun(here)
             wanted = len(here.checkpoints(workspace)) + dice.randint(1, 3)
             eventually(lambda wanted=wanted: len(here.checkpoints(workspace)) >= wanted)
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
+                os.getpriority(os.PRIO_PROCESS, 0) + GIVES_WAY, 19
+            )
             threading.Event().wait(dice.random() * 0.2)
             process.kill()
             process.wait()

@@ -1,6 +1,7 @@
 """What the sealer signs, on a real database: all there is, once."""
 
 import threading
+import time
 from uuid import uuid4
 
 import psycopg
@@ -151,3 +152,61 @@ def test_one_that_is_told_to_stop_while_another_leads_has_signed_nothing(here, w
         waiting.run(stop)
 
     assert not (here.folder / "another.sqlite").exists()
+
+
+def test_only_what_follows_from_the_events_is_committed_without_waiting(here, writer, workspace, monkeypatch):
+    """A note that a crash took back could come back as another, and the log of logs be signed over both."""
+    monkeypatch.setattr(sealer, "NOTE_SECONDS", 1e6)
+    writer.fill(1)
+    here.seal()
+    with psycopg.connect(here.owner, autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.waited (what text, how text)")
+        connection.execute("GRANT INSERT ON public.waited TO public")
+        for table, what in (("checkpoint", "NEW.kind"), ("note", "'NOTE'")):
+            connection.execute(
+                f"CREATE FUNCTION public.told_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                f" INSERT INTO public.waited VALUES ({what}, current_setting('synchronous_commit')); RETURN NEW; END $$"
+            )
+            connection.execute(
+                f"CREATE TRIGGER told BEFORE INSERT ON ledger.{table} FOR EACH ROW EXECUTE FUNCTION public.told_{table}()"
+            )
+    sealing = here.sealing()
+    with psycopg.connect(here.url, autocommit=True) as connection, sealing._leading(connection) as leader:
+        leader.step()
+        leader._entered[workspace] = time.monotonic()
+        writer.fill(1)
+        leader.step()
+        appending.append(connection, workspace, heads(), once="1")
+        leader.step()
+        (after,) = connection.execute("SHOW synchronous_commit").fetchone()
+
+    told = here.rows("SELECT what, how FROM public.waited")
+    assert [how for what, how in told if what in {"NOTE", "HEADS"}] == ["on", "on"]
+    assert {how for what, how in told if what == "TIME"} == {"off"}
+    assert after == "on"
+
+
+def test_what_a_crash_took_back_is_signed_again_and_nothing_else(here, writer, workspace, monkeypatch):
+    """The commit of a checkpoint waits for no disk: the database may stand before it again, its events complete."""
+    monkeypatch.setattr(sealer, "NOTE_SECONDS", 1e6)
+    writer.fill(300)
+    here.seal()
+    tiles = here.rows("SELECT level, number, hashes FROM ledger.tile WHERE workspace_id = %s", workspace)
+    writer.fill(300)
+    here.seal()
+    shown = here.checkpoints(workspace)[-1]
+    with psycopg.connect(here.owner, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("DELETE FROM ledger.checkpoint WHERE workspace_id = %s AND size = 600", [workspace])
+        connection.execute("DELETE FROM ledger.tile WHERE workspace_id = %s", [workspace])
+        for tile in tiles:
+            connection.execute("INSERT INTO ledger.tile VALUES (%s, 1, %s, %s, %s)", [workspace, *tile])
+    writer.fill(300)
+
+    here.seal()
+
+    assert here.agrees(workspace) == 900
+    assert here.ledger_events(workspace) == []
+    size, root, _, _ = here.checkpoints(workspace)[-1]
+    proof = consistency_proof(here.reader(workspace), shown[0], size)
+    assert consistent(shown[0], size, shown[1], root, proof)

@@ -1,6 +1,6 @@
 """The sealer's SQL: what there is to seal, and what was sealed of it. Decides nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
@@ -38,9 +38,11 @@ LEFT JOIN LATERAL (
 WHERE l.workspace_id = %(workspace)s OR %(workspace)s IS NULL
 ORDER BY l.workspace_id, l.epoch DESC
 """
-_CHECKPOINT: Final[LiteralString] = """
+_CHECKPOINTS: Final[LiteralString] = """
 INSERT INTO ledger.checkpoint (workspace_id, epoch, size, root, signed_at, kind, note)
-VALUES (%s, %s, %s, %s, clock_timestamp(), %s, %s)
+SELECT u.workspace_id, u.epoch, u.size, u.root, clock_timestamp(), u.kind, u.note
+FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %b::bytea[], %s::text[], %s::text[])
+  AS u (workspace_id, epoch, size, root, kind, note)
 ON CONFLICT DO NOTHING
 """
 _NOTE: Final[LiteralString] = """
@@ -138,8 +140,14 @@ class Book:
                 "DELETE FROM ledger.tile t WHERE workspace_id = %s AND epoch = %s", [workspace, epoch]
             )
 
-    def add_checkpoint(self, workspace: UUID, epoch: int, *, size: int, root: bytes, kind: str, note: str) -> None:
-        self.connection.execute(_CHECKPOINT, [workspace, epoch, size, root, kind, note])
+    def add_checkpoints(self, rows: Sequence[tuple[UUID, int, int, bytes, str, str]]) -> None:
+        """(workspace, epoch, size, root, kind, note)."""
+        if rows:
+            self.connection.execute(_CHECKPOINTS, [list(column) for column in zip(*rows, strict=True)])
+
+    def commit_without_waiting(self) -> None:
+        """The transaction's commit waits for no disk: for what follows from the events alone and may be signed again."""
+        self.connection.execute("SET LOCAL synchronous_commit = off")
 
     def add_note(self, workspace: UUID, note: str) -> None:
         """Into the log of logs."""

@@ -68,7 +68,7 @@ def _grow(sealer: Sealer, standing: Standing, old: Signed, found: Found, *, upto
         hashes = [leaf_hash(entry.data) for entry in entries]
         standing.tree.add(hashes)
         standing.last, last = hashes[-1], entries[-1]
-        tiles.save(sealer.book.connection, standing.workspace, standing.epoch, standing.tree.take())
+        tiles.save(sealer.book.connection, [(standing.workspace, standing.epoch, standing.tree.take())])
         if standing.tree.size == old.size:
             found.same = standing.tree.root() == old.root
     return last

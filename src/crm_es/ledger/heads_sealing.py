@@ -6,6 +6,7 @@ On a connection and a thread of its own: the map of a large workspace takes seco
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -44,10 +45,13 @@ WHERE workspace_id = %s AND done_at IS NULL AND id = ANY (%s)
 
 
 class HeadsSealer:
-    """`step` on one connection; give it the sealer's role."""
+    """`step` on one connection; give it the sealer's role. `appended` is called when there is an event to be sealed."""
 
-    def __init__(self, connection: Connection[Any], *, interval: float = INTERVAL) -> None:
+    def __init__(
+        self, connection: Connection[Any], *, interval: float = INTERVAL, appended: Callable[[], None] = lambda: None
+    ) -> None:
         self._connection = connection
+        self._appended = appended
         self._interval = interval
         self._due = time.monotonic() + interval
 
@@ -84,6 +88,7 @@ class HeadsSealer:
         heads_tables.advance(self._connection, workspace, epoch, end)
         event = heads.summed(self._connection, workspace, end)
         position = appending.append(self._connection, workspace, event, once=f"{epoch}:{end}")
+        self._appended()
         return end, position
 
     def _epoch_of(self, workspace: UUID) -> int | None:

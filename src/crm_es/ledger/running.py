@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 LOCK: Final = 4711010  # session advisory lock; es.append_events takes 4711001, the projector 4711002
 PASSING: Final = (psycopg.OperationalError, psycopg.InterfaceError, ConflictError)
 BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds; the last one repeats
-ROUND_SECONDS: Final = 0.5  # between two checkpoints of a log that grows all the time
-POLL_SECONDS: Final = 1.0
+ROUND_SECONDS: Final = 0.75  # from one look at all logs to the next; what grew in between is signed within a second
 THIN_SECONDS: Final = 3600.0
 
 
@@ -49,7 +48,7 @@ class Sealing:
     """The sealer of a database. One of all those running leads; all share the key file and the memory."""
 
     def __init__(
-        self, url: str, *, keys: KeyFile, memory_file: Path, origin: str, poll: float = POLL_SECONDS,
+        self, url: str, *, keys: KeyFile, memory_file: Path, origin: str, poll: float = ROUND_SECONDS,
         heads_interval: float = INTERVAL,
     ) -> None:  # fmt: skip
         self._url = url
@@ -59,6 +58,7 @@ class Sealing:
         self._poll = poll
         self._heads_interval = heads_interval
         self._thinned = 0.0
+        self._at_once = threading.Event()  # somebody waits for a seal: no pause before the next look
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. Raises: ConfigurationError."""
@@ -99,21 +99,20 @@ class Sealing:
     def _lead(self, connection: Connection[Any], stop: threading.Event) -> None:
         with self._leading(connection) as sealer:
             log.info("leads the sealing")
-            connection.execute("LISTEN crm_events")
             with beside(self._keep_sealing_heads, "crm-heads"):
                 while not stop.is_set():
                     began = time.monotonic()
+                    self._at_once.clear()
                     more = sealer.step()
                     self._thin(sealer)
                     if not more:
-                        stop.wait(max(0.0, began + ROUND_SECONDS - time.monotonic()))
-                        self._wait(connection, stop)
+                        self._at_once.wait(max(0.0, began + self._poll - time.monotonic()))
             sealer.step()  # what was recorded just before the end
 
     def _seal_heads(self, stop: threading.Event) -> None:
         with closing(connect(self._url)) as connection:
             connection.execute("LISTEN ledger_requests")
-            heads = HeadsSealer(connection, interval=self._heads_interval)
+            heads = HeadsSealer(connection, interval=self._heads_interval, appended=self._at_once.set)
             while not stop.is_set():
                 heads.step(stop)
                 for _ in connection.notifies(timeout=self._poll, stop_after=1):
@@ -130,12 +129,6 @@ class Sealing:
             sealer = Sealer(connection, memory, self._keys, self._origin, reopen)
             sealer.begin()
             yield sealer
-
-    def _wait(self, connection: Connection[Any], stop: threading.Event) -> None:
-        """For growth, or the poll's time; a stop is noticed within that."""
-        if not stop.is_set():
-            for _ in connection.notifies(timeout=self._poll, stop_after=1):
-                pass
 
     def _thin(self, sealer: Sealer) -> None:
         if time.monotonic() - self._thinned > THIN_SECONDS or not self._thinned:

@@ -144,9 +144,10 @@ class Sealer:
             for one in pieces
         ]  # fmt: skip
         self.memory.put(one for one in signed if self._is_news(one))
-        with self.book.connection.transaction():
-            for one in pieces:
-                self._write(one)
+        with self.book.connection.pipeline(), self.book.connection.transaction():
+            if all(one.kind == "TIME" for one in pieces):
+                self.book.commit_without_waiting()
+            self._write(pieces)
         for one in pieces:
             self._sizes[one.standing.workspace] = one.checkpoint.size
 
@@ -154,19 +155,21 @@ class Sealer:
         known = self.memory.of(signed.workspace)
         return known is None or (signed.epoch, signed.size) > (known.epoch, known.size)
 
-    def _write(self, piece: Piece) -> None:
-        at, checkpoint = piece.standing, piece.checkpoint
-        tiles.save(self.book.connection, at.workspace, at.epoch, piece.tiles)
-        self.book.add_checkpoint(
-            at.workspace, at.epoch, size=checkpoint.size, root=checkpoint.root, kind=piece.kind, note=piece.note
-        )
-        if piece.rotated:
-            self.book.set_key(at.workspace, at.epoch, self.key_ids[piece.rotated])
-            at.key = piece.rotated
-        if at.workspace != NIL:
-            self._waiting[at.workspace] = piece.note
-            if piece.kind != "TIME":
-                self._enter(at.workspace)
+    def _write(self, pieces: Sequence[Piece]) -> None:
+        tiles.save(self.book.connection, [(one.standing.workspace, one.standing.epoch, one.tiles) for one in pieces])
+        self.book.add_checkpoints([
+            (one.standing.workspace, one.standing.epoch, one.checkpoint.size, one.checkpoint.root, one.kind, one.note)
+            for one in pieces
+        ])  # fmt: skip
+        for piece in pieces:
+            at = piece.standing
+            if piece.rotated:
+                self.book.set_key(at.workspace, at.epoch, self.key_ids[piece.rotated])
+                at.key = piece.rotated
+            if at.workspace != NIL:
+                self._waiting[at.workspace] = piece.note
+                if piece.kind != "TIME":
+                    self._enter(at.workspace)
 
     def _enter(self, workspace: UUID) -> None:
         self.book.add_note(workspace, self._waiting.pop(workspace))

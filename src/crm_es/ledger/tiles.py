@@ -17,7 +17,8 @@ WHERE workspace_id = %s AND epoch = %s AND level = %s AND number = %s
 # A row that is there already may have grown further than what is written again after a crash.
 _SAVE: Final[LiteralString] = """
 INSERT INTO ledger.tile (workspace_id, epoch, level, number, hashes)
-VALUES (%s, %s, %s, %s, %s)
+SELECT u.workspace_id, u.epoch, u.level, u.number, u.hashes
+FROM unnest(%s::uuid[], %s::int[], %s::smallint[], %s::bigint[], %b::bytea[]) AS u (workspace_id, epoch, level, number, hashes)
 ON CONFLICT (workspace_id, epoch, level, number) DO UPDATE SET hashes = excluded.hashes
 WHERE octet_length(tile.hashes) < octet_length(excluded.hashes)
 """
@@ -46,7 +47,12 @@ def read_edge(connection: Connection[Any], workspace: UUID, epoch: int, size: in
     return [(tile, read(tile)) for tile in edge_of(size)]
 
 
-def save(connection: Connection[Any], workspace: UUID, epoch: int, tiles: Iterable[tuple[Tile, bytes]]) -> None:
-    rows = [(workspace, epoch, tile.level, tile.number, hashes) for tile, hashes in tiles]
-    with connection.cursor() as cursor:
-        cursor.executemany(_SAVE, rows)
+def save(connection: Connection[Any], grown: Iterable[tuple[UUID, int, Iterable[tuple[Tile, bytes]]]]) -> None:
+    """Of each log (workspace, epoch) the tiles that it grew by; no tile twice."""
+    rows = [
+        (workspace, epoch, tile.level, tile.number, hashes)
+        for workspace, epoch, tiles in grown
+        for tile, hashes in tiles
+    ]
+    if rows:
+        connection.execute(_SAVE, [list(column) for column in zip(*rows, strict=True)])
