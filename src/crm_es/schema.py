@@ -147,12 +147,14 @@ class Query(
     saved_views: list[workspaces.SavedView] = _root(
         workspaces.saved_views, SIGNED_IN, "Your own saved views and those that are shared, by name."
     )
-    access_log = guarded(
-        connection(
-            lambda: access.Access, as_of=False, order=False, null=True, default=(("at", "DESC"),),
-            description="Who read what, newest first. Reading it is written down too.",
-        ),
-        AUDIT,
+    access_log = access.sought(
+        guarded(
+            connection(
+                lambda: access.Access, as_of=False, order=False, null=True, default=(("at", "DESC"),),
+                description="Who read what, newest first. Reading it is written down too.",
+            ),
+            AUDIT,
+        )
     )  # fmt: skip
     event: audit.Event | None = _root(audit.at_position, AUDIT, "The event at a position of the log.")
     events = guarded(

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -11,10 +12,14 @@ import pytest
 from graphql import parse
 from psycopg.rows import dict_row
 
+from crm_es.access.entry import Kind, entry
 from crm_es.access.operations import normalised
 from crm_es.api import ids
 from crm_es.api.http import GraphQLOverHTTP
+from crm_es.api.ids import NodeId
+from crm_es.exports.accounting import trail_of
 from crm_es.schema import schema
+from crm_es.workspaces import access_graphql
 from tests.api.conftest import opened
 from tests.api.served import served
 from tests.waiting import PATIENCE_SECONDS, soon
@@ -197,6 +202,71 @@ async def test_who_saw_this_contact_finds_lists_and_what_it_absorbed(api):
     assert of_bea == ["Many", "Reach", "Register"]
     assert of_ada == of_both == ["Many", "Reach", "Register", "Register", "Register"]
     assert of_nobody == []
+
+
+@pytest.mark.parametrize("few", [0, 3, 20_000], ids=["walked", "more", "looked up"])
+async def test_who_saw_a_record_is_answered_in_full(api, monkeypatch, few):
+    monkeypatch.setattr(access_graphql, "FEW", few)
+    ada, bea = [await register(api, name) for name in ("Ada", "Bea")]
+    for id_ in (ada, bea, ada, bea, ada):
+        await api.ask(REACH, id=id_)
+
+    found = await log(api, nodeId={"eq": ada}, first=2)
+    rest = await log(api, nodeId={"eq": ada}, first=2, after=found["pageInfo"]["endCursor"])
+    both = await log(api, nodeId={"eq": ada, "in": [ada, bea]}, field={"eq": "emails"})
+    neither = await log(api, nodeId={"eq": ada, "in": [bea]})
+    other = await log(api, **{"not": {"nodeId": {"eq": ada}}}, field={"eq": "emails"})
+    either = await log(api, **{"or": [{"nodeId": {"eq": ada}}, {"nodeId": {"in": [bea]}}]}, field={"eq": "emails"})
+    none = await log(api, nodeId={"in": []})
+
+    assert operations(found) + operations(rest) == ["Reach"] * 3 + ["Register"]
+    assert found["totalCount"] == 4
+    assert operations(both) == operations(found) + operations(rest)
+    assert operations(neither) == operations(none) == []
+    assert operations(other) == ["Reach", "Reach", "Register"]
+    assert len(operations(either)) == 7
+
+
+@pytest.mark.parametrize("few", [0, 20_000], ids=["walked", "looked up"])
+async def test_what_may_have_held_a_record_is_told_of_it(api, monkeypatch, few):
+    monkeypatch.setattr(access_graphql, "FEW", few)
+    ada = await register(api)
+    before, later = 1, int((await api.ask("{ viewer { position } }"))["viewer"]["position"])
+
+    async def sent_out(operation, position, held, count=0):
+        trail = trail_of(uuid4(), held)
+        trail.saw("Deal", [uuid4() for _ in range(count)])
+        kind = Kind.QUERY if count else Kind.EXPORT
+        given = {"workspace": api.workspace, "actor": api.known["auditor"].actor, "position": position}
+        await api.engine.access.record(entry(kind=kind, operation=operation, trail=trail, **given))
+
+    await sent_out("all of it", later, NodeId("Workspace", api.workspace))
+    await sent_out("all before", before, NodeId("Workspace", api.workspace))
+    await sent_out("her", later, NodeId("Contact", uuid_in(ada)))
+    await sent_out("somebody else", later, NodeId("Contact", uuid4()))
+    await sent_out("very many", later, NodeId("Contact", uuid4()), count=1_000)
+    await api.ask("query Mine { viewer { workspace { id } } }")
+
+    async def there():
+        found = [each for each in operations(await log(api, nodeId={"eq": ada})) if each not in {"Log", "Register"}]
+        return found if "very many" in found else None
+
+    assert sorted(await soon(there)) == ["all of it", "her", "very many"]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "path"),
+    [
+        ({"nodeId": {"eq": "nonsense"}}, ["filter", "nodeId", "eq"]),
+        ({"or": [{"nodeId": {"in": ["nonsense"]}}]}, ["filter", "or", "nodeId", "in"]),
+        ({"nodeId": {"eq": None}}, ["filter", "nodeId", "eq"]),
+    ],
+)
+async def test_no_nonsense_is_looked_up(api, filter_, path):
+    (error,) = (await api.post(LOG, who="auditor", variables={"filter": filter_})).json()["errors"]
+
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["field"] == path
 
 
 async def test_the_log_is_narrowed_and_paged(api):

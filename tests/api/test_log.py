@@ -189,6 +189,9 @@ async def test_the_log_of_logs_is_open_to_anybody(api, seal):
     assert "public" in entries.headers["cache-control"]
 
 
+WHO_SAW = "query($id: ID!) { accessLog(filter: {nodeId: {eq: $id}}) { nodes { operation } } }"
+
+
 async def test_who_fetched_entries_is_in_the_access_log_before_he_has_them(api, seal):
     seal()
     size = len(await states(api))
@@ -207,3 +210,6 @@ async def test_who_fetched_entries_is_in_the_access_log_before_he_has_them(api, 
         ("Auditor", True, None),
     ]
     assert (found[1]["rows"], found[1]["position"]) == (size, str(size))
+    sales = api.id("Member", api.known["sales"].member_id)
+    of_sales = await api.ask(WHO_SAW, who="auditor", id=sales)
+    assert found[1]["operation"] in {each["operation"] for each in of_sales["accessLog"]["nodes"]}

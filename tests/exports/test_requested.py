@@ -98,17 +98,23 @@ async def test_each_use_of_the_link_is_logged(api, place):
     for _ in range(2):
         assert (await api.http.get(done["downloadUrl"])).status_code == 200
 
-    await api.projected()
-    uuid = ids.decode(id_).id
     query = "query($f: EventFilter) { events(filter: $f) { nodes { type actor { member { name } } } } }"
-    found = await api.ask(query, who="auditor", f={"entityId": {"eq": id_}})
-    fetched = [each for each in found["events"]["nodes"] if each["type"] == "export.downloaded"]
-    assert [each["actor"]["member"]["name"] for each in fetched] == ["Auditor"] * 2
+
+    async def fetched():
+        found = await api.ask(query, who="auditor", f={"entityId": {"eq": id_}})
+        told = [each for each in found["events"]["nodes"] if each["type"] == "export.downloaded"]
+        return told if len(told) == 2 else None
+
+    assert [each["actor"]["member"]["name"] for each in await soon(fetched)] == ["Auditor"] * 2
     with psycopg.connect(place.urls.owner) as connection:
         rows = connection.execute(
-            "SELECT actor_id, purpose FROM access.entry WHERE kind = 'EXPORT' AND node_ids = %s", [[uuid]]
+            "SELECT operation, actor_id, purpose, node_types FROM access.entry WHERE kind = 'EXPORT' AND node_ids = %s",
+            [[ids.decode(id_).id, api.workspace]],
         ).fetchall()
-    assert rows == [(api.known["auditor"].member_id, "audit 2026")] * 2
+    auditor, held = api.known["auditor"].member_id, ["Export", "Workspace"]
+    itself, *downloads = rows
+    assert downloads == [("download", auditor, "audit 2026", held)] * 2
+    assert (itself[0], itself[1:]) == (f"export {ids.decode(id_).id}", (auditor, "audit 2026", held))
 
 
 @pytest.mark.parametrize("change", ["other export", "old", "altered", "none"])

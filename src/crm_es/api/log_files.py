@@ -4,14 +4,17 @@
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from crm_es.access.entry import Kind, entry
 from crm_es.access.trail import Trail
+from crm_es.api import finding
 from crm_es.api.http import refused
 from crm_es.context import Context, Engine
 from crm_es.errors import CrmError, NotAllowedError, UnauthenticatedError
@@ -54,8 +57,8 @@ async def _found(request: Request) -> Response | None:
         async with engine.connections.snapshot(workspace) as snapshot:
             found = await _entries(snapshot, workspace, epoch, file)
         if context is not None and found is not None:
-            await _account(context, file)
-        return found
+            await _account(context, file, entries=found)
+        return None if found is None else _bundled(workspace, found)
     async with engine.connections.snapshot(workspace) as snapshot:
         if file == "checkpoint":
             return await _checkpoint(snapshot, workspace, epoch)
@@ -77,22 +80,34 @@ async def _tile(snapshot: Snapshot, workspace: UUID, epoch: int, path: str) -> R
     return Response(hashes, media_type=_BYTES, headers={"Cache-Control": f"public, {_FOR_EVER}"})
 
 
-async def _entries(snapshot: Snapshot, workspace: UUID, epoch: int, path: str) -> Response | None:
-    """Each as C2SP bundles them: two bytes of length, then its bytes."""
+async def _entries(snapshot: Snapshot, workspace: UUID, epoch: int, path: str) -> list[bytes] | None:
     tile = _parsed(path.replace("tile/entries/", "tile/0/", 1))
     log = await ledger.newest(snapshot, workspace, epoch)
     if tile is None or log is None or tile.number * WIDTH + tile.width > log.size:
         return None
-    found = await ledger.entries(snapshot, workspace, tile.number * WIDTH, tile.width)
+    return await ledger.entries(snapshot, workspace, tile.number * WIDTH, tile.width)
+
+
+def _bundled(workspace: UUID, found: Sequence[bytes]) -> Response:
+    """Each as C2SP bundles them: two bytes of length, then its bytes."""
     body = b"".join(len(entry).to_bytes(2, "big") + entry for entry in found)
     shown = "public" if workspace == NIL else "private"
     headers = {"Cache-Control": f"{shown}, {_FOR_EVER}", "Vary": "Authorization"}
     return Response(body, media_type=_BYTES, headers=headers)
 
 
-async def _account(context: Context, file: str, *, code: str | None = None) -> None:
+class _Told(msgspec.Struct):
+    """What an entry says first of all: of which record it is."""
+
+    stream: UUID
+    type: str
+
+
+async def _account(context: Context, file: str, *, entries: Sequence[bytes] = (), code: str | None = None) -> None:
     """Who was answered which entries, or was not, is in the access log before he is. Raises: UnavailableError."""
     tile, trail = _parsed(file.replace("tile/entries/", "tile/0/", 1)), Trail()
+    for told in (msgspec.json.decode(each, type=_Told) for each in entries if each):
+        trail.saw(finding.type_name(told.type.partition(".")[0]), (told.stream,))
     trail.rows = tile.width if tile and code is None else 0
     position = tile.number * WIDTH + tile.width if tile and code is None else 0
     row = entry(

@@ -7,14 +7,38 @@ from uuid import UUID
 from crm_es.access.entry import LONGEST_PURPOSE, Kind, entry
 from crm_es.access.trail import Trail
 from crm_es.access.writer import AccessLog
+from crm_es.api.finding import type_name
+from crm_es.api.ids import NodeId
 from crm_es.contacts.company_graphql import Company
 from crm_es.contacts.graphql import Contact
-from crm_es.eventstore.event import Actor
+from crm_es.eventstore.event import Actor, WorkspaceId
+from crm_es.eventstore.store import Store
 from crm_es.interactions.graphql import Interaction
 from crm_es.reads.model import read_of
+from crm_es.workspaces.export import ExportRequested, ExportScope
 
 SHOWN = (Contact, Company, Interaction)
 """Whose sensitive fields stand in the views."""
+
+
+async def held_by(store: Store, workspace: WorkspaceId, asked: ExportRequested) -> NodeId:
+    """The contact or the record that it is of; the workspace, where it holds many."""
+    match asked.scope:
+        case ExportScope.SUBJECT if asked.id is not None:
+            return NodeId("Contact", asked.id)
+        case ExportScope.STREAM if asked.id is not None:
+            facts = await store.facts(workspace, asked.id, upto=1)
+            return NodeId(type_name(facts[0].topic.partition(".")[0]), asked.id)
+        case _:
+            return NodeId("Workspace", workspace)
+
+
+def trail_of(export: UUID, held: NodeId) -> Trail:
+    """Which export, and what it holds: who asks who saw a record is told of it."""
+    trail = Trail()
+    trail.saw("Export", (export,))
+    trail.saw(held.type, (held.id,))
+    return trail
 
 
 async def account(
@@ -24,15 +48,13 @@ async def account(
     *,
     actor: Actor,
     purpose: str,
-    subject: UUID | None,
+    held: NodeId,
     said: Mapping[str, Any],
 ) -> None:
-    """`subject`: the contact it is about, if it is about one. Raises: UnavailableError."""
-    trail = Trail()
+    """`held`: what it is of, as `held_by` tells. Raises: UnavailableError."""
+    trail = trail_of(export, held)
     trail.rows = said["events"]
     trail.fields |= {name for cls in SHOWN for name in read_of(cls).sensitive}
-    if subject is not None:
-        trail.saw("Contact", (subject,))
     row = entry(
         workspace=workspace, actor=actor, kind=Kind.EXPORT, operation=f"export {export}", trail=trail,
         purpose=purpose[:LONGEST_PURPOSE], position=said["position"],

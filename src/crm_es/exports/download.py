@@ -12,11 +12,11 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from crm_es.access.entry import Kind, entry
-from crm_es.access.trail import Trail
+from crm_es.access.entry import LONGEST_PURPOSE, Kind, entry
 from crm_es.context import Engine, truncated
 from crm_es.errors import CrmError, RuleViolatedError, UnauthenticatedError, UnavailableError
 from crm_es.eventstore.event import Command, Origin, WorkspaceId
+from crm_es.exports import accounting
 from crm_es.workspaces import export
 from crm_es.workspaces.export import EXPORT
 from crm_es.workspaces.export_tickets import Ticket, folder, read
@@ -64,18 +64,16 @@ async def _record(engine: Engine, ticket: Ticket, directory: Path, request: Requ
     await engine.store.decide(command, EXPORT, ticket.export, lambda was: export.download(was, now=now))
     loaded = await engine.store.load(EXPORT, command.workspace, ticket.export)
     state: export.Export | None = loaded.state if loaded else None
-    trail = Trail()
-    trail.saw("Export", [ticket.export])
+    if state is None or state.asked is None:
+        raise RuleViolatedError("There is nothing to fetch, or no longer.", rule="export.not_there")
+    held = await accounting.held_by(engine.store, command.workspace, state.asked)
     await engine.access.record(
         entry(
-            workspace=ticket.workspace, actor=ticket.actor, kind=Kind.EXPORT, operation="download", trail=trail,
-            purpose=_purpose(state), position=(state.position if state else None) or 0,
+            workspace=ticket.workspace, actor=ticket.actor, kind=Kind.EXPORT, operation="download",
+            trail=accounting.trail_of(ticket.export, held), purpose=state.asked.purpose[:LONGEST_PURPOSE],
+            position=state.position or 0,
         )
     )  # fmt: skip
-
-
-def _purpose(state: export.Export | None) -> str | None:
-    return state.asked.purpose[:500] if state and state.asked else None
 
 
 def packed(directory: Path, name: str) -> Iterator[bytes]:

@@ -29,7 +29,7 @@ from crm_es.exports.proving import Pinned, Provable, Waiting, pin
 from crm_es.exports.records import VIEWS
 from crm_es.exports.views import Narrowed
 from crm_es.workspaces import export as exports
-from crm_es.workspaces.export import EXPORT, ExportApproved, ExportCompleted, ExportRequested, ExportScope, ExportStatus
+from crm_es.workspaces.export import EXPORT, ExportApproved, ExportCompleted, ExportRequested, ExportStatus
 
 SEAL_SECONDS: Final = 120.0
 Told = Callable[[int], None]
@@ -156,9 +156,9 @@ class Maker:
             "events": counts["events"],
             "expires_at": None if self.keep is None else _whole(datetime.now(UTC) + self.keep),
         }
+        held = await accounting.held_by(self.store, WorkspaceId(order.workspace), order.asked)
         await accounting.account(
-            self.url, order.workspace, order.id, actor=order.first.actor, purpose=order.asked.purpose,
-            subject=order.asked.id if order.asked.scope is ExportScope.SUBJECT else None, said=said,
+            self.url, order.workspace, order.id, actor=order.first.actor, purpose=order.asked.purpose, held=held, said=said
         )  # fmt: skip
         await self.store.decide(command(order, "complete"), EXPORT, order.id, lambda was: exports.complete(was, **said))
 
