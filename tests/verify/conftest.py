@@ -1,11 +1,14 @@
 """Bundles of every scope, written once for all tests that falsify them and put them right again."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.verify.house import House, bundle
+from tests.verify.judges import OtherVerifier
 from tests.verify.mutations import Case
 
 KINDS = ("workspace", "log", "range", "stream", "subject")
@@ -53,3 +56,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
         )
         for seed, kind in enumerate(KINDS * 2)
     ]
+
+
+@pytest.fixture(scope="session")
+def other() -> Iterator[OtherVerifier]:
+    if not shutil.which("node"):
+        pytest.skip("no Node on this machine")  # CI has it and fails without: --must-run node
+    running = OtherVerifier()
+    yield running
+    running.stop()

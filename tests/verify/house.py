@@ -88,8 +88,10 @@ class House:
 
     # -- growing
 
-    def append(self, stream: str, topic: str, data: dict[str, Any], *, together: bool = False) -> int:
-        """Position of the event. Events that stand together were recorded at one moment."""
+    def append(
+        self, stream: str, topic: str, data: dict[str, Any], *, together: bool = False, escaped: str = ""
+    ) -> int:
+        """Position of the event. Events that stand together were recorded at one moment. `escaped` is written as JSON may."""
         self.clock += 0 if together and self.states else self.chance.randrange(1, 10**6)
         version = self.heads.get(stream, (0, 0))[0] + 1
         second, micro = divmod(self.clock, 10**6)
@@ -116,6 +118,7 @@ class House:
             "workspace": self.workspace,
         }
         state = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        state = state.replace(escaped.encode(), escapes(escaped)) if escaped else state
         self.states.append(state)
         self.tree.add(state)
         self.heads[stream] = version, self.size
@@ -171,14 +174,14 @@ class House:
         heads: dict[str, tuple[int, int]] = {}
         first: dict[str, int] = {}
         contacts: set[str] = set()
-        events = [json.loads(state) for state in self.states[:size]]
-        for position, event in enumerate(events, 1):
+        events = [(position, json.loads(state)) for position, state in enumerate(self.states[:size], 1) if state]
+        for position, event in events:
             heads[event["stream"]] = event["version"], position
             first.setdefault(event["stream"], position)
             if event["type"].startswith("contact."):
                 contacts.add(event["stream"])
         named = {contact: {contact} for contact in contacts}
-        for position, event in enumerate(events, 1):
+        for position, event in events:
             for text in strings(event["data"]):
                 if text in named and first[text] <= position:
                     named[text].add(event["stream"])
@@ -215,6 +218,11 @@ class House:
         ]
 
 
+def escapes(text: str) -> bytes:
+    """Another way to write the same string."""
+    return "".join(f"\\u{ord(one):04x}" for one in text).encode()
+
+
 def strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -225,6 +233,12 @@ def strings(value: Any) -> Iterator[str]:
 
 def topic_of(state: bytes) -> str:
     return str(json.loads(state)["type"])
+
+
+def stream_of(house: House, position: int) -> str | None:
+    """None where history lost the event."""
+    state = house.states[position - 1]
+    return str(json.loads(state)["stream"]) if state else None
 
 
 def bundle(
@@ -257,7 +271,7 @@ def bundle(
         house.append(house.export, "export.completed", {"manifest_sha256": sha256(manifest).hexdigest()})
         house.grow(later)
     end = house.size
-    steps = [p for p in range(1, end + 1) if custody and json.loads(house.states[p - 1])["stream"] == house.export]
+    steps = [p for p in range(1, end + 1) if custody and stream_of(house, p) == house.export]
     writer.seal(
         house.note(end),
         house.checkpoint(end),
@@ -278,7 +292,7 @@ def positions(house: House, contents: Contents) -> list[int]:
     if scope["kind"] == "range":
         return list(range(scope["from"], scope["to"] + 1))
     streams = {scope["id"]} if scope["kind"] == "stream" else house.named[scope["id"]]
-    return [p for p in range(1, end + 1) if json.loads(house.states[p - 1])["stream"] in streams]
+    return [p for p in range(1, end + 1) if stream_of(house, p) in streams]
 
 
 def proofs(house: House, scope: dict[str, Any], leaves: list[str]) -> tuple[list[HeadProof], dict[str, list[str]]]:

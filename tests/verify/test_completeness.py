@@ -12,8 +12,8 @@ import pytest
 
 from crm_es.exports.files import compressed, pretty
 from tests.verify.conftest import written
+from tests.verify.judges import verdict
 from tests.verify.mutations import Case
-from tests.verify.test_mutations import verdict
 
 FEW, MANY = 6, 1_000
 

@@ -13,7 +13,7 @@ from crm_es.errors import NotFoundError
 from crm_es.exports import whole_log
 from crm_es.ledger.checkpoint import parse_vkey, vkey
 from tests.ledger.logs import ORIGIN, Installation, Writer, restore, snapshot
-from tests.verify.test_mutations import verdict
+from tests.verify.judges import verdict
 
 
 @pytest.fixture

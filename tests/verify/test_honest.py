@@ -14,8 +14,8 @@ from crm_es.ledger import crm_verify
 from crm_es.ledger.checkpoint import vkey
 from tests.verify.conftest import KINDS, written
 from tests.verify.house import House, bundle
+from tests.verify.judges import verdict
 from tests.verify.mutations import Case
-from tests.verify.test_mutations import verdict
 
 SOURCE = Path(crm_verify.__file__)
 

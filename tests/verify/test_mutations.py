@@ -1,30 +1,13 @@
 """Whatever is done to a bundle, both verifiers say so, and where."""
 
-import contextlib
-import io
-import json
 import random
-import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from crm_es.ledger import crm_verify
+from tests.verify.judges import PLACE, OtherVerifier, verdict
 from tests.verify.mutations import MUTATIONS, Case, Verdict
 
 FEW, MANY = 25, 1_000
-SECOND = Path(__file__).parents[2] / "tools/verify-js/verify.mjs"
-PLACE = ("position", "file", "stream", "version", "size")
-
-
-def verdict(words: list[str]) -> tuple[int, dict[str, Any]]:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        code = crm_verify.main(words if words[0] == "locate" else [*words, "--jobs", "1"])
-    return code, json.loads(printed.getvalue().splitlines()[-1])
 
 
 def falsified(case: Case, chance: random.Random) -> tuple[str, Verdict]:
@@ -58,41 +41,9 @@ def test_ten_thousand_mutations_are_detected_and_named(cases: list[Case], number
     check(cases[number], MANY)
 
 
-class OtherVerifier:
-    """The one in JavaScript, kept running."""
-
-    def __init__(self) -> None:
-        self._node = subprocess.Popen(
-            [shutil.which("node") or "", str(SECOND), "--lines"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def verdict(self, words: list[str]) -> tuple[int, dict[str, Any]]:
-        assert self._node.stdin
-        assert self._node.stdout
-        self._node.stdin.write(f"{json.dumps(words)}\n")
-        self._node.stdin.flush()
-        said = json.loads(self._node.stdout.readline())
-        return crm_verify.RESULTS.index(said["result"]), said
-
-    def stop(self) -> None:
-        self._node.communicate()
-
-
-@pytest.fixture(scope="session")
-def other() -> Iterator[OtherVerifier]:
-    if not shutil.which("node"):
-        pytest.skip("no Node on this machine")  # CI has it and fails without: --must-run node
-    running = OtherVerifier()
-    yield running
-    running.stop()
-
-
 def agree(case: Case, other: OtherVerifier, count: int, seed: int) -> None:
     chance = random.Random(seed)
-    assert other.verdict(case.words())[0] == 0
+    assert all(other.verdict(case.words())[1][key] == verdict(case.words())[1][key] for key in ("result", *PLACE))
     for _ in range(count):
         name, expected = falsified(case, chance)
         touched = sorted(case.before)

@@ -1,5 +1,5 @@
 // A bundle, and everything that must hold of it. docs/bundle-format.md says what its files mean.
-import { existsSync, lstatSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { checkEventsFile, count, eventsName, linesOf } from "./events.mjs";
@@ -8,6 +8,9 @@ import { canonical, decoded, epochOf, parseNote, signedBy, text, vkey, vkeyBytes
 import { Growing, Tiles, consistent, leafHash, rootByInclusion, sha256 } from "./tree.mjs";
 
 const UNBOUND = ["MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY"];
+const LARGEST_FILE = 2 ** 28; // of those that are read whole
+const MOST_EVENTS = 65536; // in a file
+const NOTHING = { scope: null, upto: null, sealed: null };
 const KINDS = ["workspace", "log", "range", "stream", "subject"];
 const hex = (data) => sha256(data).toString("hex");
 const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
@@ -29,8 +32,12 @@ export class Bundle {
   scoped = false;
   sealed = null;
 
+  looked = "everything";
+  sampled = false;
+  time = null;
+
   constructor(directory, { origin, key, custody }) {
-    Object.assign(this, { directory, origin, key, custody });
+    Object.assign(this, { directory, origin, key, custody, epoch: epochOf(origin)[1] });
   }
 
   path(name) {
@@ -39,7 +46,12 @@ export class Bundle {
 
   read(file, code = INCOMPLETE) {
     if (!existsSync(this.path(file))) throw new Problem(code, "is missing", { file });
-    return readFileSync(this.path(file));
+    if (statSync(this.path(file)).size > LARGEST_FILE) throw new Problem(UNVERIFIABLE, "is too large to be read", { file });
+    try {
+      return readFileSync(this.path(file));
+    } catch (error) {
+      throw new Problem(UNVERIFIABLE, `cannot be read: ${error.code}`, { file });
+    }
   }
 
   json(file) {
@@ -56,6 +68,16 @@ export class Bundle {
       work();
     } catch (error) {
       this.problems.push(error instanceof Problem ? error : new Problem(TAMPERED, `is not as it was written: ${error}`, { file }));
+    }
+  }
+
+  /** Files and folders, and nothing that leads elsewhere or never ends. */
+  checkFolder(folder = "") {
+    if (!existsSync(this.path(folder))) return;
+    for (const entry of readdirSync(this.path(folder), { withFileTypes: true })) {
+      const file = folder ? `${folder}/${entry.name}` : entry.name;
+      if (entry.isDirectory()) this.checkFolder(file);
+      else if (!entry.isFile()) throw new Problem(UNVERIFIABLE, "is neither a file nor a folder", { file });
     }
   }
 
@@ -158,6 +180,10 @@ export class Bundle {
     if (m.format !== 1 || m.origin !== this.note.origin || epochOf(m.origin)[0].split("/").at(-1) !== m.workspace) {
       throw new Problem(TAMPERED, "is of another log than CHECKPOINT", { file: "MANIFEST.json" });
     }
+    const sizes = [m.position, m.headsPosition, m.treeSize];
+    if (!sizes.every((size) => Number.isSafeInteger(size) && size >= 0 && size <= m.treeSize) || m.treeSize < 1) {
+      throw new Problem(TAMPERED, "has sizes that cannot be", { file: "MANIFEST.json" });
+    }
     for (const size of m.rotations) {
       const file = `rotations/${size}.note`;
       if (!existsSync(this.path(file))) this.add(INCOMPLETE, "is missing", { file });
@@ -189,8 +215,10 @@ export class Bundle {
   checkFiles() {
     const found = new Set(this.walk(""));
     const listed = new Map(this.manifest.files.map((file) => [file.path, file]));
+    const turn = (file) => /^rotations\/([^/]+)\.(note|json)$/.exec(file)?.[1];
+    const turns = [...this.manifest.rotations.map(String), ...[...found].filter((file) => file.endsWith(".note")).map(turn)];
     for (const file of [...found].filter((name) => !listed.has(name)).sort(bytewise)) {
-      if (!UNBOUND.includes(file) && !/^rotations\/[0-9]+\.(note|json)$/.test(file)) {
+      if (!UNBOUND.includes(file) && !(turn(file) && turns.includes(turn(file)))) {
         this.add(TAMPERED, "is not in the manifest", { file });
       }
     }
@@ -227,17 +255,25 @@ export class Bundle {
     const file = "events/index.json";
     if (this.altered.has(file)) return;
     const { eventsPerFile: each, files: index } = this.json(file);
+    if (!(each > 0 && each <= MOST_EVENTS) || last - first + 1 > each * index.length) {
+      throw new Problem(TAMPERED, "is not the index of these files", { file });
+    }
     const runs = [];
-    for (let start = first; each >= 1 && start <= last; start += each) runs.push([[start, Math.min(start + each - 1, last)]]);
+    for (let start = first; start <= last; start += each) runs.push([[start, Math.min(start + each - 1, last)]]);
     this.runs = scope.kind in whole ? runs : index.map((entry) => entry.positions);
     const edges = [0, ...this.runs.flat(2), m.treeSize + 1];
     const ascending = edges.every((edge, at) => !at || (at % 2 ? edges[at - 1] < edge : edges[at - 1] <= edge));
     const listed = new Map(m.files.map((entry) => [entry.path, entry.sha256]));
+    const events = this.runs.map(count);
+    const full = events.slice(0, -1).every((n) => n === each) && events.slice(-1).every((n) => n <= each);
+    if (!ascending || !full) {
+      this.runs = [];
+      throw new Problem(TAMPERED, "is not the index of these files", { file });
+    }
     const right = this.runs.map((positions, at) => ({
       path: eventsName(at), events: count(positions), positions, sha256: listed.get(eventsName(at)) ?? null,
     }));
-    const full = right.slice(0, -1).every((entry) => entry.events === each);
-    if (!(each >= 1) || canonical(index) !== canonical(right) || !ascending || !full) {
+    if (canonical(index) !== canonical(right)) {
       this.runs = [];
       throw new Problem(TAMPERED, "is not the index of these files", { file });
     }
@@ -249,6 +285,9 @@ export class Bundle {
 
   checkTiles() {
     const [m, tiles] = [this.manifest, this.tiles];
+    if (["workspace", "log"].includes(m.scope.kind) && Math.floor((tiles.size - 1) / 256) >= m.files.length) {
+      throw new Problem(TAMPERED, "lists fewer files than its tree has tiles", { file: "MANIFEST.json" });
+    }
     const touched = new Set();
     for (const [first, last] of this.runs.flat()) {
       for (let at = Math.floor((first - 1) / 256); at <= Math.floor((last - 1) / 256); at++) touched.add(at);
@@ -323,7 +362,7 @@ export class Bundle {
     if (m.scope.kind !== "log" && m.headsPosition !== m.treeSize) {
       throw new Problem(TAMPERED, "has a tree of another size than its heads ask for", { file: "MANIFEST.json" });
     }
-    this.sealed = said;
+    [this.sealed, this.time] = [said, String(event.recorded_at)];
   }
 
   checkSince(file) {
@@ -338,6 +377,7 @@ export class Bundle {
       throw new Problem(UNVERIFIABLE, "is not signed by a key of this log", { file });
     }
     const end = this.note.size;
+    this.epoch = Math.min(this.epoch, epochOf(older.origin)[1]);
     if (older.size > end) {
       throw new Problem(INCOMPLETE, `the log ends at ${end} and was signed up to ${older.size}`, { position: end + 1 });
     }
@@ -354,6 +394,7 @@ export class Bundle {
       const code = older.origin === this.note.origin ? TAMPERED : INCOMPLETE;
       throw new Problem(code, `positions 1 to ${older.size} are not the history that was signed then`, { file }, 2);
     }
+    this.epoch = epochOf(this.origin)[1];
     return older.size;
   }
 
@@ -371,7 +412,7 @@ export class Bundle {
         }),
       );
     });
-    this.lost = files.some((file) => file.lost);
+    this.lost = files.some((file) => file.lost.length);
     if (this.lost && epochOf(this.note.origin)[1] === 1) {
       this.add(TAMPERED, "has lines without an event", { file: "events/index.json" });
     }
@@ -504,9 +545,16 @@ export class Bundle {
   }
 
   checkEpochs(files) {
-    for (const { position, ledger } of files.flatMap((file) => file.events)) {
-      if (ledger?.kind === "ledger.epoch_opened" && number(ledger.data.epoch) > epochOf(this.origin)[1]) {
+    const opened = files.flatMap((file) => file.events).filter(({ ledger }) => ledger?.kind === "ledger.epoch_opened");
+    for (const { position, ledger } of opened) {
+      if (number(ledger.data.epoch) > this.epoch) {
         this.add(INCOMPLETE, `lost, says the event at ${position}`, { position: Number(ledger.data.lost_from ?? position) });
+      }
+    }
+    const said = ({ ledger: { data } }, position) => Number(data.lost_from) <= position && position <= Number(data.lost_to);
+    for (const position of files.flatMap((file) => file.lost)) {
+      if (opened.length && !opened.some((event) => event.ledger.data.lost_from !== null && said(event, position))) {
+        this.add(TAMPERED, "is no event, and no epoch says that it was lost", { position });
       }
     }
   }
@@ -515,6 +563,7 @@ export class Bundle {
 
   check({ since, fresh, sample }) {
     this.noting("MANIFEST.json", () => {
+      this.checkFolder();
       this.checkSignature();
       this.checkManifest();
       this.checkFiles();
@@ -525,12 +574,15 @@ export class Bundle {
       this.noting("heads/sealed.json", () => this.checkSealed());
       let after = 0;
       if (since !== undefined) this.noting(since, () => (after = this.checkSince(since)));
-      if (this.scoped) this.checkRest(fresh ? after : 0, sample);
+      // of few streams only the whole proves that nothing is left out
+      const few = ["stream", "subject"].includes(this.manifest.scope.kind);
+      if (this.scoped) this.checkRest(fresh && !few ? after : 0, sample);
     });
   }
 
   checkRest(after, sample) {
     if (sample || after) {
+      [this.looked, this.sampled] = sample ? ["the sample", true] : [`what came after ${after}`, false];
       const chosen = sample ? this.chosen(sample) : null;
       this.checkVersions(this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after)), false);
     } else {
@@ -539,7 +591,7 @@ export class Bundle {
       if (!blocked) this.noting("MANIFEST.json", () => this.checkCounts(files));
       const heads = this.checkVersions(files, !blocked);
       const kind = this.manifest.scope.kind;
-      if (!blocked && this.sealed && !this.lost && ["workspace", "log"].includes(kind)) this.checkMap(files);
+      if (!blocked && this.sealed && ["workspace", "log"].includes(kind)) this.checkMap(files);
       else if (!blocked && this.sealed && kind !== "range") this.noting("heads/proofs.json", () => this.checkProofs(heads));
       this.noting("events/index.json", () => this.checkEpochs(files));
     }
@@ -571,8 +623,14 @@ export class Bundle {
     const said = { position: where.position ?? null, stream: where.stream ?? null, version: where.version ?? null };
     return {
       result: RESULTS[worst?.code ?? OK], ...said, file: said.position ? null : (where.file ?? null),
-      reason: worst?.message ?? "everything holds", size: this.note.size,
-      events: this.runs.map(count).reduce((sum, n) => sum + n, 0),
+      reason: worst?.message ?? `${this.looked} holds`, size: this.note.size,
+      events: this.runs.map(count).reduce((sum, n) => sum + n, 0), ...(worst || this.sampled ? NOTHING : this.complete()),
     };
+  }
+
+  /** What none is missing of, up to which position, and when the heads were recorded that say so. */
+  complete() {
+    const { scope, position, treeSize } = this.manifest;
+    return { scope, upto: { log: treeSize, range: scope.to }[scope.kind] ?? position, sealed: this.time };
   }
 }

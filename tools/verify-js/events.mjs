@@ -59,7 +59,7 @@ function attempt(packed) {
 export function checkEventsFile(job) {
   const name = eventsName(job.number);
   const path = join(job.directory, name);
-  const found = { number: job.number, runs: job.runs, problems: [], gaps: [], events: [], types: {}, lost: 0 };
+  const found = { number: job.number, runs: job.runs, problems: [], gaps: [], events: [], types: {}, lost: [] };
   if (!existsSync(path)) {
     found.problems.push(new Problem(INCOMPLETE, "is missing", { position: job.runs[0][0], file: name }));
     return found;
@@ -134,7 +134,7 @@ function read(job, lines, found) {
   for (let at = 0; at < lines.length; at++) {
     const position = positions[at];
     if (!lines[at].length) {
-      found.lost += 1;
+      found.lost.push(position);
       continue;
     }
     let event;

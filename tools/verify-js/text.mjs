@@ -7,17 +7,38 @@ import { sha256 } from "./tree.mjs";
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export const text = (data) => strict.decode(data);
 
-const sorted = (value) => {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])]));
-};
-export const canonical = (value, indent) => JSON.stringify(sorted(value), null, indent);
+const byCodePoints = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
+
+/** JSON as a bundle has it. Written by hand: an object of JavaScript puts keys that look like numbers first. */
+export function canonical(value, indent = 0, margin = "\n") {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const list = Array.isArray(value);
+  const inner = indent ? margin + " ".repeat(indent) : "";
+  const names = list ? [] : Object.keys(value).sort(byCodePoints);
+  const parts = list
+    ? value.map((each) => canonical(each, indent, inner))
+    : names.map((name) => `${JSON.stringify(name)}:${indent ? " " : ""}${canonical(value[name], indent, inner)}`);
+  const [open, close] = list ? "[]" : "{}";
+  return parts.length ? `${open}${inner}${parts.join(`,${inner}`)}${indent ? margin : ""}${close}` : open + close;
+}
+
+/** Throws where another reader of JSON could read something else. */
+function mustBePlain(value) {
+  if (typeof value === "number" && !Number.isSafeInteger(value)) throw new Error("not a whole number");
+  if (typeof value === "string" && /\p{Surrogate}/u.test(value)) throw new Error("half a character");
+  if (value !== null && typeof value === "object") {
+    for (const [name, each] of Object.entries(value)) {
+      mustBePlain(name);
+      mustBePlain(each);
+    }
+  }
+}
 
 /** The value of a JSON file that has the one form in which it is written. */
 export function written(data, file) {
   try {
     const value = JSON.parse(text(data));
+    mustBePlain(value);
     if (text(data) === `${canonical(value, 2)}\n`) return value;
   } catch {
     // said below
@@ -65,7 +86,8 @@ export function parseNote(data) {
   const [origin, size, root, ...more] = whole.slice(0, Math.max(end, 0)).split("\n");
   const lines = whole.slice(end + 2).split("\n");
   const start = `\u2014 ${origin} `;
-  const right = end > 0 && origin && !more.length && /^(0|[1-9][0-9]{0,15})$/.test(size) && decoded(root).length === 32;
+  const number = /^(0|[1-9][0-9]{0,15})$/.test(size) && Number.isSafeInteger(Number(size));
+  const right = end > 0 && origin && !more.length && number && decoded(root).length === 32;
   if (!right) throw new Error("not a checkpoint");
   if (lines.pop() !== "" || !lines.length || !lines.every((line) => line.startsWith(start))) {
     throw new Error("not signed under its origin");

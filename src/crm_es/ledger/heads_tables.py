@@ -96,5 +96,8 @@ def _note(connection: Connection[Any], workspace: UUID, rows: Sequence[Row]) -> 
 
 
 def ids_in(state: bytes) -> set[UUID]:
-    """The ids that stand as values anywhere in an event's data."""
-    return {UUID(found.decode()) for found in _ID.findall(_data.decode(state).data)}
+    """The ids that stand as values anywhere in an event's data, however they are written."""
+    data: bytes = bytes(_data.decode(state).data)
+    if b"\\u00" in data:
+        data = msgspec.json.encode(msgspec.json.decode(data))
+    return {UUID(found.decode()) for found in _ID.findall(data)}
