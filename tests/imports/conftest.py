@@ -14,9 +14,7 @@ from tests.imports.office import Office, shared_data
 @pytest.fixture
 def office(ready_database, tmp_path):
     """A new workspace in a database of its own."""
-    # A busy machine answers late, not wrongly: what a read may take is no business of these tests.
-    patient = Settings(data_dir=tmp_path / "data", statement_timeout_ms=600_000)
-    opened = Office(settings=patient, urls=ready_database, folder=tmp_path)
+    opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=ready_database, folder=tmp_path)
     opened.ids.append(asyncio.run(found(opened)))
     return opened
 

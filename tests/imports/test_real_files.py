@@ -17,6 +17,8 @@ query {
       nodes { type subject occurredAt quantity amount { amount currency } channel } } } }
 }"""
 
+KNOWN_TO_PLANNER = "SELECT reltuples::integer FROM pg_class WHERE oid = 'interactions.interaction'::regclass"
+
 
 def check_purchases(found):
     assert found["contacts"]["totalCount"] == 2_357
@@ -39,6 +41,7 @@ async def test_cdnow_is_whole_and_twice_is_once(office, data):
     assert (purchase["subject"], purchase["quantity"], purchase["channel"]) == ("2 CDs", "2", "cdnow")
     assert purchase["amount"] == {"amount": "29.33", "currency": "USD"}
     assert (first.tally.rows, first.tally.rejected, first.tally.recorded) == (6_919, 0, 2_357 + 6_919)
+    assert office.sql(KNOWN_TO_PLANNER) == [(6_919,)]
 
     before = office.events()
     again = await office.run(mapping, file)

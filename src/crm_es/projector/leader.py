@@ -17,10 +17,11 @@ from psycopg import Connection
 
 from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
-from crm_es.projector import bookmarks, swap, tables, writing
+from crm_es.projector import bookmarks, statistics, swap, tables, writing
 from crm_es.projector.bookmarks import NEXT, AbdicatedError
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.pages import END, PAGE, Decode, Page, PageReader, join
+from crm_es.projector.statistics import Statistics
 from crm_es.projector.target import Target
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Leader:
             self._connection = opened.enter_context(closing(connect(url)))
             self._reader = opened.enter_context(PageReader(url, decode, size=page_size))
             self._opened = opened.pop_all()
+        self._statistics = Statistics(self._connection)
         self.applied = 0
 
     def __enter__(self) -> Self:
@@ -80,6 +82,8 @@ class Leader:
         end = end if upto is None else min(end, upto)
         while any(t.log_id < end for t in self._targets.values()):
             self.step()
+        while self._statistics.renew(self.applied, self._targets):
+            pass
 
     def step(self) -> bool:
         """Apply a page to the foremost read models and one to the last, or some to all where all stand at one place; False
@@ -93,7 +97,7 @@ class Leader:
         else:
             done = self._pages(places[-1], END)
             done = self._pages(places[0], places[1]) or done
-        return self._swap_ready() or done
+        return self._swap_ready() or done or self._statistics.renew(self.applied, self._targets)
 
     # What there is to project
 
@@ -244,6 +248,7 @@ class Leader:
                 continue
             watch = self._swaps.setdefault(name, swap.Watch.of(self._connection))
             if watch.over(self._connection):
+                statistics.renew(self._connection, [name])
                 swap.swap(self._connection, target)
                 self._look_around(at_once=True)
                 return True

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import Connection, IsolationLevel
 
 from crm_es.errors import ConfigurationError
-from crm_es.projector import bookmarks, swap, tables, writing
+from crm_es.projector import bookmarks, statistics, swap, tables, writing
 from crm_es.projector.bookmarks import NEXT
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.digest import Digest, digests
@@ -76,6 +76,7 @@ class Rebuild:
                 _discard(connection, model)
             else:
                 filling.run(near=NEAR)
+                statistics.renew(connection, [filling.target.schema])
                 with connection.cursor() as cursor:
                     bookmarks.make_ready(cursor, filling.target.schema)
         if not check:

@@ -16,7 +16,7 @@ from psycopg.sql import SQL
 
 from crm_es.errors import ConfigurationError, InvalidInputError
 from crm_es.eventstore.event import Fact
-from crm_es.projector import swap, tables
+from crm_es.projector import statistics, swap, tables
 from crm_es.projector.contract import ReadModel
 from crm_es.projector.leader import AT_A_STRETCH
 from crm_es.projector.pages import PAGE, Decode, PageReader
@@ -115,7 +115,9 @@ class Replay:
                     tables.create(cursor, model, self.schema(model))
             targets = [Target(model, self.schema(model), 0) for model in self.models]
             with PageReader(self.url, self.decode, size=self.page_size, workspace=workspace) as reader:
-                return self._fill(connection, reader, targets, to, report)
+                events = self._fill(connection, reader, targets, to, report)
+            statistics.renew(connection, [target.schema for target in targets])
+            return events
 
     def drop(self) -> list[str]:
         """The schemas that were dropped. Raises: ConfigurationError."""

@@ -16,7 +16,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.eventstore.codec import Codec
 from crm_es.privacy.keystore import KeyStore, root_key
-from crm_es.projector import catalogue
+from crm_es.projector import catalogue, statistics
 from crm_es.projector.garbage import rarely_collected
 from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
@@ -89,17 +89,20 @@ def check_read_models(url: str) -> None:
 
 
 def settle(settings: Settings, url: str, log_id: int) -> None:
-    """Return once every read model has applied `log_id`, or is parked. Projects itself where no leader lives."""
+    """Return once every read model has applied `log_id`, or is parked, and the planner knows of it. Projects itself where no
+    leader lives."""
     with (
         decoding(settings) as decode,
         Leader(url, decode, READ_MODELS) as leader,
         psycopg.connect(url, autocommit=True) as own,
     ):
-        while own.execute(BEHIND, [[model.NAME for model in READ_MODELS], log_id]).fetchone() != (0,):
+        names = [model.NAME for model in READ_MODELS]
+        while own.execute(BEHIND, [names, log_id]).fetchone() != (0,):
             if leader.try_lead():
                 leader.drain()
-                return
+                break
             time.sleep(SETTLE_SECONDS)
+        statistics.renew(own, names)
 
 
 def main() -> int:
