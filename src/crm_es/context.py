@@ -155,14 +155,15 @@ class Context:
         if snapshot is not None:
             await snapshot.close(sound=sound)
 
-    async def position(self) -> int | None:
-        """The lowest position that what was read stands at; None where nothing was read."""
+    async def standing(self) -> dict[str, str]:
+        """The lowest position that what was read stands at, and the newest checkpoint's size; nothing where nothing was read."""
         if self._snapshot is None:
-            return None
+            return {}
         try:
-            return await self.reads.position()
+            told = {"position": await self.reads.position(), "checkpoint": self._snapshot.sealed}
         except (psycopg.Error, ReadTimeoutError, UnavailableError):  # a statement failed before and is told in `errors`
-            return None
+            return {}
+        return {name: str(number) for name, number in told.items() if number is not None}
 
     async def wait_for(self, position: int) -> None:
         """Until every read model shows `position`, recorded yet or not, but not for ever. Raises: NotYetProjectedError."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -13,7 +14,10 @@ from crm_es.api.rate import RateLimit
 from crm_es.contacts import editing
 from crm_es.contacts.contact_aggregate import CONTACT
 from crm_es.contacts.editing import ContactEdit, EmailEntry
+from crm_es.eventstore.event import WorkspaceId
+from crm_es.reads.driver import Snapshot
 from crm_es.schema import schema
+from crm_es.serving.sealing import sealing
 from crm_es.values import EmailAddress, Tag
 from crm_es.workspaces import team
 from tests.api.served import served
@@ -40,6 +44,46 @@ async def test_queries_and_mutations_tell_position_and_cost(api, compiled):
     assert read["extensions"]["cost"] > 10
     assert written["extensions"]["cost"] > 0
     assert again["extensions"]["position"] == written["data"]["registerContact"]["position"] == "6"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+async def test_they_tell_the_newest_checkpoint_by_no_statement_of_its_own(api, place, monkeypatch, compiled):
+    """Two people who were told one position and one checkpoint can prove to each other that they read the same log."""
+    settings = replace(api.engine.settings, compiled_reads=compiled)
+    api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=settings))
+    statements = []
+    fetch = Snapshot.fetch
+
+    async def noted(self, statement, parameters=(), *, last=False):
+        statements.append(statement)
+        return await fetch(self, statement, parameters, last=last)
+
+    monkeypatch.setattr(Snapshot, "fetch", noted)
+
+    unsealed = (await api.post(TEAMS)).json()["extensions"]
+    sealing(place.settings, place.urls.sealer).drain()
+    sealed = (await api.post(TEAMS)).json()["extensions"]
+    asked = [*statements]
+    past = (await api.post('{ contacts(asOf: {position: "2"}) { totalCount } }')).json()["extensions"]
+
+    assert "checkpoint" not in unsealed
+    assert sealed == unsealed | {"checkpoint": "5"}
+    assert past["checkpoint"] == "5"
+    assert len(asked) == 2
+
+
+async def test_the_checkpoint_is_of_the_workspace_alone(api, place):
+    elsewhere = replace(api.command(), workspace=WorkspaceId(uuid4()))
+    await api.engine.store.create(elsewhere, team.TEAM, uuid4(), team.create("Elsewhere"))
+
+    sealing(place.settings, place.urls.sealer).drain()
+
+    told = []
+    for workspace in (api.workspace, elsewhere.workspace, uuid4()):
+        async with api.engine.connections.snapshot(workspace) as snapshot:
+            await snapshot.fetch(b"SELECT 1")
+            told.append(snapshot.sealed)
+    assert told == [5, 1, None]
 
 
 async def test_every_result_of_a_subscription_tells_them_too(api):

@@ -222,5 +222,4 @@ async def _finish(result: ExecutionResult, context: Context | None) -> None:
     if result.errors:
         result.errors = [shown(error, running=running) for error in result.errors]
     if running and context is not None:
-        position = await context.position()
-        result.extensions = {"cost": context.cost} | ({} if position is None else {"position": str(position)})
+        result.extensions = {"cost": context.cost} | await context.standing()

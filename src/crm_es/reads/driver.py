@@ -121,6 +121,8 @@ class Snapshot:
         self.workspace = workspace
         self.statements: list[bytes] = []
         self.bookmarks: dict[str, Bookmark] | None = None
+        self.sealed: int | None = None
+        """The newest signed checkpoint's size when it began."""
         self._connections = connections
         self._wire: Wire | None = None
         self._began = False
@@ -188,7 +190,8 @@ class Snapshot:
             raise
         self._unread = False
         if self._beginning:
-            self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position in found[1]}
+            self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position, _ in found[1]}
+            self.sealed = next((sealed for *_, sealed in found[1]), None)
         return found
 
     async def close(self, *, sound: bool = True) -> None:
