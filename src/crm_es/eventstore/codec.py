@@ -5,7 +5,7 @@ A state is one JSON object with the envelope and `data`. Its bytes never change:
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -97,6 +97,7 @@ class Opening(NamedTuple):
 
 NO_OTHERS: Mapping[UUID, Key | Erased] = MappingProxyType({})
 _NOTHING: frozenset[str] = frozenset()
+_shape = cache(Shape)  # making one reads every type hint of its class
 _read_reason = decoder(str | None)
 _reason_field = PersonalField("$reason", ("reason",), b"|reason", decoder(str))
 _read_envelope = msgspec.json.Decoder(Envelope)
@@ -149,7 +150,7 @@ class Codec:
         for event_class in classes:
             if event_class.TOPIC in self._shapes:
                 raise ValueError(f"two event classes have the topic {event_class.TOPIC}")
-            self._shapes[event_class.TOPIC] = Shape(event_class)
+            self._shapes[event_class.TOPIC] = _shape(event_class)
         if any(personal_fields(event_class) for event_class in classes):
             self._private.update(classes)
 
