@@ -3,7 +3,7 @@
 import threading
 import time
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import psycopg
@@ -11,11 +11,12 @@ import psycopg
 from crm_es.config import Settings
 from crm_es.database.urls import DatabaseUrls
 from crm_es.eventstore.store import Store
-from crm_es.exports.making import Maker
-from crm_es.exports.work import KEEP, StoppedError, Work
 from crm_es.privacy.keystore import KeyStore
 from crm_es.serving.rounds import POLL_SECONDS, opened_store, rounds
 from crm_es.threads import BACK_OFF
+
+if TYPE_CHECKING:  # with it comes the whole schema, a second of every start: it is loaded by the first export
+    from crm_es.exports.making import Maker
 
 REACHED_SECONDS: Final = 0.1
 # Whoever asked at the machine makes his own.
@@ -51,6 +52,8 @@ class Exporter:
         queued, over = self._found(connection, _QUEUED), self._found(connection, _OVER)
         if not (queued or over or self._begun()):
             return False
+        from crm_es.exports.work import Work  # noqa: PLC0415
+
         busy = False
         async with opened_store(self._urls, self._keys) as store:
             work = Work(settings=self._settings, maker=self._maker(store, stop), stopped=stop.is_set)
@@ -71,7 +74,10 @@ class Exporter:
         except psycopg.errors.UndefinedTable:  # a new database, or the read model is being swapped
             return []
 
-    def _maker(self, store: Store, stop: threading.Event) -> Maker:
+    def _maker(self, store: Store, stop: threading.Event) -> "Maker":
+        from crm_es.exports.making import Maker  # noqa: PLC0415
+        from crm_es.exports.work import KEEP  # noqa: PLC0415
+
         return Maker(
             url=self._urls.app, store=store, decode=store.codec.decode_each, keep=KEEP,
             reached=lambda log_id: self._reach(log_id, stop),
@@ -79,6 +85,8 @@ class Exporter:
 
     def _reach(self, log_id: int, stop: threading.Event) -> None:
         """The projector is this process or another; it comes there."""
+        from crm_es.exports.work import StoppedError  # noqa: PLC0415
+
         with psycopg.connect(self._urls.projector, autocommit=True) as connection:
             while connection.execute(_BEHIND, [log_id]).fetchone() != (False,):
                 if stop.wait(REACHED_SECONDS):

@@ -4,6 +4,10 @@ import os
 import signal
 import sys
 import threading
+from typing import Final
+
+CANNOT_START: Final = 3
+"""The exit code of a child that says it never can, however often it is started."""
 
 
 def hold_on_to_parent() -> None:

@@ -22,12 +22,11 @@ from crm_es.projector.leader import Leader
 from crm_es.projector.pages import Decode
 from crm_es.projector.runner import Projector
 from crm_es.serving.exporting import Exporter
-from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.serving.lifeline import CANNOT_START, hold_on_to_parent
 from crm_es.serving.reverting import Reverter
 from crm_es.serving.timing import Timer
 from projections import READ_MODELS
 
-CANNOT_START: Final = 3
 SETTLE_SECONDS: Final = 0.05
 BEHIND: Final = """
 SELECT count(*)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crm_es.errors import UnavailableError
-from crm_es.serving.web import CANNOT_START
+from crm_es.serving.lifeline import CANNOT_START
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ from crm_es.api.limits import BODY_BYTES
 from crm_es.app import from_environment
 from crm_es.config import Settings
 from crm_es.errors import ConfigurationError
-from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.serving.lifeline import CANNOT_START, hold_on_to_parent
 
 AGAIN = 1
-CANNOT_START = 3
 KEEP_ALIVE_SECONDS = 75
 
 
