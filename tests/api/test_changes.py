@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -98,6 +99,85 @@ async def test_a_screen_hears_of_its_records_and_of_nobody_elses(api):
 
     assert told["data"]["changes"] == {"position": "7", "kind": "CHANGED", "nodeId": id_, "node": {"version": 2}}
     assert told["extensions"]["position"] == "7"
+
+
+JOB = """subscription { changes(ids: ["%s"]) { id position kind nodeId type version commandId
+  node { __typename id ... on Job { status progress { done } } } } }"""
+
+
+def ran(api, run, status, rows):
+    """An import, as its process writes down how far it is."""
+    with psycopg.connect(api.engine.store.recorder.datastore.url) as connection:
+        connection.execute("SELECT set_config('app.workspace', %s, true)", [str(api.workspace)])
+        connection.execute(
+            "INSERT INTO es.import_run (workspace_id, id, mapping, mapping_hash, file_name, file_hash, status, rows)"
+            " VALUES (%s, %s, 'people', '', 'people.csv', '', %s, %s)"
+            " ON CONFLICT (workspace_id, id) DO UPDATE SET status = excluded.status, rows = excluded.rows",
+            [api.workspace, run, status, rows],
+        )
+
+
+async def test_a_screen_hears_how_an_import_goes_on(api):
+    run = uuid4()
+    ran(api, run, "RUNNING", 3)
+    id_, told = api.id("Import", run), []
+
+    async with listening(api, JOB % id_) as lines:
+        for status, rows in (("RUNNING", 7), ("DONE", 9), (None, None)):
+            told.append((await following(lines))["data"]["changes"])
+            if status:
+                ran(api, run, status, rows)
+    again = await api.ask("query($id: ID!) { node(id: $id) { id ... on Change { nodeId } } }", id=told[0]["id"])
+
+    assert [one["node"]["status"] for one in told] == ["RUNNING", "RUNNING", "DONE"]
+    assert [one["node"]["progress"]["done"] for one in told] == [3, 7, 9]
+    assert {(one["nodeId"], one["type"], one["kind"], one["position"]) for one in told} == {
+        (id_, "IMPORT", "CHANGED", "5")
+    }
+    assert again["node"] == {"id": told[0]["id"], "nodeId": id_}
+
+
+async def test_a_screen_hears_how_a_revert_goes_on(api):
+    run = uuid4()
+    with psycopg.connect(api.engine.store.recorder.datastore.url) as connection:
+        connection.execute("SELECT set_config('app.workspace', %s, true)", [str(api.workspace)])
+        connection.execute(
+            "INSERT INTO es.revert_run (workspace_id, id, target_kind, target, upto, dry_run, actor_kind, actor_id)"
+            " VALUES (%s, %s, 'COMMAND', %s, 1, true, 'MEMBER', %s)",
+            [api.workspace, run, uuid4(), api.known["admin"].member_id],
+        )
+
+    async with listening(api, JOB % api.id("Revert", run)) as lines:
+        first = (await following(lines))["data"]["changes"]
+        with psycopg.connect(api.engine.store.recorder.datastore.url) as connection:
+            connection.execute("SELECT set_config('app.workspace', %s, true)", [str(api.workspace)])
+            connection.execute("UPDATE es.revert_run SET status = 'DONE', total = 4, done = 4 WHERE id = %s", [run])
+        then = (await following(lines))["data"]["changes"]
+
+    assert (first["type"], first["node"]["status"]) == ("REVERT", "QUEUED")
+    assert then["node"] == {
+        "__typename": "Revert", "id": api.id("Revert", run), "status": "DONE", "progress": {"done": 4},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["nobody", "admin"])
+async def test_a_job_is_told_to_those_alone_who_may_see_it(api, who):
+    run = uuid4()
+    ran(api, run, "RUNNING", 3)
+    member_id = api.id("Member", api.known["nobody"].member_id)
+    types = ", types: [MEMBER]" if who == "admin" else ""
+    query = (
+        f'subscription {{ changes(ids: ["{api.id("Import", run)}", "{member_id}"]{types}, after: "0") {{ nodeId }} }}'
+    )
+    api.known["nobody"] = identity(api.workspace, id=api.known["nobody"].member_id, lasts=timedelta(seconds=3))
+
+    async with listening(api, query, who=who) as lines:
+        told = await following(lines)
+
+    if who == "admin":
+        assert told["data"]["changes"]["nodeId"] == member_id
+    else:
+        assert told["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 def refusal(body):

@@ -146,6 +146,7 @@ describe(
             "MEMBER": "A person of the workspace",
             "EXPORT": "A compliance bundle",
             "IMPORT": "A file being taken in",
+            "REVERT": "Much being taken back",
             "SUBJECT_REQUEST": "A data subject's request",
         }.items()
     },

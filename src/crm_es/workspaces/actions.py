@@ -44,4 +44,5 @@ class EntityType(StrEnum):
     MEMBER = "MEMBER"
     EXPORT = "EXPORT"
     IMPORT = "IMPORT"
+    REVERT = "REVERT"
     SUBJECT_REQUEST = "SUBJECT_REQUEST"

@@ -15,7 +15,7 @@ from strawberry import ID
 
 from crm_es.api import finding, ids
 from crm_es.api.enums import Action, ChangeKind, EntityType
-from crm_es.api.ids import NodeId
+from crm_es.api.ids import NodeId, decode
 from crm_es.api.nodes import Node, PageInfo
 from crm_es.api.rules import SIGNED_IN, permit, ruled
 from crm_es.api.scalars import Position
@@ -27,7 +27,8 @@ from crm_es.reads.declare import Source
 from crm_es.reads.driver import Bookmark
 from crm_es.reads.listing import Edge
 from crm_es.reads.sql import AND, Query
-from crm_es.workspaces import audit
+from crm_es.workspaces import audit, watched_jobs
+from crm_es.workspaces.watched_jobs import Watched
 from projections import changes
 
 RECORD: Final = Source("changes", changes.RECORD)
@@ -193,6 +194,20 @@ def _change(row: tuple[Any, ...]) -> Change:
     )
 
 
+def _of_job(named: NodeId, position: int) -> Change:
+    """No event: it has no version, and nobody's command did it."""
+    return Change(
+        id=ID(ids.encode("Change", named.id, sub=position)),
+        position=Position(position),
+        node_id=ID(ids.encode(named.type, named.id)),
+        type=watched_jobs.TYPES[named.type],
+        version=None,
+        command_id=None,
+        gone=False,
+        named=named,
+    )
+
+
 def _place(change: Change) -> Place:
     return change.position, change.named.id
 
@@ -289,17 +304,21 @@ async def find(context: Context, named: NodeId) -> Any:
     if not isinstance(named.sub, int):
         return None
     found = await _load(context, _asked(context, None, [ids.encode("Contact", named.id)], None), named.sub - 1, limit=1)
-    return found[0] if found and found[0].position == named.sub else None
+    if found:
+        return found[0] if found[0].position == named.sub else None
+    job = await watched_jobs.of_id(context, named.id)
+    return None if job is None else _of_job(job, named.sub)
 
 
 # -- the subscriptions
 
 
 async def follow(
-    context: Context, model: str, after: int | None, load: Callable[[int, Any], Awaitable[Sequence[Any]]]
-) -> AsyncGenerator[Any, None]:
+    context: Context, model: str, after: int | None, load: Callable[[int, Any], Awaitable[Sequence[Any]]],
+    jobs: Watched | None = None,
+) -> AsyncGenerator[Any, None]:  # fmt: skip
     """What `load` finds behind a position and the last it found there, in order, page after page, for ever; each page on a
-    snapshot of its own.
+    snapshot of its own. And how the `jobs` move, as of each snapshot.
 
     Nothing is missed: a page is followed from the position that the read model showed in that same snapshot.
     """
@@ -315,8 +334,11 @@ async def follow(
             last = found[-1]
             continue
         reached, last = max(reached, bookmark.position), None
+        for named in await jobs.moved(context) if jobs else ():
+            yield _of_job(named, bookmark.position)
         await context.close()
-        await context.engine.progress.wait(bookmark.log_id + 1, (model,), PATIENCE_SECONDS)
+        patience = PATIENCE_SECONDS if jobs is None or jobs.resting else watched_jobs.LOOK_SECONDS
+        await context.engine.progress.wait(bookmark.log_id + 1, (model,), patience)
 
 
 async def follow_events(
@@ -340,7 +362,10 @@ async def follow_events(
 
 async def follow_changes(
     info: Info,
-    ids: Annotated[list[ID] | None, strawberry.argument(description="These records.")] = strawberry.UNSET,
+    ids: Annotated[
+        list[ID] | None,
+        strawberry.argument(description="These records. An import or a revert is told of at once, then as it goes on."),
+    ] = strawberry.UNSET,
     within: Within = strawberry.UNSET,
     types: Types = strawberry.UNSET,
     after: Annotated[
@@ -353,7 +378,8 @@ async def follow_changes(
     async def load(reached: int, last: Any) -> Sequence[Any]:
         return await _load(context, asked, reached, behind=None if last is None else _place(last), limit=BATCH)
 
-    async for change in follow(context, "changes", await _behind(context, "changes", after), load):
+    jobs = Watched(map(decode, ids or ()), None if types is strawberry.UNSET else types)
+    async for change in follow(context, "changes", await _behind(context, "changes", after), load, jobs):
         yield change
 
 
