@@ -29,7 +29,7 @@ def test_a_log_that_lost_its_end_gets_a_new_epoch_that_says_so(here, writer, wor
     assert position == 16
     assert said == {
         "epoch": 2, "old_origin": f"{ORIGIN}/log/{workspace}", "old_size": 20, "old_root": old[-1][1].hex(),
-        "lost_from": 1, "lost_to": 20,
+        "lost_from": 16, "lost_to": 20,
     }  # fmt: skip
     assert here.agrees(workspace, 2) == 16
     assert [kind for _, _, kind, _ in here.checkpoints(workspace, 2)] == ["EPOCH"]
@@ -44,6 +44,40 @@ def test_what_was_signed_before_the_loss_is_not_called_lost(here, writer, worksp
         f"DELETE FROM es.events WHERE workspace_id = '{workspace}' AND sequence > 25",
         f"UPDATE es.head SET sequence = 25 WHERE workspace_id = '{workspace}'",
     )
+
+    here.seal()
+
+    _, said = here.epoch_of(workspace)
+    assert (said["lost_from"], said["lost_to"]) == (26, 30)
+
+
+def test_one_altered_event_is_all_that_is_called_lost(here, writer, workspace):
+    """The tiles of the old epoch say so, where they are what was signed."""
+    writer.fill(600)
+    here.seal()
+    here.tamper(
+        f"UPDATE es.events SET state = '{{}}' WHERE workspace_id = '{workspace}' AND sequence IN (300, 301)",
+        f"DELETE FROM ledger.checkpoint WHERE workspace_id = '{workspace}'",
+    )
+    writer.fill(1)
+
+    here.seal()
+
+    _, said = here.epoch_of(workspace)
+    assert (said["lost_from"], said["lost_to"]) == (300, 301)
+
+
+def test_tiles_that_were_altered_too_are_not_asked(here, writer, workspace):
+    for _ in range(3):
+        writer.fill(10)
+        here.seal()
+    here.tamper(
+        f"UPDATE es.events SET state = '{{}}' WHERE workspace_id = '{workspace}' AND sequence = 25",
+        "UPDATE ledger.tile t SET hashes = overlay(hashes placing"
+        " sha256('\\x00'::bytea || (SELECT state FROM es.events e WHERE e.workspace_id = t.workspace_id AND e.sequence = 25))"
+        f" FROM {24 * 32 + 1} FOR 32) WHERE workspace_id = '{workspace}' AND level = 0",
+    )
+    writer.fill(1)
 
     here.seal()
 
@@ -106,7 +140,7 @@ def test_deleted_events_leave_their_places_in_the_next_epoch(here, writer, works
     _, said = here.epoch_of(workspace)
     states = here.states(workspace)
     whole = [*states[:4], b"", b"", *states[4:16], b"", b"", *states[16:]]
-    assert (said["lost_from"], said["lost_to"]) == (1, 20)
+    assert (said["lost_from"], said["lost_to"]) == (5, 20)
     assert here.agrees(workspace, 2, whole) == 22
 
 

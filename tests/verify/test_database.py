@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from uuid import UUID, uuid4
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 from crm_es.errors import NotFoundError
 from crm_es.exports import whole_log
 from crm_es.ledger.checkpoint import parse_vkey, vkey
+from crm_es.ledger.heads_sealing import HeadsSealer
 from tests.ledger.logs import ORIGIN, Installation, Writer, restore, snapshot
 from tests.verify.judges import verdict
 
@@ -96,8 +98,45 @@ def test_ten_deleted_events_are_caught_and_the_first_is_named(writer, here, tmp_
     after = auditor.since()
 
     assert (before[0], before[1]["position"]) == (2, end - 9)
-    assert after[0] == 2
-    assert after[1]["position"] is not None
+    assert (after[0], after[1]["position"]) == (2, end - 9)
+
+
+def test_an_edited_byte_is_named_also_when_the_log_was_sealed_anew(writer, here, tmp_path) -> None:
+    """By an auditor who pins the first origin, and by one who has heard of the second."""
+    auditor = grown(writer, here, tmp_path)
+    here.tamper(
+        "UPDATE es.events SET state = set_byte(state, 30, get_byte(state, 30) # 1)"
+        f" WHERE workspace_id = '{writer.workspace}' AND sequence = 177",
+        f"DELETE FROM ledger.checkpoint WHERE workspace_id = '{writer.workspace}'",
+    )
+    writer.fill(5)
+    here.seal()
+
+    kept = str(tmp_path / "kept")
+    assert [(code, said["position"]) for code, said in (auditor.since(), auditor.verify("full"))] == [(2, 177)] * 2
+    code, said = auditor.verify("since", kept, origin=f"{auditor.origin}/2")
+    assert (code, said["position"]) == (2, 177)
+
+
+def test_events_deleted_in_the_middle_are_named_also_when_the_log_was_sealed_anew(writer, here, tmp_path) -> None:
+    auditor = grown(writer, here, tmp_path)
+    here.tamper(
+        f"DELETE FROM es.events WHERE workspace_id = '{writer.workspace}' AND sequence BETWEEN 42 AND 44",
+        f"DELETE FROM ledger.checkpoint WHERE workspace_id = '{writer.workspace}'",
+    )
+    writer.fill(5)
+    here.seal()
+    seal_heads(here)
+
+    code, said = auditor.since()
+    assert (code, said["position"]) == (2, 42)
+    assert auditor.verify("full", origin=f"{auditor.origin}/2")[0] == 0
+
+
+def seal_heads(here: Installation) -> None:
+    with psycopg.connect(here.url, autocommit=True) as connection:
+        HeadsSealer(connection, interval=0).step(Event())
+    here.seal()
 
 
 def test_an_event_deleted_in_the_middle_is_caught(writer, here, tmp_path) -> None:

@@ -2,20 +2,17 @@
 event says what was signed before and which positions are lost. Nothing of the new epoch is signed before it has that event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
-
-from psycopg import Connection
 
 from crm_es.ledger import appending, tiles
 from crm_es.ledger.book import NIL, Entry
 from crm_es.ledger.checkpoint import NoteError, verify
 from crm_es.ledger.log_events import LedgerEpochOpened
 from crm_es.ledger.memory import Signed
-from crm_es.ledger.merkle import EMPTY, leaf_hash
-from crm_es.ledger.proofs import root
+from crm_es.ledger.merkle import EMPTY, WIDTH, Growing, Tile, leaf_hash, split
+from crm_es.ledger.proofs import TileReader, root
 from crm_es.ledger.sealer import CHUNK, Piece, Sealer, Standing, origin_of
 
 
@@ -100,19 +97,56 @@ def _event(sealer: Sealer, standing: Standing, old: Signed, found: Found) -> Led
 
 
 def _lost(sealer: Sealer, standing: Standing, old: Signed, found: Found) -> tuple[int | None, int | None]:
-    """From after the last signed size at which history was the same, or the first missing entry if that comes before."""
+    """The positions from the first to the last that are not known to be what was signed, missing ones included."""
     missing = found.first_missing
     if found.same:
         return missing, found.last_missing if missing else None
-    good = _last_good(sealer, standing, old)
-    return min(good + 1, missing or good + 1), max(old.size, found.last_missing)
+    first, last = _differing(sealer, standing, old)
+    return min(first, missing or first), max(last, found.last_missing)
 
 
-def _last_good(sealer: Sealer, standing: Standing, old: Signed) -> int:
+def _differing(sealer: Sealer, standing: Standing, old: Signed) -> tuple[int, int]:
+    """By the old epoch's tiles, as far as they are still those that were signed; else from after the last signed size at which
+    history was the same."""
+    read = tiles.reader(sealer.book.connection, standing.workspace, standing.epoch)
+    before = tiles.reader(sealer.book.connection, standing.workspace, old.epoch)
+    signed = sealer.book.checkpoints(old.workspace, old.epoch)
+    newest = [(size, known) for size, known, note in signed[:-4:-1] if _is_ours(sealer, note, old.origin)]
+    for size, known in [(old.size, old.root), *newest]:
+        if _leads_to(before, size, known):
+            common = min(size, standing.tree.size)
+            first, last = _unequal(before, read, common)
+            return first or common + 1, last if size == common == old.size else old.size
+    return _last_good(sealer, read, old, [one for one in signed if one[0] <= standing.tree.size]) + 1, old.size
+
+
+def _leads_to(read: TileReader, size: int, known: bytes) -> bool:
+    """Whether every leaf of these tiles is one that was signed."""
+    tree = Growing()
+    try:
+        if root(read, size) != known:  # by the upper tiles: soon said
+            return False
+        for start in range(0, size, WIDTH):
+            tree.add(split(read(Tile(0, start // WIDTH, min(WIDTH, size - start)))))
+            tree.take()
+    except tiles.MissingTileError:
+        return False
+    return tree.root() == known
+
+
+def _unequal(one: TileReader, other: TileReader, size: int) -> tuple[int, int]:
+    """The first and the last position, up to a size, at which two trees have different leaves; 0 where there is none."""
+    first = last = 0
+    for start in range(0, size, WIDTH):
+        tile = Tile(0, start // WIDTH, min(WIDTH, size - start))
+        pairs = zip(split(one(tile)), split(other(tile)), strict=True)
+        if unlike := [position for position, (a, b) in enumerate(pairs, start + 1) if a != b]:
+            first, last = first or unlike[0], unlike[-1]
+    return first, last
+
+
+def _last_good(sealer: Sealer, read: TileReader, old: Signed, signed: Sequence[tuple[int, bytes, str]]) -> int:
     """The largest size that the old epoch was signed for and at which its root is still that of the entries."""
-    connection: Connection[Any] = sealer.book.connection
-    read = tiles.reader(connection, standing.workspace, standing.epoch)
-    signed = [one for one in sealer.book.checkpoints(old.workspace, old.epoch) if one[0] <= standing.tree.size]
     low, high = 0, len(signed)
     while low < high:
         middle = (low + high) // 2

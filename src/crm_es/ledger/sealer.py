@@ -267,9 +267,9 @@ class Sealer:
         if known.size == 0:
             raise ContradictionError(f"epoch {known.epoch} is being opened")
         if kept is None or kept.epoch != known.epoch or kept.size == 0:
-            standing = self.begun(workspace, known.epoch)
-        else:
-            standing = self._resumed(kept)
+            self._must_lead_to(Standing(workspace, known.epoch, known.origin, b"", Growing()), known)
+            return self.begun(workspace, known.epoch)  # not before: where events were lost, its tiles say which
+        standing = self._resumed(kept)
         self._must_lead_to(standing, known)
         return standing
 
