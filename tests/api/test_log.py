@@ -1,7 +1,9 @@
 """The signed log over HTTP and GraphQL: what an outside reader fetches, proves, and may not see."""
 
 from base64 import b64decode
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 
 from crm_es.config import LOCAL_ORIGIN
@@ -97,6 +99,46 @@ async def test_what_is_not_signed_has_no_proof_yet(api, seal):
     assert log["consistencyProof"] is None
     assert (await api.ask(EVENT, who="auditor", position=beyond))["event"]["proof"] is None
     assert (await api.ask(EVENT, who="auditor", position="1", size=beyond))["event"]["proof"] is None
+
+
+FLIP_EVENT = (
+    "UPDATE es.events SET state = set_byte(state, 30, get_byte(state, 30) # 1)"
+    " WHERE workspace_id = %(workspace)s AND sequence = 2"
+)
+FLIP_TILE = (
+    "UPDATE ledger.tile SET hashes = set_byte(hashes, {at}, get_byte(hashes, {at}) # 1)"
+    " WHERE workspace_id = %(workspace)s AND level = 0"
+)
+
+
+@contextmanager
+def tampered(place, api, statement):
+    """As a superuser, and back again: others use this database."""
+    with psycopg.connect(place.urls.owner, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement, {"workspace": api.workspace})
+        yield
+        connection.execute(statement, {"workspace": api.workspace})
+
+
+@pytest.mark.parametrize("statement", [FLIP_EVENT, FLIP_TILE.format(at=32), FLIP_TILE.format(at=0)])
+async def test_nothing_is_proved_of_what_is_not_what_was_signed(api, place, seal, statement):
+    """A proof of other bytes than the event's would be a lie that its hashes do not tell."""
+    seal()
+    await api.projected()
+    asked = {"position": "2", "from": "1"}
+
+    with tampered(place, api, statement):
+        log = (await api.post(LOG, who="auditor", variables=asked)).json()
+        event = (await api.post(EVENT, who="auditor", variables={"position": "2"})).json()
+
+    assert log["data"]["log"]["inclusionProof"] is None
+    assert event["data"]["event"]["proof"] is None
+    assert "is not what was signed" in event["errors"][0]["message"]
+    assert event["errors"][0]["extensions"]["code"] == "INTERNAL"
+    if statement != FLIP_EVENT:
+        assert log["data"]["log"]["consistencyProof"] is None
+    assert (await api.ask(LOG, who="auditor", **asked))["log"]["inclusionProof"]
 
 
 async def test_the_log_is_for_auditors(api):

@@ -19,7 +19,13 @@ from crm_es.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from crm_es.reads.errors import AsOfOutOfRangeError, BadCursorError, NotYetProjectedError, ReadTimeoutError
+from crm_es.reads.errors import (
+    AsOfOutOfRangeError,
+    BadCursorError,
+    ContradictedError,
+    NotYetProjectedError,
+    ReadTimeoutError,
+)
 
 log = logging.getLogger("crm_es.api")
 
@@ -70,12 +76,14 @@ def _clients(error: GraphQLError) -> bool:
 
 
 def masked(error: GraphQLError) -> GraphQLError:
-    """INTERNAL with an id; the log has the same id and the traceback."""
+    """INTERNAL with an id; the log has the same id and the traceback. That the log was tampered with is no secret."""
     incident = uuid4()
     log.error("incident %s at %s: %s", incident, error.path, error.message, exc_info=error.original_error or error)
+    cause = error.original_error
+    said = f"Something went wrong here; nothing is said of it but this id: {incident}."
     return _coded(
         error,
-        f"Something went wrong here; nothing is said of it but this id: {incident}.",
+        cause.message if isinstance(cause, ContradictedError) else said,
         code="INTERNAL",
         id=str(incident),
     )

@@ -1,6 +1,6 @@
 """Proofs of RFC 6962, 2.1.1 and 2.1.2, read from the tiles of a tree: that a leaf is in it, that it grew from a smaller one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from crm_es.ledger.merkle import EMPTY, HASH, HEIGHT, WIDTH, Tile, node_hash, root_of, split
 
@@ -31,6 +31,19 @@ def inclusion_proof(read: TileReader, index: int, size: int) -> list[bytes]:
             siblings.append(_range(read, size, begin, middle))
             begin = middle
     return siblings[::-1]
+
+
+def root_by_inclusion(leaf: bytes, index: int, size: int, siblings: Sequence[bytes]) -> bytes:
+    """What an inclusion proof comes to. Raises: ValueError: it has another length than such a proof."""
+    begin, end, left = 0, size, list[bool]()
+    while end - begin > 1:
+        middle = begin + _split(end - begin)
+        left.append(index < middle)
+        begin, end = (begin, middle) if index < middle else (middle, end)
+    root = leaf
+    for is_left, sibling in zip(reversed(left), siblings, strict=True):
+        root = node_hash(root, sibling) if is_left else node_hash(sibling, root)
+    return root
 
 
 def consistency_proof(read: TileReader, first: int, second: int) -> list[bytes]:

@@ -40,6 +40,18 @@ class ReadTimeoutError(UnavailableError):
         super().__init__("This took longer than a read may. Ask for a narrower filter or a smaller page.")
 
 
+class ContradictedError(CrmError):
+    """What is stored is not what was signed. Code INTERNAL, and no secret: whoever reads proofs must hear it."""
+
+    rule = "log.contradicted"
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"What is stored of position {position}, or of the tree above it, is not what was signed. Nothing can be proved of "
+            "it here; `crm-es verify` says what was altered."
+        )
+
+
 class DeclarationError(ConfigurationError):
     """Declared reads and the tables they stand on do not agree; found when the process starts."""
 

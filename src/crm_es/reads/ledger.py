@@ -8,9 +8,10 @@ from uuid import UUID
 
 from crm_es.ledger.book import NIL
 from crm_es.ledger.checkpoint import vkey
-from crm_es.ledger.merkle import HASH, Tile, edge_of
-from crm_es.ledger.proofs import TileReader, consistency_proof, inclusion_proof, tiles_for_leaf
+from crm_es.ledger.merkle import HASH, Tile, edge_of, leaf_hash
+from crm_es.ledger.proofs import TileReader, consistency_proof, inclusion_proof, root, root_by_inclusion, tiles_for_leaf
 from crm_es.reads.driver import Snapshot
+from crm_es.reads.errors import ContradictedError
 
 _HEAD: Final = b"""
 SELECT l.epoch, l.origin, k.public, c.size, c.root, c.signed_at, c.note
@@ -112,7 +113,10 @@ async def entries(snapshot: Snapshot, workspace: UUID, start: int, count: int) -
 
 
 async def included(snapshot: Snapshot, workspace: UUID, position: int, tree_size: int | None) -> Included | None:
-    """In the newest checkpoint's tree, or in that of the first checkpoint of `tree_size` or more; none yet: nothing."""
+    """In the newest checkpoint's tree, or in that of the first checkpoint of `tree_size` or more; none yet: nothing.
+
+    Raises: ContradictedError: the event, or what leads from it to the root, is not what was signed.
+    """
     if tree_size is None:
         log = await newest(snapshot, workspace)
     else:
@@ -123,13 +127,20 @@ async def included(snapshot: Snapshot, workspace: UUID, position: int, tree_size
     wanted = {*tiles_for_leaf(index, log.size), *edge_of(log.size)}
     read = await tiles(snapshot, workspace, log.epoch, wanted)
     leaf = read(Tile(0, index // 256, index % 256 + 1))[-HASH:]
-    return Included(log, leaf, inclusion_proof(read, index, log.size))
+    (stored,) = await entries(snapshot, workspace, index, 1)
+    try:
+        hashes = inclusion_proof(read, index, log.size)
+    except ValueError:  # a tile is cut short, or gone
+        raise ContradictedError(position) from None
+    if leaf != leaf_hash(stored) or root_by_inclusion(leaf, index, log.size, hashes) != log.root:
+        raise ContradictedError(position)
+    return Included(log, leaf, hashes)
 
 
 async def consistent(
     snapshot: Snapshot, workspace: UUID, first: int, second: int | None
 ) -> tuple[int, list[bytes]] | None:
-    """(size of the larger tree, proof); nothing where it is not signed that far."""
+    """(size of the larger tree, proof); nothing where it is not signed that far. Raises: ContradictedError."""
     log = await newest(snapshot, workspace)
     if log is None:
         return None
@@ -137,4 +148,10 @@ async def consistent(
     if not 0 <= first <= upto <= log.size:
         return None
     wanted = {*tiles_for_leaf(max(first - 1, 0), upto), *edge_of(upto)} if upto else set()
-    return upto, consistency_proof(await tiles(snapshot, workspace, log.epoch, wanted), first, upto)
+    read = await tiles(snapshot, workspace, log.epoch, wanted)
+    try:
+        if upto == log.size and root(read, upto) != log.root:
+            raise ContradictedError(upto)
+        return upto, consistency_proof(read, first, upto)
+    except ValueError:
+        raise ContradictedError(upto) from None
