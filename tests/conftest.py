@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="MARK",
-        help="fail instead of skipping: node, chromium, python312",
+        help="fail instead of skipping: node, chromium, openssl, python312",
     )
     parser.addoption("--requests", type=int, default=150, help="how many requests the fuzzer makes")
 

@@ -3,7 +3,6 @@
 import json
 import threading
 from contextlib import contextmanager
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ import pytest
 
 from crm_es.errors import ConfigurationError, UnavailableError
 from crm_es.ledger import anchoring
-from crm_es.ledger.anchoring import Places, ToFile, ToTimestamps, ToWebhook, ship, status_of, timestamp_request
+from crm_es.ledger.anchoring import Places, ToFile, ToWebhook, ship
 from crm_es.ledger.checkpoint import parse
 from tests.ledger.logs import ORIGIN, Writer
 
@@ -124,39 +123,3 @@ def test_only_the_web_is_posted_to(here, database, app, places):
 
     with pytest.raises(ConfigurationError, match="expected a URL"):
         ship(app, ToWebhook("file:///etc/passwd"), places)
-
-
-def granted(body, status=0):
-    token = b"\x04" + bytes([len(body)]) + body
-    info = b"\x30\x03\x02\x01" + bytes([status])
-    return b"\x30\x81" + bytes([len(info + token)]) + info + token
-
-
-def test_the_log_of_logs_is_stamped_and_the_answer_kept(here, database, app, places, tmp_path):
-    sealed(here, database, 1)
-    with listening(answer=granted) as (url, got):
-        ship(app, ToTimestamps(url, tmp_path / "stamps.jsonl"), places)
-
-    (line,) = told(tmp_path / "stamps.jsonl")
-    ((_, media, asked),) = got
-    assert media == "application/timestamp-query"
-    assert asked == timestamp_request(sha256(line["note"].encode()).digest())
-    assert line["timestamp"]
-
-
-@pytest.mark.parametrize(
-    "answer", [lambda _: b"", lambda body: granted(body, 2), lambda _: granted(b"x" * 59), lambda _: b"\x30"]
-)
-def test_what_is_no_stamp_of_it_is_not_taken_for_one(here, database, app, tmp_path, answer):
-    places = Places(tmp_path / "anchors.json")
-    sealed(here, database, 1)
-    with listening(answer=answer) as (url, _), pytest.raises(UnavailableError, match="stamped something else"):
-        ship(app, ToTimestamps(url, tmp_path / "stamps.jsonl"), places)
-
-
-def test_a_timestamp_request_is_that_of_rfc_3161():
-    """As `openssl ts -query -sha256 -no_nonce -cert` writes it."""
-    asked = timestamp_request(bytes(32))
-
-    assert asked.hex() == "3039020101" + "3031300d060960864801650304020105000420" + "00" * 32 + "0101ff"
-    assert status_of(b"\x30\x05\x30\x03\x02\x01\x02") == 2

@@ -13,7 +13,8 @@ import psycopg
 from crm_es.config import Settings
 from crm_es.database.doors import current
 from crm_es.errors import ConfigurationError, UnavailableError
-from crm_es.ledger.anchoring import Places, Target, ToFile, ToTimestamps, ToWebhook, ship
+from crm_es.ledger.anchoring import Places, Target, ToFile, ToWebhook, ship
+from crm_es.ledger.timestamps import ToTimestamps
 
 
 @click.command()

@@ -1,16 +1,14 @@
-"""Shipping signed checkpoints out of the house: to a file that only grows, to a webhook, to a time-stamping service (RFC 3161).
+"""Shipping signed checkpoints out of the house: to a file that only grows, to a webhook.
 
 What is shipped are the entries of the log of logs, each a workspace's checkpoint, and its own newest one. Each target has a place
-of its own, kept after it has taken a page: what is shipped twice is the same twice.
+of its own, kept after it has taken a page: what is shipped twice is the same twice. Time stamps are in timestamps.py.
 """
 
 import json
 import os
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
@@ -30,9 +28,6 @@ SELECT size, note FROM ledger.checkpoint WHERE workspace_id = %s ORDER BY epoch 
 _NOTES: Final[LiteralString] = """
 SELECT number, note FROM ledger.note WHERE number > %s AND number <= %s ORDER BY number LIMIT %s
 """
-# TimeStampReq of SHA-256, version 1, with a request for the certificate: RFC 3161, 2.4.1, in DER but for the hash.
-_IMPRINT: Final = bytes.fromhex("3031300d060960864801650304020105000420")
-_GRANTED: Final = frozenset({0, 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,45 +75,6 @@ class ToWebhook:
     def take(self, shipment: Shipment) -> None:
         notes = [{"number": number, "note": note} for number, note in shipment.notes]
         post(self.url, json.dumps({"head": shipment.head, "notes": notes}).encode(), "application/json")
-
-
-@dataclass(frozen=True, slots=True)
-class ToTimestamps:
-    """The log of logs' checkpoint is stamped; the answer is kept verbatim in a file, for `openssl ts -verify`."""
-
-    url: str
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return f"timestamps:{self.url}"
-
-    def take(self, shipment: Shipment) -> None:
-        digest = sha256(shipment.head.encode()).digest()
-        answer = post(self.url, timestamp_request(digest), "application/timestamp-query")
-        if digest not in answer or status_of(answer) not in _GRANTED:
-            raise UnavailableError(f"{self.url} stamped something else, or nothing.")
-        write(self.path, [{"note": shipment.head, "timestamp": b64encode(answer).decode()}])
-
-
-def timestamp_request(digest: bytes) -> bytes:
-    """TimeStampReq {version 1, messageImprint, certReq true}."""
-    body = b"\x02\x01\x01" + _IMPRINT + digest + b"\x01\x01\xff"
-    return b"\x30" + bytes([len(body)]) + body
-
-
-def status_of(answer: bytes) -> int | None:
-    """The PKIStatus of a TimeStampResp: the first integer of its first sequence."""
-    at = _inside(answer, 0)
-    at = _inside(answer, at) if at is not None else None
-    return answer[at + 2] if at is not None and answer[at : at + 2] == b"\x02\x01" and len(answer) > at + 2 else None
-
-
-def _inside(der: bytes, at: int) -> int | None:
-    """Where the content of the sequence at `at` begins."""
-    if der[at : at + 1] != b"\x30" or len(der) < at + 2:
-        return None
-    return at + 2 + (der[at + 1] & 0x7F if der[at + 1] & 0x80 else 0)
 
 
 def write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
