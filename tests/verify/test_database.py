@@ -231,3 +231,27 @@ def test_the_command_verifies_a_workspace(writer, here, tmp_path) -> None:
 
     assert full[0] == since[0] == 0
     assert full[1]["events"] == since[1]["events"] == 300
+
+    here.tamper(
+        f"UPDATE es.events SET originator_id = gen_random_uuid() WHERE workspace_id = '{writer.workspace}' AND sequence = 77"
+    )
+    code, said = run("full", "--workspace", str(writer.workspace))
+    assert (code, said["position"]) == (1, 77)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "originator_id = gen_random_uuid()", "originator_version = 9", "topic = 'deal.won'",
+        "recorded_at = recorded_at - interval '1 microsecond'",
+    ],
+)  # fmt: skip
+def test_an_event_filed_under_another_stream_type_or_time_is_found(writer, here, tmp_path, column) -> None:
+    """Its bytes are untouched and prove themselves; but what reads the log goes by the columns."""
+    auditor = grown(writer, here, tmp_path, 20)
+    here.tamper(f"UPDATE es.events SET {column} WHERE workspace_id = '{writer.workspace}' AND sequence = 7")
+
+    newest = whole_log.write(here.owner, writer.workspace, tmp_path / "other")
+
+    assert newest.misfiled == [7]
+    assert auditor.verify("full")[0] == 0

@@ -1,6 +1,7 @@
 """`verify`: the verifier that every bundle carries, over a bundle or over the database itself."""
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -41,10 +42,16 @@ def verify(words: tuple[str, ...], name: str | None) -> None:
     if not words or words[0] not in OPERANDS or len(words) <= OPERANDS[words[0]]:
         raise click.UsageError("With --workspace, MODE is full, since CHECKPOINT or sample NUMBER.")
     with tempfile.TemporaryDirectory(prefix="crm-es-verify-") as folder:
-        sys.exit(crm_verify.main(_of_database(words, name, Path(folder))))
+        given, newest = _of_database(words, name, Path(folder))
+        code = crm_verify.main(given)
+    if newest.misfiled and code != crm_verify.TAMPERED:
+        reason = "the row's columns are not what the event's bytes say"
+        click.echo(json.dumps({"result": "tampered", "position": newest.misfiled[0], "file": None, "reason": reason}))
+        code = crm_verify.TAMPERED
+    sys.exit(code)
 
 
-def _of_database(words: Sequence[str], name: str, folder: Path) -> list[str]:
+def _of_database(words: Sequence[str], name: str, folder: Path) -> tuple[list[str], whole_log.Newest]:
     """The words that verify a bundle of the whole log, written for this."""
     settings = Settings.from_environment()
     with current(settings) as urls:
@@ -55,7 +62,7 @@ def _of_database(words: Sequence[str], name: str, folder: Path) -> list[str]:
     end = 1 + OPERANDS[words[0]]
     pinned = {"--origin": origin_of(settings.log_origin, workspace, 1), "--public-key": str(key)}
     given = [word for option, value in pinned.items() if option not in words for word in (option, value)]
-    return [*words[:end], str(folder / "log"), *words[end:], *given, "--no-custody"]
+    return [*words[:end], str(folder / "log"), *words[end:], *given, "--no-custody"], newest
 
 
 async def _the(settings: Settings, urls: DatabaseUrls, name: str) -> UUID:

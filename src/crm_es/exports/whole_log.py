@@ -5,7 +5,7 @@ Events come from the table of events and tiles from the sealer's, so an event th
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +48,8 @@ ORDER BY originator_version DESC
 LIMIT 1
 """
 _EVENTS: Final[LiteralString] = """
-SELECT sequence, state
+SELECT sequence, state, originator_id::text, topic, originator_version,
+  to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 FROM es.events
 WHERE workspace_id = %s AND sequence > %s AND sequence <= %s
 ORDER BY sequence
@@ -65,6 +66,7 @@ class Newest:
     size: int
     note: str
     public: bytes
+    misfiled: list[int] = field(default_factory=list)  # positions whose columns are not what their bytes say
 
 
 def newest(connection: Connection[Any], workspace: UUID) -> Newest:
@@ -88,7 +90,7 @@ def write(url: str, workspace: UUID, directory: Path) -> Newest:
             heads_position=heads[0] if heads else 0, heads_root=said["root"],
         )  # fmt: skip
         writer = BundleWriter(directory, contents)
-        writer.events(lambda after: _events(connection, workspace, after, at.size, read), _topic)
+        writer.events(lambda after: _events(connection, workspace, after, at, read), _topic)
         writer.tiles(read)
         if heads:
             writer.head_proofs(heads[1])
@@ -116,17 +118,27 @@ def forgiving(read: TileReader) -> TileReader:
 
 
 def _events(
-    connection: Connection[Any], workspace: UUID, after: int, upto: int, read: TileReader
+    connection: Connection[Any], workspace: UUID, after: int, at: Newest, read: TileReader
 ) -> Iterator[tuple[int, bytes | None]]:
+    upto = at.size
     with connection.cursor(f"events_{uuid4().hex}", binary=True) as cursor:
         cursor.itersize = ROWS
         cursor.execute(_EVENTS, [workspace, after, upto])
         expected = after + 1
-        for position, state in cursor:
+        for position, state, *columns in cursor:
             yield from _gone(expected, position, upto, read)
+            if not _filed(state, *columns):
+                at.misfiled.append(position)
             yield position, state
             expected = position + 1
         yield from _gone(expected, upto + 1, upto, read)
+
+
+def _filed(state: bytes, stream: str, topic: str, version: int, recorded_at: str) -> bool:
+    """What reads the log finds events by their columns; only their bytes are signed."""
+    end = state[state.rfind(b'"recorded_at":"') :]
+    said = f'"stream":"{stream}","type":"{topic}","version":{version},'.encode()
+    return said in end and end.startswith(b'"recorded_at":"%b"' % recorded_at.encode())
 
 
 def _gone(first: int, end: int, size: int, read: TileReader) -> Iterator[tuple[int, bytes | None]]:
