@@ -2,10 +2,19 @@
 
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
+from crm_es.contacts import editing
+from crm_es.contacts.contact_aggregate import CONTACT
+from crm_es.contacts.editing import ContactEdit
+from crm_es.errors import UnavailableError
+from crm_es.eventstore.event import Actor, ActorKind, ImportOrigin, Origin
+from crm_es.reverting import runs
 from crm_es.serving.reverting import Reverter
 from crm_es.workspaces import revert_mutations
+from tests.api.desk import queue, ticket
+from tests.api.desk import shown as desk_shown
 from tests.api.test_contacts import PROBLEMS, UPDATE, register
 from tests.api.test_merging import merge, shown, two
 from tests.waiting import soon
@@ -139,6 +148,95 @@ async def test_what_began_ends_and_frees_its_values(api):
 
     assert (await shown(api, ada))["recordStatus"] == "ARCHIVED"
     assert (await shown(api, other))["recordStatus"] == "ACTIVE"
+
+
+async def test_a_ticket_opened_by_mistake_is_closed(api):
+    command = str(uuid4())
+    opened = await ticket(api, await queue(api), body="Help", commandId=command)
+
+    done = await revert(api, target={"commandId": command})
+
+    assert done["skipped"] == []
+    assert {one["type"] for one in done["reverted"]} >= {"ticket.opened", "interaction.recorded"}
+    assert (await desk_shown(api, opened["id"], "status"))["status"] == "CLOSED"
+
+
+async def test_who_stays_says_what_may_be_done(api):
+    command = str(uuid4())
+    input_ = {"name": "Agent", "externalIds": [{"system": "erp", "value": "7"}], "commandId": command}
+    mutation = "mutation($input: RegisterMemberInput!) { registerMember(input: $input) { member { id } } }"
+    await api.ask(mutation, input=input_)
+
+    (skip,) = (await revert(api, target={"commandId": command}))["skipped"]
+
+    assert skip["message"].endswith("deactivate the member.")
+
+
+async def test_a_revert_that_died_before_its_note_is_noted_by_another(api, place, monkeypatch):
+    contacts = await three(api)
+    command, own = await bulk(api, contacts, jobTitle="Captain"), str(uuid4())
+
+    async def died(*_):
+        raise UnavailableError("The process is gone.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "keep", died)
+        assert (await api.post(REVERT, variables={"input": sent_again(command, own)})).json()["errors"]
+    assert noted(place, api) == []
+    with Reverter(place.urls, place.keys, poll=0.05, dead=0).running():
+        await soon(lambda: noted(place, api))
+    again = await api.ask(REVERT, input=sent_again(command, own))
+
+    assert noted(place, api) == [(UUID(command),)]
+    assert again["revertCommand"]["replayed"]
+    assert {one["jobTitle"] for one in await cards(api, contacts)} == {"Pilot"}
+
+
+async def test_a_revert_that_came_to_nothing_leaves_no_promise(api, place):
+    async with runs.connected(place.urls.app, api.workspace) as connection:
+        await runs.promise(connection, api.workspace, uuid4(), uuid4())
+
+    def promised():
+        with psycopg.connect(place.urls.owner) as connection:
+            return connection.execute(
+                "SELECT 1 FROM es.revert_to_note WHERE workspace_id = %s", [api.workspace]
+            ).fetchall()
+
+    assert promised()
+    with Reverter(place.urls, place.keys, poll=0.05, dead=0).running():
+        await soon(lambda: not promised())
+
+    assert noted(place, api) == []
+
+
+def sent_again(command, own):
+    return {"target": {"commandId": command}, "commandId": own, "reason": "a mistake"}
+
+
+def noted(place, api):
+    with psycopg.connect(place.urls.owner) as connection:
+        return connection.execute(
+            "SELECT command_id FROM es.reverted_command WHERE workspace_id = %s", [api.workspace]
+        ).fetchall()
+
+
+async def test_an_import_whose_events_have_another_correlation_is_taken_back(api):
+    run = uuid4()
+    with psycopg.connect(api.engine.store.recorder.datastore.url) as connection:
+        connection.execute("SELECT set_config('app.workspace', %s, true)", [str(api.workspace)])
+        connection.execute(
+            "INSERT INTO es.import_run (workspace_id, id, mapping, mapping_hash, file_name, file_hash, status, rows)"
+            " VALUES (%s, %s, 'people', '', 'people.csv', '', 'DONE', 1)",
+            [api.workspace, run],
+        )
+    by = {"actor": Actor(kind=ActorKind.IMPORT, id=run), "origin": Origin(import_=ImportOrigin(id=run, row=1))}
+    ada = api.id("Contact", await api.begin(CONTACT, editing.register(ContactEdit(display_name="Ada")), **by))
+    await api.projected()
+
+    done = await revert(api, target={"commandId": str(run)})
+
+    assert [one["type"] for one in done["reverted"]] == ["contact.registered"]
+    assert (await shown(api, {"id": ada}))["recordStatus"] == "ARCHIVED"
 
 
 async def test_a_value_that_another_has_by_now_is_left_there(api):

@@ -15,7 +15,7 @@ from crm_es.interactions.interaction import INTERACTION, InteractionType
 from crm_es.interactions.recording import Correction, correct, record, retract
 from crm_es.occasions import Occasion
 from crm_es.reverting.inverses import ENDS, INVERSES
-from crm_es.reverting.plan import WORDS, Why, undo
+from crm_es.reverting.plan import WORDS, Why, undo, words
 from crm_es.sales import dealing, product
 from crm_es.sales.deal import DEAL
 from crm_es.sales.dealing import DealEdit
@@ -24,6 +24,13 @@ from crm_es.service import ticket, ticket_editing
 from crm_es.service.enums import Priority
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.values import DomainName, EmailAddress, ExternalId, Money, PhoneNumber, PostalAddress, Tag
+from crm_es.workspaces import api_key, member, role, saved_view, team
+from crm_es.workspaces.actions import EntityType
+from crm_es.workspaces.api_key import API_KEY
+from crm_es.workspaces.member import MEMBER
+from crm_es.workspaces.role import ROLE
+from crm_es.workspaces.saved_view import SAVED_VIEW
+from crm_es.workspaces.team import TEAM
 from tests.deciding import Log
 
 ID, OTHER = UUID(int=1), UUID(int=2)
@@ -212,15 +219,75 @@ def test_companies_products_deals_tickets_and_interactions_go_back_too():
         assert found.skipped == []
 
 
-def test_what_has_no_way_back_says_so():
+def begun(aggregate, events):
+    log = Log(aggregate)
+    log.append({ID: events})
+    return undo(aggregate, log.streams[ID], set(range(1, len(events) + 1)), at=AT)
+
+
+ERP = ExternalId(system="erp", value="1")
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "events", "end"),
+    [
+        (TICKET, ticket_editing.open_ticket(title="T", queue_id=OTHER, on=ON), "ticket.closed"),
+        (MEMBER, member.invite(name="Ada", email=EmailAddress("a@a.test"), roles=["sales"]), "member.deactivated"),
+        (MEMBER, member.register(name="Ada"), "member.deactivated"),
+        (
+            API_KEY,
+            api_key.issue(name="K", scopes=["integration"], secret_hmac="00", now=AT),
+            "api_key.revoked",
+        ),
+        (
+            SAVED_VIEW,
+            saved_view.save(None, name="V", target=EntityType.CONTACT, filter={}, by=OTHER),
+            "saved_view.removed",
+        ),
+    ],
+)
+def test_what_was_begun_ends_as_such_records_end(aggregate, events, end):
+    found = begun(aggregate, events)
+
+    assert [type(one).TOPIC for one in found.events] == [end]
+    assert found.skipped == []
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "events", "said"),
+    [
+        (TICKET, ticket_editing.open_ticket(title="T", queue_id=OTHER, on=ON, external_ids=[ERP]), "close it"),
+        (MEMBER, member.register(name="Ada", external_ids=[ERP]), "deactivate the member"),
+        (MEMBER, member.register(name="Ada", roles=["admin"]), "deactivate the member"),
+        (TEAM, team.create("Sales"), "rename it"),
+        (ROLE, role.define(None, key="field", name="R", permissions=[]), "no end"),
+    ],
+)
+def test_what_has_no_end_says_what_may_be_done(aggregate, events, said):
+    (skip,) = begun(aggregate, events).skipped
+
+    assert skip.why is Why.ENDLESS
+    assert said in words(skip.why, aggregate.name)
+
+
+def test_a_ticket_that_is_closed_is_not_closed_again():
     log = Log(TICKET)
     log.append({ID: ticket_editing.open_ticket(title="T", queue_id=OTHER, on=ON)})
-    begun = undo(TICKET, log.streams[ID], {1}, at=AT)
+    log.edit(ID, lambda was: [getattr(one, "event", one) for one in ticket.close(was, on=ON)])
+
+    found = undo(TICKET, log.streams[ID], {1, 2}, at=AT)
+
+    assert {skip.why for skip in found.skipped} == {Why.ENDLESS}
+    assert found.events == []
+
+
+def test_what_people_decided_cannot_be_said_again():
+    log = Log(TICKET)
+    log.append({ID: ticket_editing.open_ticket(title="T", queue_id=OTHER, on=ON)})
     log.edit(ID, lambda was: [getattr(one, "event", one) for one in ticket.resolve(was, resolution="x", on=ON)])
 
     resolved = undo(TICKET, log.streams[ID], last(log), at=AT)
 
-    assert [skip.why for skip in begun.skipped] == [Why.ENDLESS]
     assert [skip.why for skip in resolved.skipped] == [Why.CANNOT]
 
 

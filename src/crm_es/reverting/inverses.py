@@ -20,6 +20,11 @@ from crm_es.sales.stages import DealStatus
 from crm_es.service import article as articles
 from crm_es.service import queue as queues
 from crm_es.service import ticket_events as tickets
+from crm_es.service.enums import TicketStatus
+from crm_es.service.ticket import Ticket
+from crm_es.workspaces import api_key as api_keys
+from crm_es.workspaces import member as members
+from crm_es.workspaces import saved_view as saved_views
 
 
 class CannotError(Exception):
@@ -36,6 +41,8 @@ class Around:
 
 
 Inverse = Callable[[Any, Around], Sequence[Event]]
+End = Callable[[Any, datetime], Event]
+"""Of a state, at a moment. Raises: CannotError."""
 
 
 def inverse(event: Event, around: Around) -> Sequence[Event]:
@@ -211,14 +218,42 @@ INVERSES: Final[Mapping[type[Any], Inverse]] = {
     deals.DealLost: _reopened,
     deals.DealLinesChanged: _lines,
 }
-ENDS: Final[Mapping[type[Any], Event]] = {
-    contacts.ContactRegistered: contacts.ContactArchived(),
-    companies.CompanyRegistered: companies.CompanyArchived(),
-    interactions.InteractionRecorded: interactions.InteractionRetracted(),
-    products.ProductRegistered: products.ProductUpdated(retired=True),
-    pipelines.PipelineCreated: pipelines.PipelineArchived(),
-    deals.DealOpened: deals.DealArchived(),
-    queues.QueueCreated: queues.QueueArchived(),
-    articles.ArticleSaved: articles.ArticleArchived(),
+
+
+# Ends
+
+
+def _always(end: Event) -> End:
+    return lambda _state, _at: end
+
+
+def _closed(ticket: Ticket, at: datetime) -> Event:
+    """One that came from elsewhere would be opened twice by the next import; one that is closed cannot be said to be gone."""
+    if ticket.external_ids or ticket.status in {TicketStatus.CLOSED, TicketStatus.MERGED}:
+        raise CannotError
+    return tickets.TicketClosed(occurred_at=max(at, ticket.moved_at))
+
+
+def _deactivated(member: members.Member, _at: datetime) -> Event:
+    """Files go on naming those they know by an id of their own; the last administrator must not leave by the way."""
+    if member.external_ids or members.ADMIN in member.roles:
+        raise CannotError
+    return members.MemberDeactivated()
+
+
+ENDS: Final[Mapping[type[Any], End]] = {
+    contacts.ContactRegistered: _always(contacts.ContactArchived()),
+    companies.CompanyRegistered: _always(companies.CompanyArchived()),
+    interactions.InteractionRecorded: _always(interactions.InteractionRetracted()),
+    products.ProductRegistered: _always(products.ProductUpdated(retired=True)),
+    pipelines.PipelineCreated: _always(pipelines.PipelineArchived()),
+    deals.DealOpened: _always(deals.DealArchived()),
+    queues.QueueCreated: _always(queues.QueueArchived()),
+    tickets.TicketOpened: _closed,
+    articles.ArticleSaved: _always(articles.ArticleArchived()),
+    members.MemberInvited: _deactivated,
+    members.MemberRegistered: _deactivated,
+    api_keys.ApiKeyIssued: _always(api_keys.ApiKeyRevoked()),
+    saved_views.SavedViewSaved: _always(saved_views.SavedViewRemoved()),
 }
-"""What ends a record that should never have begun: nothing is ever deleted. Tickets, members and teams have no such end."""
+"""What ends a record that should never have begun: nothing is ever deleted. Teams and roles have no such end."""

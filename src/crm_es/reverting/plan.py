@@ -28,6 +28,16 @@ WORDS: Final = {
     Why.TAKEN: "Another record has one of its unique values by now.",
     Why.UNMERGED: "This merge does not stand by itself any more.",
 }
+ENDLESS: Final = {
+    "ticket": "A ticket that is known elsewhere by an external id, or is closed or merged, stays: close it or merge it.",
+    "member": "A member whom files know by an external id stays, and so does an administrator: deactivate the member.",
+    "team": "Nothing ends a team: rename it, or give its members another.",
+}
+
+
+def words(why: Why, aggregate: str) -> str:
+    """Why an event of such a record stays, and what somebody may do instead."""
+    return ENDLESS.get(aggregate, WORDS[why]) if why is Why.ENDLESS else WORDS[why]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ def undo(aggregate: Aggregate[Any, Any], facts: Sequence[Fact], wanted: Collecti
     for fact in facts:
         states.append(aggregate.evolve(states[-1], fact.event))
     if 1 in wanted:
-        return _ended(aggregate, facts, wanted, states[-1])
+        return _ended(aggregate, facts, wanted, states[-1], at)
     found, now = Undoing(), states[-1]
     for fact in reversed([one for one in facts if one.version in wanted]):
         in_the_way = [one for one in facts[fact.version :] if one not in found.undone]
@@ -77,12 +87,18 @@ def undo(aggregate: Aggregate[Any, Any], facts: Sequence[Fact], wanted: Collecti
     return found
 
 
-def _ended(aggregate: Aggregate[Any, Any], facts: Sequence[Fact], wanted: Collection[int], now: Any) -> Undoing:
+def _ended(
+    aggregate: Aggregate[Any, Any], facts: Sequence[Fact], wanted: Collection[int], now: Any, at: datetime
+) -> Undoing:
     ours = [one for one in facts if one.version in wanted]
     others = next((one for one in facts if one.version not in wanted), None)
-    end = ENDS.get(type(facts[0].event))
+    make = ENDS.get(type(facts[0].event))
     if others is not None:
         return Undoing(skipped=[Skip(one, Why.CHANGED, others) for one in ours])
+    try:
+        end = make(now, at) if make else None
+    except CannotError:
+        end = None
     if end is None:
         return Undoing(skipped=[Skip(one, Why.ENDLESS) for one in ours])
     return Undoing(events=[] if aggregate.evolve(now, end) == now else [end], undone=ours)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID, uuid5
 
+import msgspec
 import psycopg
 from psycopg.rows import class_row
 
@@ -199,6 +200,38 @@ async def keep_skips(connection: psycopg.AsyncConnection[Any], run: Run, note: N
                 for event, by, why in note["skipped"]
             ],
         )  # fmt: skip
+
+
+async def promise(connection: psycopg.AsyncConnection[Any], workspace: UUID, command_id: UUID, target: UUID) -> None:
+    """Before a revert that is no job is appended: should this process die behind that, another keeps it."""
+    await connection.execute(
+        "INSERT INTO es.revert_to_note (workspace_id, command_id, target) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        [workspace, command_id, target],
+    )
+
+
+async def keep(
+    connection: psycopg.AsyncConnection[Any], workspace: UUID, command_id: UUID, target: UUID, note: Note | None
+) -> None:
+    """What was promised. `note` is None for a command that came to nothing."""
+    async with connection.transaction():
+        if note is not None:
+            await keep_commands(connection, workspace, note)
+            await close_import(connection, workspace, target)
+        await connection.execute(
+            "DELETE FROM es.revert_to_note WHERE workspace_id = %s AND command_id = %s", [workspace, command_id]
+        )
+
+
+async def keep_promise(url: str, workspace: UUID, command_id: UUID, target: UUID) -> None:
+    """For a process that died, or was refused. Raises: UnavailableError."""
+    async with connected(url, workspace) as connection:
+        cursor = await connection.execute(
+            "SELECT refusals FROM es.command WHERE workspace_id = %s AND command_id = %s", [workspace, command_id]
+        )
+        row = await cursor.fetchone()
+        note: Note | None = msgspec.json.decode(row[0])[0] if row and row[0] else None
+        await keep(connection, workspace, command_id, target, note)
 
 
 async def keep_commands(connection: psycopg.AsyncConnection[Any], workspace: UUID, note: Note) -> None:

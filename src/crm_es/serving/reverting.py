@@ -18,20 +18,33 @@ WHERE status IN ('QUEUED', 'RUNNING')
 ORDER BY requested_at
 LIMIT 100
 """
+# No request works as long as this: whoever promised has died, or came to nothing.
+_PROMISED: Final = """
+SELECT workspace_id, command_id, target
+FROM es.revert_to_note
+WHERE promised_at < clock_timestamp() - make_interval(secs => %s)
+LIMIT 100
+"""
+DEAD_SECONDS: Final = 300.0
 
 
 class Reverter:
-    """Looks for runs, carries them on."""
+    """Looks for runs, carries them on; keeps what a process that died had promised to note."""
 
-    def __init__(self, urls: DatabaseUrls, keys: KeyStore, *, poll: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, urls: DatabaseUrls, keys: KeyStore, *, poll: float = POLL_SECONDS, dead: float = DEAD_SECONDS
+    ) -> None:
         self._urls = urls
         self._keys = keys
         self._poll = poll
+        self._dead = dead
 
     def running(self) -> AbstractContextManager[None]:
         return rounds("reverter", self._round, self._urls, self._poll)
 
     async def _round(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
+        for promised in connection.execute(_PROMISED, [self._dead]).fetchall():
+            await runs.keep_promise(self._urls.app, *promised)
         waiting = connection.execute(_WAITING).fetchall()
         if not waiting:
             return False

@@ -25,7 +25,7 @@ from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import LOG, Condition, Query, Source
 from crm_es.reverting import runs, work
-from crm_es.reverting.plan import WORDS, Why
+from crm_es.reverting.plan import Why, words
 from crm_es.reverting.target import Target, TargetKind, Touched, touched
 from crm_es.values import parse_text
 from crm_es.workspaces import audit, export_mutations
@@ -273,10 +273,11 @@ async def _revert(deed: Deed, target: Target, *, dry_run: bool) -> Answer:
         if dry_run:
             _, found = await work.plan(deed.store, deed.command.workspace, streams)
             return Answer(Outcome(position=None, log_id=None), {"note": found.noted()})
+        promised = connection, deed.command.workspace, deed.command.command_id, target.id
+        await runs.promise(*promised)
         outcome = await work.revert(deed.store, replace(deed.command, causation_id=target.id), streams)
         note = outcome.refusals[0]
-        await runs.keep_commands(connection, deed.command.workspace, note)
-        await runs.close_import(connection, deed.command.workspace, target.id)
+        await runs.keep(*promised, note)
     return Answer(outcome, {"note": note})
 
 
@@ -288,8 +289,7 @@ async def _again(deed: Deed, target: Target, seen: Outcome) -> Answer:
             run = runs.Run.of(deed.command, target, note["job"], dry_run=note["dryRun"])
             await runs.begin(connection, run)
             return Answer(seen, {"job_id": run.id})
-        await runs.keep_commands(connection, deed.command.workspace, note)
-        await runs.close_import(connection, deed.command.workspace, target.id)
+        await runs.keep(connection, deed.command.workspace, deed.command.command_id, target.id, note)
     return Answer(seen, {"note": note})
 
 
@@ -339,10 +339,13 @@ async def _skipped(moment: Moment, said: Sequence[tuple[Place, Place | None, str
     places = [place for event, by, _ in said for place in (event, by) if place is not None]
     events = await _events(moment, places)
     return [
-        SkippedRevert(event=events[event], blocked_by=by and events.get(by), message=WORDS[Why(why)])
+        SkippedRevert(
+            event=events[event], blocked_by=by and events.get(by),
+            message=words(Why(why), records.raw(events[event], "entity_type")),
+        )
         for event, by, why in said
         if event in events
-    ]
+    ]  # fmt: skip
 
 
 async def _events(moment: Moment, places: Sequence[Place]) -> dict[Place, Any]:
