@@ -26,7 +26,7 @@ from tests.sharing import ByFile, long_ones_first
 
 MIGRATED = "crm_migrated"
 READY = "crm_ready"
-ON_EVERY_VERSION = ("eventstore", "projector")
+ON_EVERY_VERSION = {"eventstore", "projector", "ledger/test_door", "ledger/test_sealer"}  # folders, and single modules
 
 PATIENT = {
     "deadline": None,
@@ -163,9 +163,10 @@ def new_folder(pytestconfig: pytest.Config) -> Callable[[], Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of the event store and the projector run on each version asked for, all others on the embedded one."""
+    """Event store, projector and some of the ledger are tested on each version asked for, all others on the embedded one."""
     if "postgres_version" in metafunc.fixturenames:
-        everywhere = metafunc.module.__file__ and Path(metafunc.module.__file__).parent.name in ON_EVERY_VERSION
+        path = Path(metafunc.module.__file__ or "")
+        everywhere = {path.parent.name, f"{path.parent.name}/{path.stem}"} & ON_EVERY_VERSION
         asked = metafunc.config.getoption("--postgres") if everywhere else None
         metafunc.parametrize("postgres_version", asked or [EMBEDDED_VERSION], ids="pg{}".format)
 

@@ -59,6 +59,7 @@ def recorded(connection, workspace):
     return [(*row[:4], json.loads(row[4])["data"]) for row in rows]
 
 
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'ledger.stream'::regclass"
 IDS = [UUID(int=n << 90 | 7) for n in range(1, 7)]
 TEXTS = st.one_of(
     st.sampled_from([str(id_) for id_ in IDS]),
@@ -194,6 +195,32 @@ def test_the_map_is_sealed_on_demand_and_signed(here, database, writer, workspac
     notes = {parse(note)[0].size for (note,) in here.rows("SELECT note FROM ledger.note")}
     assert {6, 8} <= notes
     assert here.agrees(workspace) == 8
+
+
+def test_checkpoints_are_signed_while_the_map_is_made_from_nothing(here, database, writer, workspace):
+    """The map of a large log takes long. Here it takes until a lock is let go."""
+    writer.fill(5)
+    here.seal()
+    with (
+        psycopg.connect(here.owner) as holding,
+        here.sealing().running(),
+        psycopg.connect(database.app, autocommit=True) as connection,
+    ):
+        holding.execute("LOCK TABLE ledger.stream IN SHARE MODE")
+        connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])
+        asked = heads.request(connection, workspace)
+        eventually(lambda: here.rows(WAITING))
+        for size in (6, 7, 8):
+            writer.fill(1)
+            eventually(lambda size=size: here.checkpoints(workspace)[-1][0] == size)
+        meanwhile = heads.answered(connection, workspace, asked), here.rows(WAITING)
+        holding.rollback()
+        sealed = eventually(lambda: heads.answered(connection, workspace, asked))
+
+    assert meanwhile[0] is None
+    assert meanwhile[1]
+    assert (sealed.size, sealed.position) == (5, 9)
+    assert here.agrees(workspace) == 9
 
 
 def test_the_map_is_sealed_now_and_then_where_the_log_grew(here, writer, workspace):
