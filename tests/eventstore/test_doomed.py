@@ -109,5 +109,29 @@ async def test_a_workspace_says_of_its_own_keys_alone_that_they_are_destroyed(
     assert owner.execute(pending, [workspace]).fetchall() == []
 
 
+async def test_a_workspace_is_told_of_its_own_keys_alone(store, shared_database, owner, monkeypatch):
+    mine, another = uuid4(), uuid4()
+    with monkeypatch.context() as crash:
+        crash.setattr(doomed.DoomedKeys, "destroy", lambda *_: None)
+        for workspace in (mine, another):
+            id_ = uuid4()
+            await store.create(command(workspace), VISIT, id_, [VisitRecorded(body="secret")])
+            await store.decide(command(workspace), VISIT, id_, redaction)
+    pending = "SELECT workspace_id, key_id FROM es.doomed_key WHERE workspace_id = ANY (%s) AND destroyed_at IS NULL"
+    left = owner.execute(pending, [[mine, another]]).fetchall()
+
+    with psycopg.connect(shared_database.app, autocommit=True) as app:
+        unasked = app.execute("SELECT * FROM es.pending_doomed_keys(1000)").fetchall()
+        app.execute("SELECT set_config('app.workspace', %s, false)", [str(mine)])
+        told = app.execute("SELECT * FROM es.pending_doomed_keys(1000)").fetchall()
+
+    assert unasked == []
+    assert told == [row for row in left if row[0] == mine]
+    assert len(left) == 2
+    assert {mine, another} <= set(store.recorder.workspaces_with_doomed_keys(10_000))
+    store._doomed.sweep()
+    assert owner.execute(pending, [[mine, another]]).fetchall() == []
+
+
 def away(*_):
     raise KeyUnavailableError("away")

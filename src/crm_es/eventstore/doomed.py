@@ -31,9 +31,9 @@ class DoomedKeys:
 
     def sweep(self) -> None:
         """Destroy all that were left."""
-        while pending := self._recorder.pending_doomed_keys():
-            for workspace, key_ids in pending.items():
-                self.destroy(workspace, key_ids)
+        while workspaces := self._recorder.workspaces_with_doomed_keys():
+            for workspace in workspaces:
+                self.destroy(workspace, self._recorder.pending_doomed_keys(workspace))
 
     def keep_sweeping(self, run: Run) -> None:
         """From now on until `stop`, in the running loop; begun anew where it was begun before."""

@@ -188,12 +188,11 @@ class Recorder(PostgresApplicationRecorder):
     def _scan(self, workspace: WorkspaceId, sql: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
         return self._read(lambda connection: fenced(connection, workspace, sql, params))
 
-    def pending_doomed_keys(self, at_most: int = 500) -> dict[WorkspaceId, list[UUID]]:
-        """Of every workspace."""
-        found: dict[WorkspaceId, list[UUID]] = {}
-        for workspace, key in self._query("SELECT workspace_id, key_id FROM es.pending_doomed_keys(%s)", (at_most,)):
-            found.setdefault(workspace, []).append(key)
-        return found
+    def workspaces_with_doomed_keys(self, at_most: int = 500) -> list[WorkspaceId]:
+        return [row[0] for row in self._query("SELECT es.workspaces_with_doomed_keys(%s)", (at_most,))]
+
+    def pending_doomed_keys(self, workspace: WorkspaceId, at_most: int = 500) -> list[UUID]:
+        return [row[0] for row in self._scan(workspace, "SELECT key_id FROM es.pending_doomed_keys(%s)", (at_most,))]
 
     def doomed_keys_destroyed(self, workspace: WorkspaceId, keys: Sequence[UUID]) -> None:
         self._scan(workspace, "SELECT es.doomed_keys_destroyed(%b)", (pack("uuid", keys),))
