@@ -354,6 +354,17 @@ def test_the_map_of_an_epoch_that_lost_events_is_looked_at_too(tmp_path: Path, b
 # -- a stranger
 
 
+def test_without_its_package_it_verifies_nothing(tmp_path: Path) -> None:
+    """An exit code of 1, which is Python's for what it cannot import, would call the bundle altered."""
+    case = of(tmp_path)
+    words = [sys.executable, "-I", "-S", crm_verify.__file__, *case.words()]
+
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, json.loads(done.stdout)["result"]) == (3, "unverifiable")
+    assert "cryptography" in done.stdout
+
+
 def test_the_readme_of_a_bundle_is_enough(tmp_path: Path) -> None:
     """Its commands as they stand, in the folder; only pip's line is done by hand."""
     case = of(tmp_path)

@@ -34,9 +34,15 @@ from itertools import accumulate, chain, zip_longest
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+except ImportError as missing:  # Python's own exit code would be 1: tampered with
+    if __name__ != "__main__":
+        raise
+    print(json.dumps({"result": "unverifiable", "position": None, "file": None, "reason": str(missing)}))
+    sys.exit(3)
 
 OK, TAMPERED, INCOMPLETE, UNVERIFIABLE = range(4)
 RESULTS = ("ok", "tampered", "incomplete", "unverifiable")
