@@ -6,6 +6,7 @@ import tarfile
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -15,7 +16,7 @@ from crm_es.exports.making import Maker
 from crm_es.exports.work import Work
 from crm_es.ledger import crm_verify
 from crm_es.serving.exporting import Exporter
-from crm_es.workspaces import export_tickets
+from crm_es.workspaces import export_tickets, member
 from tests.api.conftest import identity
 from tests.waiting import soon
 
@@ -136,6 +137,41 @@ async def test_no_other_link_leads_anywhere(api, place, change):
 
     assert answer.status_code == 403
     assert "Ask the API for a new one" in answer.json()["message"]
+
+
+async def test_a_link_to_nowhere_leaves_nothing_behind(api, place):
+    """Anybody may send one: no key is made for the workspace that it names."""
+    nowhere = uuid4()
+    ticket = export_tickets.Ticket(
+        nowhere, uuid4(), api.known["auditor"].actor, datetime.now(UTC) + timedelta(minutes=5)
+    )
+    url = export_tickets.url(place.keys, ticket)
+
+    forged = await api.http.get(url[:-3] + ("A" if url[-3] != "A" else "B") + url[-2:])
+    genuine = await api.http.get(url)
+
+    assert (forged.status_code, genuine.status_code) == (403, 403)
+    assert place.keys._rows.secret(f"index/{nowhere}") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda was: member.deactivate(was, other_admins=1),
+        lambda was: member.assign_roles(was, ["sales"], other_admins=1),
+    ],
+)
+async def test_a_link_is_no_good_once_its_holder_may_not_ask(api, place, change):
+    id_ = ids.decode((await asked(api))["export"]["id"]).id
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    url = export_tickets.url(place.keys, export_tickets.Ticket(api.workspace, id_, api.known["auditor"].actor, until))
+
+    before = await api.http.get(url)
+    await api.change(member.MEMBER, api.known["auditor"].member_id, change)
+    await api.projected()
+    after = await api.http.get(url)
+
+    assert (before.status_code, after.status_code) == (410, 403)
 
 
 async def test_a_link_to_what_is_not_made_gives_nothing_and_records_nothing(api, place):

@@ -14,12 +14,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from crm_es.access.entry import LONGEST_PURPOSE, Kind, entry
 from crm_es.context import Engine, truncated
-from crm_es.errors import CrmError, RuleViolatedError, UnauthenticatedError, UnavailableError
+from crm_es.errors import CrmError, NotAllowedError, RuleViolatedError, UnauthenticatedError, UnavailableError
 from crm_es.eventstore.event import Command, Origin, WorkspaceId
 from crm_es.exports import accounting
 from crm_es.workspaces import export
+from crm_es.workspaces.actions import Action, EntityType
 from crm_es.workspaces.export import EXPORT
 from crm_es.workspaces.export_tickets import Ticket, folder, read
+from crm_es.workspaces.identity import permitted
 
 PIECE: Final = 1 << 18
 _BLOCK: Final = 512
@@ -33,7 +35,7 @@ async def download(request: Request) -> Response:
         )
         directory = folder(engine.settings, ticket.workspace, ticket.export)
         await _record(engine, ticket, directory, request)
-    except UnauthenticatedError as error:
+    except (UnauthenticatedError, NotAllowedError) as error:
         return JSONResponse({"message": error.message}, 403)
     except UnavailableError as error:
         return JSONResponse({"message": error.message}, 503)
@@ -49,7 +51,14 @@ async def download(request: Request) -> Response:
 
 
 async def _record(engine: Engine, ticket: Ticket, directory: Path, request: Request) -> None:
-    """In the log, and in who read what, before the first byte leaves. Raises: RuleViolatedError, UnavailableError."""
+    """In the log, and in who read what, before the first byte leaves.
+
+    Raises: UnauthenticatedError, NotAllowedError: not to them any more; RuleViolatedError, UnavailableError.
+    """
+    async with engine.connections.snapshot(ticket.workspace) as rows:
+        permissions = await permitted(rows, ticket.actor)
+    if permissions.scope(EntityType.EXPORT, Action.AUDIT) is None:
+        raise NotAllowedError("Exports are for those who audit them.")
     if not await asyncio.to_thread(directory.is_dir):
         raise RuleViolatedError("There is nothing to fetch, or no longer.", rule="export.not_there")
     now, deed = datetime.now(UTC), uuid4()

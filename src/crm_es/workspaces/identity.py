@@ -169,6 +169,16 @@ class Authenticator:
         return known
 
 
+async def permitted(rows: Rows, actor: Actor) -> Permissions:
+    """What a member or API key may do now, who was recognised before. Raises: UnauthenticatedError: nothing any more."""
+    known = await (_member if actor.kind is ActorKind.MEMBER else _api_key)(rows, actor.id or UUID(int=0))
+    if known is None or known.ended_at or (known.expires_at and known.expires_at <= datetime.now(UTC)):
+        raise UnauthenticatedError(
+            "Whoever this was given to is not with this workspace any more.", rule="member.unknown"
+        )
+    return known.permissions
+
+
 async def _member(rows: Rows, id: UUID) -> Known | None:
     for roles, time_zone, week, deactivated_at in await rows.rows(MEMBER, (rows.workspace, id)):
         return Known(
