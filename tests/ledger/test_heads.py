@@ -115,6 +115,15 @@ def test_the_map_is_as_defined_at_every_size(shared_database, batches, cut, page
                 assert (said.leaves, said.streams + said.subjects) == (len(expected), len(expected))
 
 
+def test_an_id_is_found_however_it_is_escaped():
+    """Nobody hides an event from whom it names behind another way to write it."""
+    escaped = "".join(f"\\u{ord(one):04x}" for one in str(IDS[0]))
+    half = str(IDS[1])[:20] + "".join(f"\\u{ord(one):04X}" for one in str(IDS[1])[20:])
+    state = f'{{"data":{{"a":["{escaped}"],"b":{{"c":"{half}"}},"\\u0020":"{IDS[2]}"}},"type":"deal.opened"}}'.encode()
+
+    assert heads_tables.ids_in(state) == {str(id_).encode() for id_ in IDS[:3]}
+
+
 @pytest.fixture
 def named(begun):
     """Three contacts and visits to them."""

@@ -109,5 +109,8 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def ids_in(state: bytes) -> set[bytes]:
-    """The ids that stand as values anywhere in an event's data."""
-    return set(_ID.findall(_data.decode(state).data))
+    """The ids that stand as values anywhere in an event's data, however they are escaped."""
+    data: bytes | msgspec.Raw = _data.decode(state).data
+    if b"\\u00" in state:  # an id is of ASCII
+        data = msgspec.json.encode(msgspec.json.decode(data))
+    return set(_ID.findall(data))
