@@ -33,10 +33,18 @@ class OtherVerifier:
         )
 
     def verdict(self, words: list[str]) -> tuple[int, dict[str, Any]]:
+        self.ask(words)
+        return self.answer()
+
+    def ask(self, words: list[str]) -> None:
+        """It works while its asker does something else."""
         assert self._node.stdin
-        assert self._node.stdout
         self._node.stdin.write(f"{json.dumps(words)}\n")
         self._node.stdin.flush()
+
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        """To what was asked last."""
+        assert self._node.stdout
         said = json.loads(self._node.stdout.readline())
         return crm_verify.RESULTS.index(said["result"]), said
 
