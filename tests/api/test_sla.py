@@ -1,11 +1,15 @@
 """SLA clocks of tickets over the API: attached by queues, true at the moment they are read, counted in reports."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
+from crm_es.api.http import GraphQLOverHTTP
 from crm_es.reads.driver import Snapshot
+from crm_es.schema import schema
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions, may
 from tests.api.desk import done, queue, shown, ticket
@@ -72,6 +76,51 @@ async def test_an_opened_ticket_gets_the_newest_policy_of_its_queue(api):
     assert first["elapsedSeconds"] == int(seconds(first["measuredAt"], opened))
     assert first["remainingSeconds"] == first["targetSeconds"] - first["elapsedSeconds"]
     assert told["slaDueAt"] == first["dueAt"]
+
+
+@contextmanager
+def unseen(api, place):
+    """What is recorded meanwhile is shown afterwards; nobody waits for it."""
+    usual = api.app.state.http
+    hurried = replace(api.engine.settings, projection_wait_ms=1)
+    with psycopg.connect(place.urls.projector) as held:
+        held.execute("SELECT FROM es.bookmark FOR UPDATE")
+        api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=hurried))
+        yield
+    api.app.state.http = usual
+
+
+@pytest.mark.parametrize(
+    ("published", "promised"),
+    [
+        ([("Gold", ["help"])], ("Gold", 2)),
+        ([("Silver", ["help", "other"]), ("Gold", ["help"])], ("Gold", 2)),
+        ([("Gold", ["help"]), ("Silver", ["help", "other"])], ("Silver", 1)),
+        ([("Gold", ["other"])], ("Bronze", 1)),
+        ([("Gold", ["other"]), ("Bronze", [])], None),
+        ([("Silver", ["other"])], ("Gold", 1)),
+    ],
+)
+async def test_a_policy_binds_who_comes_after_it_shown_or_not(api, place, published, promised):
+    queues = {"help": await queue(api), "other": await queue(api, name="Other")}
+    await promise(api, queues["help"], name="Bronze")
+    await promise(api, queues["help"])
+    waiting = await ticket(api, queues["other"])
+    with unseen(api, place):
+        for name, its in published:
+            given = {"targets": [target("RESOLUTION", 8)], "calendar": ALWAYS, "pausedBy": []}
+            await done(api, "publishSlaPolicy", "projected", name=name, queueIds=[queues[q] for q in its], **given)
+        await done(api, "openTicket", "projected", title="It broke", queueId=queues["help"])
+        await done(api, "moveTicket", "projected", id=waiting["id"], toQueueId=queues["help"])
+    await queue(api, name="Last")  # waits until it is shown, and all before it
+
+    found = await api.ask("{ tickets { nodes { sla { kind policy { name version } } } } }")
+
+    told = [
+        [(one["policy"]["name"], one["policy"]["version"]) for one in node["sla"] if one["kind"] == "RESOLUTION"]
+        for node in found["tickets"]["nodes"]
+    ]
+    assert told == [[promised] if promised else []] * 2
 
 
 async def test_a_queue_tells_its_newest_policy(api):

@@ -30,7 +30,7 @@ from crm_es.interactions.interaction import (
 from crm_es.occasions import Occasion, dated
 from crm_es.service import ticket_inputs as inputs
 from crm_es.service import ticket_merging as merging
-from crm_es.service.sla_graphql import policy_of
+from crm_es.service.promising import promised
 from crm_es.service.ticket import Ticket as State
 from crm_es.service.ticket import reply
 from crm_es.service.ticket_aggregate import TICKET
@@ -198,12 +198,12 @@ async def _unmerge(deed: Deed, absorbed_id: UUID) -> Outcome:
 async def _split(deed: Deed, id_: UUID, title: str, texts: Sequence[UUID]) -> Outcome:
     there = await _survivor(deed, id_)
     facts, on, split_id = await _facts(deed, there.id), occasion(deed), new_id()
-    promised = await policy_of(deed.context.reads.present, there.state.queue_id)
+    policy = await promised(deed, there.state.queue_id)
 
     def decide(loaded: _Loaded) -> Decided:
         ticket = _standing(loaded, there.id)
         given = {one: _text(loaded, one, index) for index, one in enumerate(texts)}
-        changes = merging.split(ticket, given, split_id=split_id, title=title, **promised, on=on)
+        changes = merging.split(ticket, given, split_id=split_id, title=title, **policy, on=on)
         _check(deed, ticket, facts, changes[there.id])
         events: dict[UUID, Events] = {one: dated(each) for one, each in changes.items()}
         return Decided(events=events, ids=(there.id, split_id))

@@ -1,7 +1,7 @@
 """SLA policies and clocks as the API shows them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Final, LiteralString
 from uuid import UUID
@@ -102,16 +102,10 @@ def _newest(_query: Query, alias: LiteralString) -> Composable:
     return Identifier(alias, "newest")
 
 
-async def policy_of(moment: Moment, queue: UUID) -> dict[str, Any]:
-    """The newest policy of a queue, as a ticket that enters it gets it: `sla_policy_id`, `sla_policy_version`."""
-    _, policy, version = (await _policies_of(moment, [queue])).get(queue, (None, None, None))
-    return {"sla_policy_id": policy, "sla_policy_version": version}
-
-
 async def queue_policies(_reads: Any, queues: Sequence[Any], _given: Mapping[str, Any]) -> list[SlaPolicy | None]:
     """What tickets that enter these queues get."""
     moment = records.moment_of(queues[0])
-    known = await _policies_of(moment, [records.raw(queue, "id") for queue in queues])
+    known = await newest_policies(moment, [records.raw(queue, "id") for queue in queues])
     ids_ = [known.get(records.raw(queue, "id"), (None,))[0] for queue in queues]
     wanted = [id_ for id_ in dict.fromkeys(ids_) if id_ is not None]
     policies = await asyncio.gather(*(records.load(moment, read_of(SlaPolicy), id_) for id_ in wanted))
@@ -119,7 +113,9 @@ async def queue_policies(_reads: Any, queues: Sequence[Any], _given: Mapping[str
     return [None if id_ is None else found[id_] for id_ in ids_]
 
 
-async def _policies_of(moment: Moment, queues: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID, int]]:
+async def newest_policies(
+    moment: Moment, queues: Sequence[UUID], *, without: Collection[UUID] = ()
+) -> dict[UUID, tuple[UUID, UUID, int]]:
     """(version's id, policy, version) of each queue that has one: the last that was published and names it."""
     query = moment.query()
     named = query.select(
@@ -127,7 +123,9 @@ async def _policies_of(moment: Moment, queues: Sequence[UUID]) -> dict[UUID, tup
         lambda: [_newest(query, "p"), SQL("p.queue_ids && {}").format(query.bind(queues, "uuid[]"))],
     )  # fmt: skip
     rows = sorted(await moment.rows(query, named), key=lambda row: row[0])
-    return {queue: (id_, policy, version) for _, its, id_, policy, version in rows for queue in its}
+    return {
+        queue: (id_, policy, version) for _, its, id_, policy, version in rows if policy not in without for queue in its
+    }
 
 
 # Clocks

@@ -28,9 +28,9 @@ from crm_es.occasions import Occasion, dated
 from crm_es.service import ticket as standing
 from crm_es.service import ticket_inputs as inputs
 from crm_es.service.article import ARTICLE
+from crm_es.service.promising import promised
 from crm_es.service.queue import QUEUE, check_open
 from crm_es.service.queue import Queue as QueueState
-from crm_es.service.sla_graphql import policy_of
 from crm_es.service.ticket import Ticket as State
 from crm_es.service.ticket_aggregate import TICKET
 from crm_es.service.ticket_editing import open_ticket, update
@@ -184,8 +184,8 @@ class TicketMutations:
     async def move_ticket(deed: Deed, input: MoveTicketInput) -> Outcome:
         queue = deed.live(input.to_queue_id, "Queue", field="toQueueId")
         await open_queue(deed, queue, "toQueueId")
-        promised = await policy_of(deed.context.reads.present, queue)
-        return await _decide(deed, input, Action.UPDATE, lambda was, on: standing.move(was, queue, **promised, on=on))
+        policy = await promised(deed, queue)
+        return await _decide(deed, input, Action.UPDATE, lambda was, on: standing.move(was, queue, **policy, on=on))
 
     @mutation(
         HoldTicketPayload, needs(EntityType.TICKET, Action.UPDATE), shows=SHOWS,
@@ -253,7 +253,7 @@ async def _decide(
 async def _entering(deed: Deed, queue_id: UUID) -> dict[str, Any]:
     """What a new ticket of this queue gets of it. Raises: as `open_queue`."""
     await open_queue(deed, queue_id, "queueId")
-    return await policy_of(deed.context.reads.present, queue_id)
+    return await promised(deed, queue_id)
 
 
 async def open_queue(deed: Deed, queue_id: UUID, field: str) -> QueueState:
