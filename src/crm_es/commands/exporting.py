@@ -46,6 +46,7 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
 
     Stopped or killed, the same command goes on where it was.
     """
+    _check_text(purpose, reason or "")
     wanted = _wanted(asked)
     settings = Settings.from_environment()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -58,6 +59,14 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
             )
         )
     click.echo(made)
+
+
+def _check_text(*given: str) -> None:
+    """What a shell handed over may be no text. Raises: InvalidInputError."""
+    try:
+        "".join(given).encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInputError("--purpose and --reason are text in UTF-8.", rule="export.no_text") from exc
 
 
 def _wanted(asked: Any) -> Wanted:
