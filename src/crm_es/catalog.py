@@ -1,5 +1,6 @@
 """Every aggregate there is, and so every event. The composition root hands them to the store."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from crm_es.access.noticing import ACCESS
@@ -48,7 +49,19 @@ AGGREGATES: Final[tuple[Aggregate[Any, Any], ...]] = (
 EVENT_CLASSES: Final = tuple(event for aggregate in AGGREGATES for event in aggregate.events)
 
 
+def sources_of(type_name: str) -> Mapping[str, frozenset[str]]:
+    """Of each field, as the API names it, that events of such records (`Contact`, `SavedView`) may change: it, and what it
+    follows from.
+    """
+    found = {name: frozenset({name}) for name in changeable_of(type_name)}
+    derived = (item for one in _named(type_name) for item in one.derived.items())
+    return found | {name: of | {name} for name, of in derived}
+
+
 def changeable_of(type_name: str) -> frozenset[str]:
     """Names, as in the API, of the fields that events of such records (`Contact`, `SavedView`) may change."""
-    named = (one for one in AGGREGATES if one.name.replace("_", "") == type_name.lower())
-    return frozenset(name for one in named for event in one.events for name in changeable_fields(event))
+    return frozenset(name for one in _named(type_name) for event in one.events for name in changeable_fields(event))
+
+
+def _named(type_name: str) -> list[Aggregate[Any, Any]]:
+    return [one for one in AGGREGATES if one.name.replace("_", "") == type_name.lower()]

@@ -7,6 +7,7 @@ import pytest
 
 from crm_es.values import EmailAddress
 from crm_es.workspaces import member, team
+from tests.api.test_contacts import UPDATE, register
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +66,27 @@ async def test_history_pages_and_narrows_to_fields_and_filters(api):
     assert [each["version"] for each in (*first["nodes"], *second["nodes"])] == [2, 1]
     assert [each["version"] for each in named["nodes"]] == [1]
     assert [each["version"] for each in typed["nodes"]] == [2]
+
+
+async def test_a_name_is_found_by_the_parts_it_is_made_of(api):
+    ada = (await register(api, displayName=None, givenName="Ada", familyName="King", emails=[{"address": "a@x.test"}]))[
+        "id"
+    ]
+    await api.ask(UPDATE, input={"id": ada, "familyName": "Lovelace"})
+    await api.ask(UPDATE, input={"id": ada, "jobTitle": "Countess"})
+    listed = "query($f: EventFilter) { events(filter: $f) { nodes { version changes { field from to } } } }"
+
+    history = (await api.ask(HISTORY, id=ada, fields=["displayName"]))["entity"]["history"]["nodes"]
+    events = (await api.ask(listed, who="auditor", f={"entityId": {"eq": ada}, "field": {"eq": "displayName"}}))[
+        "events"
+    ]
+    begun = (await api.ask(listed, who="auditor", f={"entityId": {"eq": ada}, "field": {"contains": "playNa"}}))[
+        "events"
+    ]
+
+    assert [each["version"] for each in history] == [2, 1]
+    assert {"field": "displayName", "from": "Ada King", "to": "Ada Lovelace"} in events["nodes"][1]["changes"]
+    assert [each["version"] for each in events["nodes"]] == [each["version"] for each in begun["nodes"]] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ CONTACT: Aggregate[Contact, ContactEvent] = Aggregate(
     reservations=reservations,
     fields=fields,
     moments={"archivedAt": lambda contact: contact.archived},
+    derived={"displayName": frozenset({"givenName", "familyName"})},
     within={"primaryPhone": "phones"},
     touches=touches,
     merged_into=lambda contact: contact.merged_into,

@@ -47,6 +47,7 @@ class Aggregate(Generic[S, E]):
       history takes them from the fact that names the field.
     - `elsewhere`: API fields that events change and the state does not hold (a conversation): history finds the events by
       them and tells no values.
+    - `derived`: API fields that follow from others, which: an event that names one of these may change it without naming it.
     - `within`: names in `fields` that the API has only as a part of another field, which: they are masked with it.
     - `touches(event)`: what the event changes, as (API field, item or None); two edits conflict where these meet.
     """
@@ -58,6 +59,7 @@ class Aggregate(Generic[S, E]):
     reservations: Callable[[UUID, S], frozenset[Reservation]] = field(default=no_reservations)
     moments: Mapping[str, Callable[[S], bool]] = field(default_factory=dict)
     elsewhere: frozenset[str] = frozenset()
+    derived: Mapping[str, frozenset[str]] = field(default_factory=dict)
     within: Mapping[str, str] = field(default_factory=dict)
     touches: Callable[[E], Iterable[tuple[str, str | None]]] = field(default=whole_fields)
     subjects: Callable[[UUID, S], tuple[UUID, ...]] = field(default=_own_key)

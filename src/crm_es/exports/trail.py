@@ -15,9 +15,9 @@ import psycopg
 
 from crm_es.api.answers import as_json
 from crm_es.eventstore.codec import Stored
-from crm_es.eventstore.event import Erased, Fact, changed_fields
+from crm_es.eventstore.event import Erased, Fact
 from crm_es.exports.view import TOMBSTONE, Field, Kind, Row, View
-from crm_es.workspaces.audit import aggregate_of, moments_of
+from crm_es.workspaces.folding import aggregate_of, changed, moments_of
 
 PAGE: Final = 2_000
 REMEMBERED: Final = 20_000
@@ -143,7 +143,7 @@ class Trail:
         before = stream.shown(fact)
         stream.evolve(fact)
         after = stream.shown(fact)
-        for name in changed_fields(fact.event) or (None,):
+        for name in changed(fact, before, after) or (None,):
             yield self._row(fact, name, _value(before, name), _value(after, name))
 
     def _row(self, fact: Fact, name: str | None, before: str | None, after: str | None) -> Row:

@@ -300,6 +300,7 @@ INTERACTION: Aggregate[Interaction, InteractionEvent] = Aggregate(
     reservations=_reservations,
     fields=_fields,
     moments={"redactedAt": lambda interaction: interaction.redacted},
+    derived={"preview": frozenset({"body"})},
     touches=_touches,
     subjects=_subjects,
 )

@@ -13,7 +13,7 @@ with the catalogue.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -24,7 +24,7 @@ from crm_es import values as amounts
 from crm_es.api import ids
 from crm_es.api.nodes import Money
 from crm_es.api.scalars import Position
-from crm_es.catalog import changeable_of
+from crm_es.catalog import sources_of
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads import connections
@@ -283,16 +283,19 @@ def _entity_fields(
             cls.__annotations__[python_name] = annotation
 
 
+_FIELDS: Final = "Events that changed one of these, or what it follows from, as a name from its parts."
+
+
 def _history(type_name: str) -> Any:
     """The record's events, newest first; the trail is a room above, so it is looked up when the schema is made."""
 
     def known(names: list[str]) -> list[str]:
-        changeable = changeable_of(type_name)
+        sources = sources_of(type_name)
         for place, name in enumerate(names):
-            if name not in changeable:
-                message = f"No event of a {type_name} changes {name}. Those are {', '.join(sorted(changeable))}."
+            if name not in sources:
+                message = f"No event of a {type_name} changes {name}. Those are {', '.join(sorted(sources))}."
                 raise InvalidInputError(message, rule="history.unknown_field", field=("fields", str(place)))
-        return names
+        return sorted({source for name in names for source in sources[name]})
 
     def touching(names: list[str]) -> Condition:
         return lambda query, alias: SQL("{} && {}").format(
@@ -305,6 +308,6 @@ def _history(type_name: str) -> Any:
         order=False,
         null=True,
         default=(("position", "DESC"),),
-        arguments=(Argument(name="fields", type=list[str] | None, description="Of these alone.", where=touching),),
+        arguments=(Argument(name="fields", type=list[str] | None, description=_FIELDS, where=touching),),
         description="Who changed what, when and why, newest first: of the fields you may read.",
     )

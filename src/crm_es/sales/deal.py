@@ -199,5 +199,13 @@ DEAL: Aggregate[Deal, DealEvent] = Aggregate(
     reservations=_reservations,
     fields=_fields,
     moments={"archivedAt": lambda deal: deal.archived},
+    derived={
+        "forecastCategory": frozenset({"status"}),
+        "probability": frozenset({"stage"}),
+        "weightedAmount": frozenset({"amount", "probability", "stage"}),
+        "contact": frozenset({"contacts"}),
+        "stageEnteredAt": frozenset({"stage"}),
+        "rotsAt": frozenset({"stage"}),
+    },
     subjects=_subjects,
 )

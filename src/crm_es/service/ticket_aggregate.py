@@ -89,6 +89,10 @@ TICKET: Aggregate[Ticket, TicketEvent] = Aggregate(
     reservations=reservations,
     fields=fields,
     elsewhere=frozenset({"conversation", "sla"}),
+    derived={
+        "slaDueAt": frozenset({"sla", "status", "holdReason", "priority", "queue", "conversation"}),
+        "firstRespondedAt": frozenset({"conversation"}),
+    },
     touches=touches,
     subjects=subjects,
     merged_into=lambda ticket: ticket.merged_into,

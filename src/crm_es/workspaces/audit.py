@@ -4,7 +4,6 @@ The trail's read model has no values; those before and after an event are folded
 an operation.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, LiteralString
@@ -22,9 +21,8 @@ from crm_es.api.ids import NodeId
 from crm_es.api.nodes import AsOf, Entity, Node
 from crm_es.api.rules import PARENT, ruled
 from crm_es.api.scalars import JSON, Position
-from crm_es.catalog import AGGREGATES
 from crm_es.context import Context, Info
-from crm_es.eventstore.aggregate import Aggregate, Ref
+from crm_es.eventstore.aggregate import Ref
 from crm_es.eventstore.event import Erased, Fact, changed_fields
 from crm_es.reads import filters, listing, pages, records
 from crm_es.reads.connections import connection_type
@@ -35,68 +33,12 @@ from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import Condition
 from crm_es.workspaces import event_filters
+from crm_es.workspaces.folding import aggregate_of, changed, told
 from crm_es.workspaces.graphql import ApiKey, Member
 from crm_es.workspaces.log import InclusionProof, of_event
 from projections import audit_trail
 
 TRAIL: Final = Source("audit_trail", audit_trail.EVENT)
-_AGGREGATES: Final[Mapping[str, Aggregate[Any, Any]]] = {each.name: each for each in AGGREGATES}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A stream as folded: `states[n]` is what its first n events make, `moments[n]` since when."""
-
-    facts: Sequence[Fact]
-    states: Sequence[Any]
-    moments: Sequence[Mapping[str, object]]
-
-    @property
-    def entity_type(self) -> str:
-        return self.facts[0].topic.partition(".")[0]
-
-    def shown(self, version: int) -> Mapping[str, object]:
-        """The record at that version, by API field; nothing before the first."""
-        if not version:
-            return {}
-        fields = _aggregate(self.facts[0]).fields
-        return {**fields(self.states[version]), **self.moments[version]}
-
-
-async def told(context: Context, stream: UUID) -> Told:
-    """The stream with all its states; streams asked for together are read together."""
-
-    async def load(streams: list[UUID]) -> list[Told]:
-        found = await context.engine.store.histories(context.workspace, streams)
-        return [_folded(found.get(each, ())) for each in streams]
-
-    known: Told = await context.reads.loader("told", load).load(stream)
-    return known
-
-
-def _folded(facts: Sequence[Fact]) -> Told:
-    states: list[Any] = [None]
-    moments: list[Mapping[str, object]] = [{}]
-    for fact in facts:
-        states.append(_aggregate(fact).evolve(states[-1], fact.event))
-        moments.append({**moments[-1], **moments_of(fact, states[-1])})
-    return Told(facts, states, moments)
-
-
-def moments_of(fact: Fact, state: Any) -> dict[str, object]:
-    """Those that the fact sets or ends."""
-    known = _aggregate(fact).moments
-    named = known.keys() & changed_fields(fact.event) if known else ()
-    return {name: fact.recorded_at if known[name](state) else None for name in named}
-
-
-def _aggregate(fact: Fact) -> Aggregate[Any, Any]:
-    return aggregate_of(fact.topic.partition(".")[0])
-
-
-def aggregate_of(entity_type: str) -> Aggregate[Any, Any]:
-    """By the first part of its topics, as `saved_view`."""
-    return _AGGREGATES[entity_type]
 
 
 async def _fact(self: Any, info: Info) -> Fact:
@@ -144,13 +86,14 @@ async def _changes(self: Any, info: Info) -> list[FieldChange]:
     before, after = known.shown(version - 1), known.shown(version)
     fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
     hidden, aggregate = masked_of(info.context, entity_type), aggregate_of(entity_type)
-    finding.note(info.context, finding.about(self), {*changed_fields(fact.event)} - hidden)
+    names = changed(fact, before, after)
+    finding.note(info.context, finding.about(self), {*names} - hidden)
     return [
         change(
             name, before.get(name), after.get(name), masked=aggregate.within.get(name, name) in hidden,
             erased=bool(fact.erased) and (after.get(name) is None or isinstance(after.get(name), Erased)),
         )
-        for name in changed_fields(fact.event)
+        for name in names
         if name not in aggregate.elsewhere
     ]  # fmt: skip
 

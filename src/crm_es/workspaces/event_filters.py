@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 from psycopg.sql import SQL, Composable, Identifier
 
 from crm_es.api import ids
-from crm_es.catalog import EVENT_CLASSES
+from crm_es.catalog import AGGREGATES, EVENT_CLASSES
 from crm_es.eventstore.event import changeable_fields
 from crm_es.reads import operands
 from crm_es.reads.filters import FilterField
@@ -22,6 +22,11 @@ CHANGED_BY: Final[Mapping[str, frozenset[str]]] = {
     for name in changeable_fields(event)
 }
 """Of each field that events change, as the API names it, the topics that may."""
+SOURCES: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset({name}).union(*(one.derived.get(name, ()) for one in AGGREGATES))
+    for name in CHANGED_BY.keys() | {name for one in AGGREGATES for name in one.derived}
+}
+"""Of each field, it and what it follows from."""
 TOPICS: Final = tuple(event.TOPIC for event in EVENT_CLASSES)
 
 
@@ -46,16 +51,19 @@ def by_topic(column: LiteralString) -> FilterField:
 
 
 def by_field(column: LiteralString, topic: LiteralString) -> FilterField:
-    """A column of the fields an event changed, beside the one of its topic."""
+    """A column of the fields an event changed, beside the one of its topic. A field is found by what it follows from, too."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        parts = [operands.some_item(query, Identifier(alias, column), operand)]
-        parts += [
-            SQL("{} = ANY ({})").format(Identifier(alias, topic), query.bind(value, "text[]", _changing(name)))
-            for name, value in operands.given(operand)
+        parts = [
+            SQL("{} && {} AND {} = ANY ({})").format(
+                Identifier(alias, column), query.bind(value, "text[]", _sources(name)),
+                Identifier(alias, topic), query.bind(value, "text[]", _changing(name)),
+            )
             if name != "is_null"
-        ]
-        return AND.join(parts)
+            else SQL("(cardinality({}) = 0) = {}").format(Identifier(alias, column), query.bind(value, "boolean"))
+            for name, value in operands.given(operand)
+        ]  # fmt: skip
+        return SQL("({})").format(AND.join(parts)) if parts else TRUE
 
     return FilterField(StringFilter, compile_, columns=(column, topic))
 
@@ -70,10 +78,16 @@ def _topic(query: Query, column: Composable, name: str, value: Any) -> Composabl
             return SQL("{} = ANY ({})").format(column, query.bind(value, "text[]", _meant(name, TOPICS)))
 
 
+def _sources(operator: str) -> Callable[[Any], list[str]]:
+    """The fields that the operand means, with what they follow from."""
+    meant = _meant(operator, tuple(SOURCES))
+    return lambda value: sorted({source for name in meant(value) for source in SOURCES.get(name, ())})
+
+
 def _changing(operator: str) -> Callable[[Any], list[str]]:
-    """The topics that may change what the operand means."""
-    meant = _meant(operator, tuple(CHANGED_BY))
-    return lambda value: sorted({topic for name in meant(value) for topic in CHANGED_BY.get(name, ())})
+    """The topics that may change these."""
+    sources = _sources(operator)
+    return lambda value: sorted({topic for name in sources(value) for topic in CHANGED_BY.get(name, ())})
 
 
 def _meant(operator: str, names: Sequence[str]) -> Callable[[Any], list[str]]:

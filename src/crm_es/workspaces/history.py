@@ -28,7 +28,8 @@ from crm_es.reads.model import Connection, read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Condition
 from crm_es.workspaces import audit
-from crm_es.workspaces.audit import Event, EventConnection, FieldChange, Told, told
+from crm_es.workspaces.audit import Event, EventConnection, FieldChange
+from crm_es.workspaces.folding import Told, aggregate_of, told
 from crm_es.workspaces.jobs import Import, import_of
 
 LISTED: Final = Connection(target=lambda: Event, filter=False, order=False, default=(("position", "DESC"),))
@@ -67,7 +68,7 @@ class Ends:
 
     def changes(self, context: Context) -> Iterator[FieldChange]:
         entity_type = self.told.entity_type
-        hidden, within = audit.masked_of(context, entity_type), audit.aggregate_of(entity_type).within
+        hidden, within = audit.masked_of(context, entity_type), aggregate_of(entity_type).within
         finding.note(context, finding.type_name(entity_type), {within.get(name, name) for name in self.names} - hidden)
         for name in self.names:
             was, now = self.told.shown(self.since).get(name), self.told.shown(self.until).get(name)
@@ -202,7 +203,7 @@ def setter(known: Told, field: str, upto: int) -> int | None:
     An event names no field that it leaves at its default, nor one that follows from others (the name of a contact who has but
     a family name), and yet sets them.
     """
-    elsewhere = field in audit.aggregate_of(known.entity_type).elsewhere
+    elsewhere = field in aggregate_of(known.entity_type).elsewhere
     for fact in reversed(known.facts[:upto]):
         was, now = known.shown(fact.version - 1).get(field), known.shown(fact.version).get(field)
         named = field in changed_fields(fact.event)
@@ -225,7 +226,7 @@ def differ(was: object, now: object) -> bool:
 
 async def _explained(context: Context, fact: Fact, value: object, field: str) -> Explanation:
     entity_type, run = fact.topic.partition(".")[0], fact.origin.import_
-    whole = audit.aggregate_of(entity_type).within.get(field, field)
+    whole = aggregate_of(entity_type).within.get(field, field)
     masked = whole in audit.masked_of(context, entity_type)
     if not masked:
         finding.note(context, finding.type_name(entity_type), (whole,))
