@@ -106,6 +106,7 @@ class Settings:
     sealer_memory: Path | None = setting("SEALER_MEMORY", Path, "the path of a file", None)
     log_origin: str = setting("LOG_ORIGIN", _origin, "a host name and perhaps a path, as crm.example.com", LOCAL_ORIGIN)
     exports: Path | None = setting("EXPORTS", Path, "a folder", None)
+    export_days: int = setting("EXPORT_DAYS", _whole(1, 3_650), "a whole number of days from 1 to 3650", 7)
     key_store: str | None = setting("KEY_STORE", _key_store, "a path, or a URL postgresql://…", None)
     root_key: str | None = setting("ROOT_KEY", _root_key, f"{2 * ROOT_KEY_BYTES} hexadecimal digits", None)
 

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from uuid import uuid4
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -11,14 +12,18 @@ import pytest
 from crm_es.api import ids
 from crm_es.api.scalars import instant
 from crm_es.errors import RuleViolatedError
+from crm_es.eventstore.event import WorkspaceId
+from crm_es.exports.bundle import DEMO
 from crm_es.exports.making import part_of
 from crm_es.exports.view import TOMBSTONE
 from crm_es.ledger import crm_verify
 from crm_es.workspaces import export as exports
 from crm_es.workspaces.export import EXPORT, ExportApproved, ExportScope, Wanted
+from crm_es.workspaces.workspace import WORKSPACE, create
 from tests.exports import parquet_reader
 from tests.oracle import desk
 from tests.oracle.history import DEEDS
+from tests.oracle.sales import SalesHistory
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = Wanted()
@@ -40,7 +45,7 @@ class Office:
         events = exports.request(wanted, purpose="audit 2026", reason="yearly", by=None, at_the_machine=True)
         return await self.api.begin(EXPORT, events, reason="yearly")
 
-    async def make(self, wanted=EVERYTHING, *, name="bundle", id_=None, told=lambda _: None):
+    async def make(self, wanted=EVERYTHING, *, name="bundle", id_=None, told=lambda *_: None):
         id_ = id_ or await self.asked(wanted)
         return await self.maker.make(self.api.workspace, id_, self.folder / name, told)
 
@@ -125,7 +130,7 @@ async def test_a_run_that_was_killed_goes_on_where_it_was(office):
     id_ = await office.asked(wanted)
     stops = [0]
 
-    def told(_done):
+    def told(*_):
         stops[0] += 1
         if stops[0] in {2, 5, 7}:
             raise StoppedError
@@ -148,7 +153,7 @@ async def test_what_was_bound_is_not_written_again(office, monkeypatch):
     """Killed between the last event and the signature: the manifest is the one that the log names."""
     id_, manifest = await office.asked(), part_of(office.folder / "bundle") / "MANIFEST.json"
 
-    def told(_done):
+    def told(*_):
         if manifest.exists():
             raise StoppedError
 
@@ -190,6 +195,30 @@ async def test_views_are_what_the_api_answers_as_of_the_position(office, api):
         assert [row["id"] for row in found] == parquet_reader.read((bundle / f"views/{view}.parquet").read_bytes())[
             "id"
         ]
+
+
+async def test_deals_are_what_the_api_answers_as_of_the_position(office, api, histories):
+    await histories(5, 120, (), SalesHistory)
+    bundle = await office.make()
+    at = {"position": str(position_of(bundle))}
+
+    found = rows(bundle, "deals")
+
+    plain = "version recordStatus name status forecastCategory expectedCloseDate lostReason openedAt closedAt createdAt"
+    money = "amount { amount currency } weightedAmount { amount currency }"
+    fields = f"{plain} probability {money} stage {{ id }} company {{ id }}"
+    assert {row["status"] for row in found} == {"OPEN", "WON", "LOST"}
+    assert any(row["amount"] for row in found)
+    for row in found:
+        query = f"query($id: ID!, $at: AsOf) {{ deal(id: $id, asOf: $at) {{ {fields} }} }}"
+        told = (await api.ask(query, id=ids.encode("Deal", row["id"]), at=at))["deal"]
+        for name in ("amount", "weightedAmount"):
+            said = told[name] or {"amount": "", "currency": ""}
+            assert (row[name], row[f"{name}Currency"]) == (said["amount"], said["currency"])
+        assert float(row["probability"]) == told["probability"]
+        assert ids.decode(told["stage"]["id"]).id == UUID(row["stageId"])
+        assert row["companyId"] == (str(ids.decode(told["company"]["id"]).id) if told["company"] else "")
+        assert {name: row[name] for name in plain.split()} == {name: shown(told[name]) for name in plain.split()}
 
 
 def shown(value):
@@ -293,6 +322,19 @@ async def test_what_waits_for_approval_is_not_made(office, api):
     ]
     assert manifest["approver"].startswith("MEMBER ")
     assert custody == ["export.requested", ExportApproved.TOPIC, "export.completed"]
+    assert verify(bundle) == 0
+
+
+@pytest.mark.parametrize("demo", [True, False])
+async def test_a_bundle_of_a_demo_says_so(office, api, demo):
+    office.api = replace(api, workspace=WorkspaceId(uuid4()))
+    await office.api.begin(WORKSPACE, create(name="A demo", demo=demo), office.api.workspace)
+
+    bundle = await office.make()
+
+    assert json.loads((bundle / "MANIFEST.json").read_text())["demo"] is demo
+    for page in ("README.md", "README.html"):
+        assert (DEMO in (bundle / page).read_text()) is demo
     assert verify(bundle) == 0
 
 

@@ -50,13 +50,13 @@ async def allowed(api, id_):
     return (await api.ask(DECIDE, who="admin", input=said))["decideExport"]
 
 
-async def made(api, id_, status="DONE"):
-    """The export once it is so, its link ready where it has one."""
+async def made(api, id_, status="DONE", further=bool):
+    """The export once it is so, its link ready where it has one, and `further` true of it."""
 
     async def look():
         await api.projected()
         found = (await api.ask(SHOW, who="auditor", id=id_))["export"]
-        ready = found["status"] == status and (status != "DONE" or found["downloadUrl"])
+        ready = found["status"] == status and (status != "DONE" or found["downloadUrl"]) and further(found)
         return found if ready else None
 
     return await soon(look)

@@ -1,12 +1,15 @@
 """`export`: a bundle for somebody outside, made by whoever has the machine, who needs nobody's leave and is noted in the log."""
 
 import asyncio
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import click
@@ -17,10 +20,10 @@ from crm_es.commands.workspaces import Desk, command, desk_at
 from crm_es.config import Settings, environment_of_children, environment_of_sealer
 from crm_es.database.doors import current
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import InvalidInputError
+from crm_es.errors import InvalidInputError, RuleViolatedError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.exports.files import pretty, put
-from crm_es.exports.making import Maker, plan_of
+from crm_es.exports.making import OVER, Maker, StoppedError, forget, part_of, plan_of
 from crm_es.exports.narrowing import condition
 from crm_es.serving.projecting import settle
 from crm_es.serving.supervisor import KILL_AFTER_SECONDS, Child
@@ -52,12 +55,22 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInputError(f"There is something in {out} already. Name a new folder.", rule="export.not_empty")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with current(settings) as urls, sealer_at_hand(settings, urls):
-        made = asyncio.run(
-            _export(
-                settings, urls, name=name, out=out.absolute(), wanted=wanted, purpose=purpose, reason=reason or purpose
+    try:
+        with current(settings) as urls, sealer_at_hand(settings, urls):
+            made = asyncio.run(
+                _export(
+                    settings,
+                    urls,
+                    name=name,
+                    out=out.absolute(),
+                    wanted=wanted,
+                    purpose=purpose,
+                    reason=reason or purpose,
+                )
             )
-        )
+    except StoppedError:
+        click.echo(f"Stopped. The same command goes on where it was, with what is in {part_of(out)}.", err=True)
+        sys.exit(130)
     click.echo(made)
 
 
@@ -104,12 +117,48 @@ async def _export(
             decode=desk.store.codec.decode_each,
             reached=lambda log_id: settle(settings, urls.projector, log_id),
         )
-        with tqdm(unit=" events and rows", disable=None, leave=False) as bar:
-            return await maker.make(workspace, id_, out, lambda done: _reach(bar, done))
+        with _Screen().interruptible() as screen:
+            try:
+                return await maker.make(workspace, id_, out, screen.told, screen.says)
+            except RuleViolatedError as error:
+                if error.rule in OVER:
+                    await maker.fail(workspace, id_, error.message)
+                    await asyncio.to_thread(forget, out)
+                raise
 
 
-def _reach(bar: "tqdm[Any]", done: int) -> None:
-    bar.update(done - bar.n)
+class _Screen:
+    """Shows how far it is and what is waited for; told to stop (SIGINT, SIGTERM), it stops the making at the next step."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._bar: tqdm[Any] = tqdm(unit=" events and rows", unit_scale=True, disable=None, leave=False)
+        self._said: str | None = None
+
+    @contextmanager
+    def interruptible(self) -> Iterator[Self]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            yield self
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            self._bar.close()
+
+    def told(self, done: int, at: str) -> None:
+        """Raises: StoppedError."""
+        if self._stop.is_set():
+            raise StoppedError
+        self._bar.set_description(at, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def says(self, waits_for: str | None) -> None:
+        """Each thing once."""
+        if waits_for and waits_for != self._said:
+            self._bar.write(waits_for, file=sys.stderr)
+        self._said = waits_for
 
 
 async def _requested(

@@ -34,7 +34,7 @@ def demo(host: str | None, port: int | None, workers: int | None, no_seal: bool)
     """Seed a demo workspace (once) and serve it: 2,000 invented contacts over the 18 months behind us.
 
     Prints the address, a token and queries worth trying. The workspace is marked as a demo for ever: its recorded times are
-    invented, and every export and checkpoint of it says so.
+    invented. Every export of it says so, and so does the first event under every checkpoint.
     """
     settings = Settings.from_environment()
     issuer = DevelopmentIssuer(settings)

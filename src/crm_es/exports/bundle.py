@@ -5,6 +5,8 @@ are finished are recognised by their hash and come out the same.
 """
 
 import json
+import os
+import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,8 +22,13 @@ from crm_es.ledger.checkpoint import Checkpoint
 from crm_es.ledger.merkle import WIDTH, Tile, edge_of
 
 PER_FILE: Final = 16_384
+DEMO: Final = (
+    "This is a demo workspace: the people in it and the times its events say they were recorded at are invented."
+)
 EVERYTHING: Final = frozenset({"workspace", "log"})
 _PROGRESS: Final = ".progress"
+NOTES: Final = ".views"
+"""How far the views are, while the bundle grows."""
 
 Events = Callable[[int], Iterable[tuple[int, bytes | None]]]
 """Positions and states of the scope after a position, in order. None: there should be an event, and it is gone; b"" where the
@@ -122,13 +129,15 @@ class BundleWriter:
         runs = [*runs, [self.contents.heads_position] * 2] if self.contents.heads_position else runs
         for tile in tiles_over(runs, size):
             path = self.folder / f"tiles/{tile.path.removeprefix('tile/')}"
-            if not path.exists():
-                put(path, read(tile)[: tile.width * 32])
+            put(path, read(tile)[: tile.width * 32], lasting=False)
+        os.sync()  # thousands of small files: once for all of them
 
     def heads(self, sealed: bytes, leaves: Iterable[str]) -> None:
         """For the whole log: the event that sealed the heads, and every leaf of their map."""
         self._sealed(sealed)
-        put_gzip(self.folder / "heads/map.txt.gz", (f"{leaf}\n".encode() for leaf in leaves))
+        path = self.folder / "heads/map.txt.gz"
+        if not path.exists():
+            put_gzip(path, (f"{leaf}\n".encode() for leaf in leaves))
 
     def head_proofs(
         self, sealed: bytes, proofs: Sequence[HeadProof] = (), subjects: Mapping[str, Sequence[str]] | None = None
@@ -139,10 +148,10 @@ class BundleWriter:
             leaves = [{"index": one.index, "leaf": one.leaf, "hashes": _encoded(one.hashes)} for one in proofs]
             put(self.folder / "heads/proofs.json", pretty({"leaves": leaves, "subjects": subjects or {}}))
 
-    def manifest(self, purpose: Purpose, *, custody: bool, rotations: Sequence[int] = ()) -> bytes:
+    def manifest(self, purpose: Purpose, *, custody: bool, rotations: Sequence[int] = (), demo: bool = False) -> bytes:
         """Lists every file there is by now. Its SHA-256 is what `export.completed` records."""
         put(self.folder / "crm_verify.py", files("crm_es.ledger").joinpath("crm_verify.py").read_bytes())
-        put(self.folder / "README.md", _readme(self.contents).encode())
+        put(self.folder / "README.md", _readme(self.contents, demo=demo).encode())
         said, kinds = self.contents, self.counts
         value = {
             "format": 1,
@@ -155,6 +164,7 @@ class BundleWriter:
             "headsRoot": said.heads_root,
             "counts": {"events": sum(kinds.values()), "byType": kinds},
             "custody": custody,
+            "demo": demo,
             "rotations": list(rotations),
             "query": dict(purpose.query),
             "requester": purpose.requester,
@@ -200,6 +210,7 @@ class BundleWriter:
         put(self.folder / "PUBLIC_KEY", f"{public_key}\n".encode())
         put(self.folder / "CHECKPOINT", note.encode())
         (self.folder / _PROGRESS).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / NOTES, ignore_errors=True)
         settle(self.folder)
         self.folder.rename(self.directory)
         settle(self.directory.parent)
@@ -231,7 +242,7 @@ class BundleWriter:
         signed = {"MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY", _PROGRESS}
         for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             name = path.relative_to(self.folder).as_posix()
-            if name not in signed and not name.startswith("rotations/") and not name.endswith(".part"):
+            if name not in signed and not name.startswith(("rotations/", f"{NOTES}/")) and not name.endswith(".part"):
                 size, sha256 = hash_of(path)
                 yield {"path": name, "size": size, "sha256": sha256}
 
@@ -263,6 +274,8 @@ def _encoded(hashes: Sequence[bytes]) -> list[str]:
     return [b64encode(each).decode() for each in hashes]
 
 
-def _readme(contents: Contents) -> str:
+def _readme(contents: Contents, *, demo: bool) -> str:
     text = files("crm_es.exports").joinpath("BUNDLE_README.md").read_text()
-    return text.replace("{origin}", contents.origin).replace("{position}", str(contents.position))
+    head, _, rest = text.partition("\n\n")
+    marked = f"{head}\n\n**{DEMO}**\n\n{rest}" if demo else text
+    return marked.replace("{origin}", contents.origin).replace("{position}", str(contents.position))

@@ -2,52 +2,54 @@
 
 import csv
 import io
-from datetime import date, datetime
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from crm_es.api.scalars import instant
-from crm_es.exports.view import PLAIN, Row, Value, View
+from crm_es.exports.view import Kind, Row, View
 
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = frozenset("=+-@\t\r")
+_BOOLEANS: Final = {None: None, True: "true", False: "false"}
 
 
 class CsvFile:
     """Rows to bytes, some at a time."""
 
     def __init__(self, view: View) -> None:
-        self._text = [field.kind not in PLAIN for field in view.fields]
+        self._shown = [_SHOWN.get(field.kind, _texts) for field in view.fields]
         self._head = [field.name for field in view.fields]
 
     def begin(self) -> bytes:
         return _lines([self._head])
 
-    def rows(self, rows: list[Row]) -> bytes:
-        return _lines([[_cell(v, text=text) for v, text in zip(row, self._text, strict=True)] for row in rows])
+    def rows(self, rows: Sequence[Row]) -> bytes:
+        columns = [shown(column) for shown, column in zip(self._shown, zip(*rows, strict=True), strict=True)]
+        return _lines(zip(*columns, strict=True))
 
     def end(self) -> bytes:
         return b""
 
 
-def _lines(rows: list[list[str]]) -> bytes:
+def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    """None is an empty cell."""
     written = io.StringIO(newline="")
     csv.writer(written, lineterminator="\r\n").writerows(rows)
     return written.getvalue().encode()
 
 
-def _cell(value: Value, *, text: bool) -> str:
-    said = _said(value)
-    return f"'{said}" if said.startswith(FORMULA) and text else said
+def _texts(column: Sequence[Any]) -> Sequence[Any]:
+    return [f"'{value}" if value is not None and value[:1] in FORMULA else value for value in column]
 
 
-def _said(value: Value) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return instant(value)
-        case date():
-            return value.isoformat()
-        case _:
-            return str(value)
+def _moments(column: Sequence[Any]) -> Sequence[Any]:
+    said = {value: instant(value) for value in set(column) if value is not None}
+    return [said.get(value) for value in column]
+
+
+_SHOWN: Final[dict[Kind, Callable[[Sequence[Any]], Sequence[Any]]]] = {
+    Kind.INTEGER: lambda column: column,
+    Kind.DECIMAL: lambda column: column,
+    Kind.DATE: lambda column: [None if value is None else value.isoformat() for value in column],
+    Kind.BOOLEAN: lambda column: [_BOOLEANS[value] for value in column],
+    Kind.MOMENT: _moments,
+}

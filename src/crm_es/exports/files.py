@@ -25,12 +25,13 @@ def line(value: Any) -> bytes:
     return f"{json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n".encode()
 
 
-def put(path: Path, data: bytes) -> None:
-    """Whole or not at all, whatever kills us."""
+def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Whole or not at all, whatever kills us; not `lasting`: a machine that loses power may lose it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _beside(path).open("wb") as file:
         file.write(data)
-        _settle(file.fileno())
+        if lasting:
+            _settle(file.fileno())
     _beside(path).rename(path)
 
 

@@ -25,15 +25,27 @@ from crm_es.exports import accounting, narrowing, trail, views
 from crm_es.exports.bundle import BundleWriter, Contents, Purpose
 from crm_es.exports.files import pretty, put
 from crm_es.exports.page import page
-from crm_es.exports.proving import Pinned, Provable, Waiting, pin
+from crm_es.exports.proving import EPOCH_OVER, Pinned, Provable, Waiting, epoch_of, is_demo, pin
 from crm_es.exports.records import VIEWS
 from crm_es.exports.views import Narrowed
 from crm_es.workspaces import export as exports
 from crm_es.workspaces.export import EXPORT, ExportApproved, ExportCompleted, ExportRequested, ExportStatus
 
 SEAL_SECONDS: Final = 120.0
-Told = Callable[[int], None]
-"""Hears how many events and rows are done; raises to stop."""
+SEAL: Final = "the seal"
+GONE: Final = "export.gone"
+OVER: Final = frozenset({GONE, EPOCH_OVER})
+"""What ends an export for ever."""
+_PARKED: Final = "SELECT read_model FROM es.bookmark WHERE parked IS NOT NULL ORDER BY read_model"
+Told = Callable[[int, str], None]
+"""Hears how many events and rows are done, and what it is at; raises to stop."""
+Says = Callable[[str | None], None]
+"""Hears what is waited for; None: nothing any more."""
+NOBODY: Final[Says] = lambda _: None  # noqa: E731  # a default that does nothing
+
+
+class StoppedError(Exception):
+    """Told to stop, or cancelled; what is there is left as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,43 +104,72 @@ class Maker:
         (asked,) = (fact.event for fact in facts[:1] if isinstance(fact.event, ExportRequested))
         return Order(workspace=workspace, id=id_, asked=asked, facts=facts)
 
-    async def make(self, workspace: WorkspaceId, id_: UUID, directory: Path, told: Told) -> Path:
+    async def make(self, workspace: WorkspaceId, id_: UUID, directory: Path, told: Told, says: Says = NOBODY) -> Path:
         """The finished directory. Raises: what stopped it; run it again to go on. RuleViolatedError: it is not to be made."""
         order = await self.order(workspace, id_)
         loaded = await self.store.load(EXPORT, workspace, id_)
         if loaded is None or loaded.state.status not in {ExportStatus.QUEUED, ExportStatus.DONE}:
             raise RuleViolatedError("This export is not to be made (any more).", rule="export.not_queued")
-        pinned = await asyncio.to_thread(self._write, order, directory, told)
+        if order.completed is not None and await asyncio.to_thread(_is_whole, directory):
+            return directory
+        pinned = await asyncio.to_thread(self._write, order, directory, told, says)
         if order.completed is None:
             await self._complete(order, pinned, directory)
-        return await asyncio.to_thread(self._seal, await self.order(workspace, id_), pinned, directory, told)
+        return await asyncio.to_thread(self._seal, await self.order(workspace, id_), pinned, directory, told, says)
 
-    def _write(self, order: Order, directory: Path, told: Told) -> Pinned:
+    async def fail(self, workspace: WorkspaceId, id_: UUID, error: str) -> None:
+        """Recorded as what can never be made."""
+        order = await self.order(workspace, id_)
+        deed = command(order, f"fail {uuid5(id_, error)}")
+        await self.store.decide(deed, EXPORT, id_, lambda was: exports.fail(was, error=error))
+
+    def _write(self, order: Order, directory: Path, told: Told, says: Says) -> Pinned:
         """All but the signed side. What was bound is not touched again."""
+        if order.completed is not None:
+            if not is_bound(order, directory):
+                raise RuleViolatedError("What was recorded of this export is gone. Ask for it again.", rule=GONE)
+            return Pinned(**_planned(directory)["pinned"])
         with fenced(self.url, order.workspace) as connection:
-            pinned = self._pin(connection, order, directory, told)
+            pinned = self._pin(connection, order, directory, told, says)
             part = part_of(directory)
-            if order.completed is not None and (part / "MANIFEST.json").exists():
-                return pinned
             provable = Provable(connection, order.workspace, order.asked, pinned)
             writer = _writer(directory, order, provable, pinned)
             done = _Sum(told)
-            provable.fill(writer, done.events)
-            self.reached(_log_id(connection, order.workspace, pinned.position))
+            provable.fill(writer, done.events, done.still)
+            self._show(connection, order.workspace, pinned)
             self._views(part, order, provable, pinned, done)
-            put(part / "README.html", page(_said(order, pinned), writer.counts, [*(v.view for v in VIEWS), trail.VIEW]))
-            writer.manifest(order.purpose(), custody=True, rotations=provable.rotations())
+            demo = is_demo(connection, order.workspace)
+            views_ = [*(v.view for v in VIEWS), trail.VIEW]
+            put(part / "README.html", page(_said(order, pinned), writer.counts, views_, demo=demo))
+            writer.manifest(order.purpose(), custody=True, rotations=provable.rotations(), demo=demo)
+            if epoch_of(connection, order.workspace) != pinned.epoch:
+                raise UnavailableError("The log began a new epoch meanwhile. The export begins anew in it.")
             return pinned
 
-    def _pin(self, connection: psycopg.Connection[Any], order: Order, directory: Path, told: Told) -> Pinned:
-        """Once for all runs."""
-        plan = plan_of(directory)
-        said = msgspec.json.decode(plan.read_bytes(), type=dict[str, Any]) if plan.exists() else {}
+    def _pin(
+        self, connection: psycopg.Connection[Any], order: Order, directory: Path, told: Told, says: Says
+    ) -> Pinned:
+        """Once for all runs of this program, in one epoch of the log. What another left is not gone on with."""
+        said, tool = _planned(directory), order.purpose().tool
         if said.get("export") == str(order.id) and "pinned" in said:
-            return Pinned(**said["pinned"])
-        pinned = pin(connection, order.workspace, order.asked.upto, Waiting(self.seal_seconds, lambda: told(0)))
-        put(plan, pretty({**said, "export": str(order.id), "pinned": asdict(pinned)}))
+            pinned = Pinned(**said["pinned"])
+            if said.get("tool") == tool and pinned.epoch == epoch_of(connection, order.workspace):
+                return pinned
+        shutil.rmtree(part_of(directory), ignore_errors=True)
+        waiting = Waiting(connection, self.seal_seconds, stopped=lambda: told(0, SEAL), says=says)
+        pinned = pin(connection, order.workspace, order.asked.upto, waiting)
+        plan = {**said, "export": str(order.id), "tool": tool, "pinned": asdict(pinned)}
+        put(plan_of(directory), pretty(plan))
         return pinned
+
+    def _show(self, connection: psycopg.Connection[Any], workspace: UUID, pinned: Pinned) -> None:
+        """Returns once the read models show all that is pinned. Raises: UnavailableError."""
+        self.reached(_log_id(connection, workspace, pinned.position))
+        stopped = [row[0] for row in connection.execute(_PARKED)]
+        if stopped:
+            names = ", ".join(stopped)
+            message = f"Stopped at an event they cannot apply: {names}. `crm-es rebuild {stopped[0]}` makes them anew."
+            raise UnavailableError(message, rule="read_model.parked")
 
     def _views(self, part: Path, order: Order, provable: Provable, pinned: Pinned, done: "_Sum") -> None:
         asked = order.asked
@@ -138,8 +179,7 @@ class Maker:
             streams=provable.streams,
             condition=narrowing.condition(asked.filter) if asked.filter else None,
         )
-        with fenced(self.url, order.workspace) as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with fenced(self.url, order.workspace) as connection:
             views.write(
                 part, connection, self.decode, workspace=order.workspace, position=pinned.position, narrowed=narrowed,
                 told=done.rows,
@@ -162,11 +202,11 @@ class Maker:
         )  # fmt: skip
         await self.store.decide(command(order, "complete"), EXPORT, order.id, lambda was: exports.complete(was, **said))
 
-    def _seal(self, order: Order, pinned: Pinned, directory: Path, told: Told) -> Path:
+    def _seal(self, order: Order, pinned: Pinned, directory: Path, told: Told, says: Says) -> Path:
         if not part_of(directory).exists():
             return directory
         done = order.completed.events if order.completed else 0
-        told(done)
+        told(done, SEAL)
         with fenced(self.url, order.workspace) as connection:
             provable = Provable(connection, order.workspace, order.asked, pinned)
             writer = _writer(directory, order, provable, pinned)
@@ -175,7 +215,7 @@ class Maker:
                 custody[fact.position] = provable.state(fact.position)
                 if isinstance(fact.event, ExportCompleted):
                     break
-            waiting = Waiting(self.seal_seconds, lambda: told(done))
+            waiting = Waiting(connection, self.seal_seconds, stopped=lambda: told(done, SEAL), says=says)
             _make_room(directory)
             made = provable.seal(writer, custody, waiting, promised=_promised(directory))
         plan_of(directory).unlink(missing_ok=True)
@@ -190,11 +230,14 @@ class _Sum:
 
     def events(self, done: int) -> None:
         self._events = done
-        self._told(self._events + self._rows)
+        self._told(self._events + self._rows, "events")
 
-    def rows(self, more: int) -> None:
+    def still(self) -> None:
+        self._told(self._events + self._rows, "proofs")
+
+    def rows(self, more: int, view: str) -> None:
         self._rows += more
-        self._told(self._events + self._rows)
+        self._told(self._events + self._rows, view.replace("_", " "))
 
 
 def command(order: Order, deed: str) -> Command:
@@ -273,6 +316,27 @@ def _make_room(directory: Path) -> None:
 
 def _whole(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
+
+
+def is_bound(order: Order, directory: Path) -> bool:
+    """Whether what lies here is what the log has recorded of a completed export."""
+    manifest, plan = part_of(directory) / "MANIFEST.json", plan_of(directory)
+    if order.completed is None or not (manifest.exists() and plan.exists()):
+        return False
+    return sha256(manifest.read_bytes()).hexdigest() == order.completed.manifest_sha256
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether an earlier run has finished it, perhaps but for its very last step."""
+    whole = directory.exists() and any(directory.iterdir()) and not part_of(directory).exists()
+    if whole:
+        plan_of(directory).unlink(missing_ok=True)
+    return whole
+
+
+def _planned(directory: Path) -> dict[str, Any]:
+    plan = plan_of(directory)
+    return msgspec.json.decode(plan.read_bytes(), type=dict[str, Any]) if plan.exists() else {}
 
 
 def plan_of(directory: Path) -> Path:

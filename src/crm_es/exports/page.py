@@ -4,19 +4,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from crm_es.exports.bundle import DEMO
 from crm_es.exports.view import View
 
 _STYLE = "body{font:14px/1.5 sans-serif;max-width:50em;margin:2em auto}table{border-collapse:collapse;width:100%}"
 _CELLS = "td,th{border:1px solid #999;padding:.2em .5em;text-align:left;vertical-align:top}code{font-size:90%}"
 
 
-def page(said: Sequence[tuple[str, object]], counts: Mapping[str, int], views: Iterable[View]) -> bytes:
+def page(
+    said: Sequence[tuple[str, object]], counts: Mapping[str, int], views: Iterable[View], *, demo: bool = False
+) -> bytes:
     """`said` is what the export is, `counts` the events by type."""
     kinds = [(name, f"{number:,}") for name, number in sorted(counts.items())]
     files = [(f"views/{view.name}.csv, .parquet", view.description) for view in views]
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Export of a crm_es log</title>",
         f"<style>{_STYLE}{_CELLS}</style><h1>Export of a crm_es log</h1>",
+        *([f"<p><strong>{escape(DEMO)}</strong></p>"] if demo else []),
         _table(("What", ""), said),
         "<h2>Check it</h2><p>README.md says how; nothing in this page is evidence, MANIFEST.json and its signature are.</p>",
         "<h2>Views</h2>",

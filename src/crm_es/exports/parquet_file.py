@@ -31,6 +31,7 @@ _GZIP_HEADER: Final = bytes.fromhex("1f8b08000000000000ff")
 
 # Thrift's compact protocol: a field is (number, type, value).
 _I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
+_WRITTEN: Final = 0x100 | _STRUCT  # structs that are bytes already
 _MOST_SHORT: Final = 15
 Fields = Sequence[tuple[int, int, Any]]
 
@@ -38,27 +39,26 @@ Fields = Sequence[tuple[int, int, Any]]
 class ParquetFile:
     """Rows to bytes: each page of rows becomes a row group, so pages must be cut the same way for the same bytes."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, at: int = len(MAGIC), count: int = 0, groups: Sequence[bytes] = ()) -> None:
+        """`at`, `count` and `groups` are of what an earlier run has written."""
         self._fields = view.fields
-        self._at = len(MAGIC)
-        self._rows = 0
-        self._groups: list[Fields] = []
+        self.at, self.count = at, count
+        self.groups = list(groups)
 
     def begin(self) -> bytes:
         return MAGIC
 
-    def rows(self, rows: list[Row]) -> bytes:
-        began, parts, chunks = self._at, [], []
-        for place, field in enumerate(self._fields):
-            raw = _page([row[place] for row in rows], field.kind)
+    def rows(self, rows: Sequence[Row]) -> bytes:
+        began, parts, chunks = self.at, [], []
+        for values, field in zip(zip(*rows, strict=True), self._fields, strict=True):
+            raw = _page(values, field.kind)
             packed = _gzip(raw)
             head = _struct(_page_header(len(raw), len(packed), len(rows)))
-            chunks.append(_chunk(field, self._at, len(rows), len(head) + len(raw), len(head) + len(packed)))
+            chunks.append(_chunk(field, self.at, len(rows), len(head) + len(raw), len(head) + len(packed)))
             parts += [head, packed]
-            self._at += len(head) + len(packed)
-        self._rows += len(rows)
-        group = [(1, _LIST, (_STRUCT, chunks)), (2, _I64, self._at - began), (3, _I64, len(rows))]
-        self._groups.append(group)
+            self.at += len(head) + len(packed)
+        self.count += len(rows)
+        self.groups.append(_struct([(1, _LIST, (_STRUCT, chunks)), (2, _I64, self.at - began), (3, _I64, len(rows))]))
         return b"".join(parts)
 
     def end(self) -> bytes:
@@ -68,8 +68,8 @@ class ParquetFile:
             [
                 (1, _I32, 1),
                 (2, _LIST, (_STRUCT, [root, *columns])),
-                (3, _I64, self._rows),
-                (4, _LIST, (_STRUCT, self._groups)),
+                (3, _I64, self.count),
+                (4, _LIST, (_WRITTEN, self.groups)),
                 (6, _BINARY, b"crm_es"),
             ]
         )
@@ -102,7 +102,7 @@ def _chunk(field: Field, at: int, rows: int, raw: int, packed: int) -> Fields:
     return [(2, _I64, at), (3, _STRUCT, meta)]
 
 
-def _page(values: list[Any], kind: Kind) -> bytes:
+def _page(values: Sequence[Any], kind: Kind) -> bytes:
     """Which values there are, one bit each, then those."""
     there = _bits([value is not None for value in values])
     levels = _varint(len(there) << 1 | 1) + there
@@ -110,15 +110,15 @@ def _page(values: list[Any], kind: Kind) -> bytes:
 
 
 def _bits(values: list[bool]) -> bytes:
-    packed = bytearray(-(-len(values) // 8))
-    for place, value in enumerate(values):
-        packed[place >> 3] |= value << (place & 7)
-    return bytes(packed)
+    """The first in the lowest bit."""
+    digits = "".join(["1" if value else "0" for value in reversed(values)])
+    return int(digits or "0", 2).to_bytes(-(-len(values) // 8), "little")
 
 
 def _texts(values: list[str]) -> bytes:
-    encoded = [value.encode() for value in values]
-    return b"".join([part for text in encoded for part in (struct.pack("<I", len(text)), text)])
+    """Each text once: columns repeat themselves."""
+    said = {value: len(text := value.encode()).to_bytes(4, "little") + text for value in set(values)}
+    return b"".join([said[value] for value in values])
 
 
 def _integers(values: list[int]) -> bytes:
@@ -165,10 +165,13 @@ def _value(type_: int, value: Any) -> bytes:
             return _varint(len(value)) + bytes(value)
         case 12:
             return _struct(value)
+        case 0x10C:
+            return bytes(value)
         case _:
             item, items = value
             short = len(items) < _MOST_SHORT
-            head = bytes([len(items) << 4 | item]) if short else bytes([0xF0 | item]) + _varint(len(items))
+            kind = item & 15
+            head = bytes([len(items) << 4 | kind]) if short else bytes([0xF0 | kind]) + _varint(len(items))
             return head + b"".join(_value(item, each) for each in items)
 
 

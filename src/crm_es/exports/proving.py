@@ -3,7 +3,6 @@
 Connections are the application's, fenced to the workspace, in autocommit: what is read of the log and its ledger only grows.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,23 +10,32 @@ from pathlib import Path
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
+import msgspec
 from psycopg import Connection
 
-from crm_es.errors import NotFoundError, UnavailableError
+from crm_es.errors import NotFoundError, RuleViolatedError, UnavailableError
 from crm_es.exports.bundle import BundleWriter, HeadProof, Proven, Rotation
 from crm_es.ledger import heads
 from crm_es.ledger.book import Book
 from crm_es.ledger.checkpoint import parse, vkey
 from crm_es.ledger.proofs import consistency_proof, inclusion_proof
+from crm_es.ledger.running import LOCK as SEALER_LOCK
 from crm_es.ledger.tiles import reader
 from crm_es.workspaces.export import ExportRequested, ExportScope
 
 ROWS: Final = 2_000
 ASK_SECONDS: Final = 0.1
+SEALER_SECONDS: Final = 1.0
+STARTING_SECONDS: Final = 5.0
+EPOCH_OVER: Final = "export.epoch_over"
+NO_SEALER: Final = (
+    "No sealer runs, so nothing is signed. Start one: `crm-es seal`, or `crm-es serve` without --no-seal."
+)
 _RANGE: Final[LiteralString] = """
 SELECT sequence, state FROM es.events
 WHERE workspace_id = %(workspace)s AND sequence >= %(first)s AND sequence <= %(last)s
 ORDER BY sequence
+LIMIT %(limit)s
 """
 _STREAMS: Final[LiteralString] = """
 SELECT sequence, state FROM es.events
@@ -41,7 +49,24 @@ JOIN es.events e ON e.workspace_id = c.workspace_id AND e.sequence = c.size
 WHERE c.workspace_id = %s AND c.epoch = %s AND c.kind = 'ROTATION' AND c.size <= %s
 ORDER BY c.size
 """
+_SEALER: Final[LiteralString] = """
+SELECT EXISTS (
+  SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+  WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %s AND l.granted AND d.datname = current_database()
+)
+"""
+_FIRST: Final[LiteralString] = """
+SELECT state FROM es.events
+WHERE workspace_id = %s AND sequence = 1 AND topic = 'workspace.created'
+"""
 _STATE: Final[LiteralString] = "SELECT state FROM es.events WHERE workspace_id = %s AND sequence = %s"
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_TYPED: Final = msgspec.json.Decoder(_Typed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +81,68 @@ class Pinned:
 
 
 class Waiting:
-    """Asks again and again until there is an answer, or it is time. `stopped` ends it by raising."""
+    """Asks again and again until there is an answer. `stopped` ends it by raising, `says` hears what is waited for.
 
-    def __init__(self, seconds: float, stopped: Callable[[], None]) -> None:
-        self._until = time.monotonic() + seconds
+    A sealer that leads may take its time: a long log takes it minutes. Without one, `seconds` are what somebody has to start one.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any],
+        seconds: float,
+        *,
+        stopped: Callable[[], None],
+        says: Callable[[str | None], None],
+    ) -> None:
+        self._connection = connection
+        self._seconds = seconds
         self._stopped = stopped
+        self._says = says
+        self._led = self._looked = 0.0
 
     def ask(self, look: Callable[[], Any], for_what: str) -> Any:
         """Raises: UnavailableError."""
+        self._led, self._looked = time.monotonic(), 0.0
         while (found := look()) is None:
             self._stopped()
-            if time.monotonic() > self._until:
-                raise UnavailableError(f"{for_what} is not there yet. The sealer runs with `crm-es serve`, or alone.")
+            if time.monotonic() - self._looked > SEALER_SECONDS:
+                self._looked = time.monotonic()
+                self._tell(for_what)
             time.sleep(ASK_SECONDS)
+        self._says(None)
         return found
+
+    def _tell(self, for_what: str) -> None:
+        if self._connection.execute(_SEALER, [SEALER_LOCK]).fetchone() == (True,):
+            self._led = time.monotonic()
+        without = time.monotonic() - self._led
+        self._says(NO_SEALER if without > STARTING_SECONDS else f"Waits for the sealer: {for_what} is not there yet.")
+        if without > self._seconds:
+            raise UnavailableError(NO_SEALER, rule="export.no_sealer")
 
 
 def pin(connection: Connection[Any], workspace: UUID, upto: int | None, waiting: Waiting) -> Pinned:
     """The newest sealed heads up to a position; without one, sealed now. Raises: NotFoundError, UnavailableError."""
     if upto is None:
         asked = heads.request(connection, workspace)
-        found = waiting.ask(lambda: heads.answered(connection, workspace, asked), "The seal of the log's heads")
+        found = waiting.ask(lambda: heads.answered(connection, workspace, asked), "the seal of the log's heads")
     else:
         found = heads.newest(connection, workspace, upto)
     if found is None:
         raise NotFoundError(f"No heads were sealed up to position {upto}. Ask for a later one.", rule="export.no_heads")
     log = Book(connection).logs(workspace)[workspace]
     return Pinned(log.epoch, log.origin, found.size, found.position, found.root.hex())
+
+
+def epoch_of(connection: Connection[Any], workspace: UUID) -> int:
+    """The one that is signed by now."""
+    return Book(connection).logs(workspace)[workspace].epoch
+
+
+def is_demo(connection: Connection[Any], workspace: UUID) -> bool:
+    """What the workspace's own first event says of it, for ever."""
+    row = connection.execute(_FIRST, [workspace], binary=True).fetchone()
+    return row is not None and msgspec.json.decode(row[0])["data"].get("demo") is True
 
 
 class Provable:
@@ -126,8 +186,8 @@ class Provable:
             case _:
                 return None
 
-    def fill(self, writer: BundleWriter, told: Callable[[int], None]) -> None:
-        """Raises: NotFoundError: there is nothing of that scope."""
+    def fill(self, writer: BundleWriter, told: Callable[[int], None], still: Callable[[], None]) -> None:
+        """`told` hears how many events are done, `still` that it goes on. Raises: NotFoundError: nothing is of that scope."""
         if self._asked.scope is ExportScope.RANGE and self.first > self.last:
             raise NotFoundError(
                 f"The log was sealed up to {self._pinned.position}, before that range.", rule="export.no_heads"
@@ -138,7 +198,8 @@ class Provable:
         sealed = self.state(self._pinned.tree_size)
         match self._asked.scope:
             case ExportScope.WORKSPACE:
-                writer.heads(sealed, heads.leaves(self._connection, self._workspace, self._pinned.position))
+                leaves = heads.leaves(self._connection, self._workspace, self._pinned.position)
+                writer.heads(sealed, _heard(leaves, still))
             case ExportScope.RANGE:
                 writer.head_proofs(sealed)
             case ExportScope.STREAM:
@@ -154,9 +215,9 @@ class Provable:
         return bytes(row[0])
 
     def seal(self, writer: BundleWriter, custody: Mapping[int, bytes], waiting: Waiting, promised: list[int]) -> Path:
-        """When the last step of the custody is under a checkpoint. Raises: UnavailableError."""
+        """When the last step of the custody is under a checkpoint. Raises: RuleViolatedError, UnavailableError."""
         last = max(custody)
-        note, public = waiting.ask(lambda: self._signed(last), "The signature of the export's end")
+        note, public = waiting.ask(lambda: self._signed(last), "the signature of the export's end")
         checkpoint, _ = parse(note)
         return writer.seal(
             note,
@@ -183,24 +244,30 @@ class Provable:
             yield Rotation(size=at, note=note, state=state, proof=proof, consistency=growth)
 
     def _signed(self, position: int) -> tuple[str, bytes] | None:
-        """The newest checkpoint with its key, once it is that large. Raises: UnavailableError."""
+        """The newest checkpoint with its key, once it is that large. Raises: RuleViolatedError."""
         log = Book(self._connection).logs(self._workspace)[self._workspace]
         if log.epoch != self._pinned.epoch:
-            raise UnavailableError("The log began a new epoch meanwhile. Ask for the export again.")
+            message = "The log began a new epoch before this export was signed. Ask for it again."
+            raise RuleViolatedError(message, rule=EPOCH_OVER)
         publics = {number: public for public, number in Book(self._connection).keys().items()}
         return (log.note, publics[log.key_id]) if log.size >= position else None
 
     def _events(self, streams: list[UUID] | None, after: int) -> Iterator[tuple[int, bytes]]:
-        asked = {
-            "workspace": self._workspace,
-            "first": max(self.first, after + 1),
-            "last": self.last,
-            "streams": streams,
-        }
+        first = max(self.first, after + 1)
+        asked = {"workspace": self._workspace, "first": first, "last": self.last, "limit": ROWS, "streams": streams}
+        if streams is None:
+            while rows := self._rows(asked):
+                yield from rows
+                asked["first"] = rows[-1][0] + 1
+            return
         with self._connection.transaction(), self._connection.cursor(f"events_{uuid4().hex}", binary=True) as cursor:
             cursor.itersize = ROWS
-            cursor.execute(_RANGE if streams is None else _STREAMS, asked)
+            cursor.execute(_STREAMS, asked)
             yield from cursor
+
+    def _rows(self, asked: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+        """A statement of its own each: no transaction lasts as long as the reading of a long log."""
+        return self._connection.execute(_RANGE, asked, binary=True).fetchall()
 
     def _proofs(self, wanted: list[str]) -> list[HeadProof]:
         found = heads.prove(self._connection, self._workspace, self._pinned.position, wanted)
@@ -212,5 +279,12 @@ def _named(asked: ExportRequested) -> UUID:
     return asked.id
 
 
+def _heard(leaves: Iterator[str], still: Callable[[], None]) -> Iterator[str]:
+    for number, leaf in enumerate(leaves):
+        if number % ROWS == 0:
+            still()
+        yield leaf
+
+
 def _topic(state: bytes) -> str:
-    return str(json.loads(state)["type"])
+    return _TYPED.decode(state).type

@@ -1,17 +1,17 @@
 """The rows of contacts, companies, interactions, deals and tickets as of a position, read through the history twins.
 
-A cursor of one snapshot, page by page in the order of ids: memory does not grow with the workspace.
+A page at a time in the order of ids, each a statement of its own: neither memory nor a transaction grows with the workspace.
+What a past position shows never changes, but by erasure.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import psycopg
-from psycopg.raw_cursor import RawCursor, RawServerCursor
+from psycopg.raw_cursor import RawCursor
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.eventstore.event import camel
@@ -40,6 +40,11 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
+_SAID: Final[Mapping[str, Callable[[Any], str]]] = {"uuid": str, "numeric": lambda value: format(value, "f")}
+_FROM: Final = SQL("t.id >= {}")
+_AFTER: Final = SQL("t.id > {}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Items:
     """Rows of another table as a list in a field: `columns` of those whose `via` names the record, in `order`."""
@@ -63,6 +68,10 @@ class Records:
     money: Mapping[str, tuple[LiteralString, LiteralString]]
     items: Mapping[str, Items]
     subjects: LiteralString | None = None
+
+    @property
+    def selected(self) -> tuple[LiteralString, ...]:
+        return (*self.columns, *(name for pair in self.money.values() for name in pair))
 
     @property
     def view(self) -> View:
@@ -174,23 +183,34 @@ VIEWS: Final = (
 
 
 class Reader:
-    """Reads one workspace's records as of a position. `connection` has a snapshot open and is fenced to the workspace."""
+    """Reads one workspace's records as of a position, which the read models have reached. `connection` is fenced to it."""
 
     def __init__(self, connection: psycopg.Connection[Any], workspace: UUID, position: int) -> None:
         self._connection = connection
         self._viewer = Viewer(workspace=workspace, member_id=None, now=None)
         self._position = position
 
-    def pages(self, records: Records, only: Condition | None = None, *, size: int = PAGE) -> Iterator[list[Row]]:
-        """In the order of ids; `only` narrows them."""
+    def pages(
+        self, records: Records, only: Condition | None = None, *, since: UUID | None = None, size: int = PAGE
+    ) -> Iterator[list[Row]]:
+        """In the order of ids, from `since` on; `only` narrows them."""
+        begins = None if since is None else (_FROM, since)
+        while found := self._page(records, only, begins, size):
+            yield self._shown(records, found)
+            begins = (_AFTER, found[-1][0])
+
+    def _page(
+        self, records: Records, only: Condition | None, begins: tuple[SQL, UUID] | None, size: int
+    ) -> list[tuple[Any, ...]]:
         query = self.query()
-        names = (*records.columns, *(name for pair in records.money.values() for name in pair))
-        inner = query.select(records.source, "t", names, lambda: [] if only is None else [only(query, "t")])
-        statement = SQL("SELECT * FROM ({}) AS r ORDER BY r.id").format(inner)
-        with RawServerCursor(self._connection, f"view_{records.name}") as cursor:
-            cursor.execute(statement, query.parameters)
-            while found := cursor.fetchmany(size):
-                yield list(self._shown(records, [dict(zip(names, row, strict=True)) for row in found]))
+
+        def where() -> list[Composable]:
+            begun = [begins[0].format(query.bind(begins[1], "uuid"))] if begins else []
+            return [*begun, *([only(query, "t")] if only else [])]
+
+        inner = query.select(records.source, "t", records.selected, where)
+        limit = query.bind(size, "bigint")
+        return self.rows(query, SQL("SELECT * FROM ({}) AS r ORDER BY r.id LIMIT {}").format(inner, limit))
 
     def query(self) -> Query:
         return Query(self._viewer, self._position)
@@ -199,23 +219,27 @@ class Reader:
         with RawCursor[tuple[Any, ...]](self._connection) as cursor:
             return cursor.execute(statement, query.parameters).fetchall()
 
-    def _shown(self, records: Records, found: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-        ids = [row["id"] for row in found]
-        lists = {name: self._items(items, ids) for name, items in records.items.items()}
-        gone = self._erased(records, found)
-        for row in found:
-            ended = _ended(records, row, gone)
-            own = [_shown(row[name], _personal(records, name) and ended) for name in records.columns]
-            amounts = [each for pair in records.money.values() for each in _money(row[pair[0]], row[pair[1]])]
-            listed = [
-                TOMBSTONE if items.personal and ended else _json(lists[name].get(row["id"], []))
-                for name, items in records.items.items()
-            ]
-            yield (*own, *amounts, *listed)
+    def _shown(self, records: Records, found: Sequence[tuple[Any, ...]]) -> list[Row]:
+        """A column at a time."""
+        held = dict(zip(records.selected, zip(*found, strict=True), strict=True))
+        ended = self._ended(records, held)
+        shown = [_column(records.source.column(name), held[name], ended) for name in records.columns]
+        for minor, currency in records.money.values():
+            shown += zip(*map(_money, held[minor], held[currency]), strict=True)
+        for items in records.items.values():
+            listed = self._items(items, held["id"])
+            gone = ended if items.personal else None
+            shown.append(
+                [
+                    TOMBSTONE if gone and gone[place] else _json(listed.get(id_, []))
+                    for place, id_ in enumerate(held["id"])
+                ]
+            )
+        return list(zip(*shown, strict=True))
 
-    def _items(self, items: Items, ids: list[UUID]) -> dict[UUID, list[Any]]:
+    def _items(self, items: Items, ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
         query = self.query()
-        wanted = query.bind(ids, "uuid[]")
+        wanted = query.bind(list(ids), "uuid[]")
         columns = dict.fromkeys((items.via, *items.order, *items.columns))
         inner = query.select(
             items.source, "t", columns, lambda: [SQL("{} = ANY ({})").format(Identifier("t", items.via), wanted)]
@@ -228,48 +252,35 @@ class Reader:
                 found.setdefault(owner, []).append(values[0] if len(values) == 1 else _named(items.columns, values))
         return found
 
-    def _erased(self, records: Records, found: Sequence[Mapping[str, Any]]) -> set[UUID]:
-        """Those of the rows' subjects who are erased by now: what is destroyed is gone from the past too."""
-        subjects = {each for row in found for each in _subjects(records, row)}
+    def _ended(self, records: Records, held: Mapping[str, Sequence[Any]]) -> list[bool] | None:
+        """Of each row whether all whom it is about are erased by now: what is destroyed is gone from the past too."""
+        about = [_subjects(value) for value in held[records.subjects]] if records.subjects else []
+        subjects = {each for row in about for each in row}
         if not subjects:
-            return set()
+            return None
         query = Query(self._viewer, None)
         wanted = query.bind(list(subjects), "uuid[]")
         inner = query.select(
             CONTACTS, "t", ("id",), lambda: [SQL("t.id = ANY ({}) AND t.erased_at IS NOT NULL").format(wanted)]
         )
-        return {row[0] for row in self.rows(query, inner)}
+        gone = {row[0] for row in self.rows(query, inner)}
+        return [bool(row) and gone.issuperset(row) for row in about] if gone else None
 
 
 def _ordered(picked: Composable, inner: Composable, order: Composable) -> Composed:
     return SQL("SELECT {} FROM ({}) AS i ORDER BY {}").format(picked, inner, order)
 
 
-def _personal(records: Records, name: str) -> bool:
-    return records.source.column(name).personal
-
-
-def _subjects(records: Records, row: Mapping[str, Any]) -> Sequence[UUID]:
-    value = row[records.subjects] if records.subjects else None
+def _subjects(value: Any) -> Sequence[UUID]:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _ended(records: Records, row: Mapping[str, Any], gone: set[UUID]) -> bool:
-    """Whether all whom the row is about are erased."""
-    subjects = _subjects(records, row)
-    return bool(gone) and bool(subjects) and gone.issuperset(subjects)
-
-
-def _shown(value: Any, erased: bool) -> Any:
-    match value:
-        case None:
-            return TOMBSTONE if erased else None
-        case UUID() | Decimal():
-            return format(value, "f") if isinstance(value, Decimal) else str(value)
-        case list():
-            return _json(value)
-        case _:
-            return value
+def _column(column: Column, values: Sequence[Any], ended: Sequence[bool] | None) -> Sequence[Any]:
+    said = _SAID.get(column.type) or (_json if _KINDS.get(column.type) is Kind.LIST else None)
+    shown = values if said is None else [None if value is None else said(value) for value in values]
+    if not column.personal or ended is None:
+        return shown
+    return [TOMBSTONE if value is None and gone else value for value, gone in zip(shown, ended, strict=True)]
 
 
 def _money(minor: int | None, currency: str | None) -> tuple[str | None, str | None]:

@@ -143,21 +143,24 @@ class Trail:
         before = stream.shown(fact)
         stream.evolve(fact)
         after = stream.shown(fact)
+        head, tail = _head(fact), self._tail(fact)
         for name in changed(fact, before, after) or (None,):
-            yield self._row(fact, name, _value(before, name), _value(after, name))
+            yield (*head, name, _value(before, name), _value(after, name), *tail)
 
-    def _row(self, fact: Fact, name: str | None, before: str | None, after: str | None) -> Row:
+    def _tail(self, fact: Fact) -> Row:
         actor, run = fact.actor, fact.origin.import_
         return (
-            fact.position, fact.recorded_at, fact.occurred_at, fact.topic, _kind(fact), str(fact.stream), fact.version,
-            name, before, after, bool(fact.erased), str(actor.kind), _id(actor.id), self._called(actor.id),
-            _id(actor.on_behalf_of), actor.auth, fact.origin.client, fact.origin.address, _id(run.id if run else None),
-            run.row if run else None, _reason(fact), _id(fact.via), str(fact.command_id), str(fact.correlation_id),
-            _id(fact.causation_id),
+            bool(fact.erased), str(actor.kind), _id(actor.id), self._called(actor.id), _id(actor.on_behalf_of), actor.auth,
+            fact.origin.client, fact.origin.address, _id(run.id if run else None), run.row if run else None, _reason(fact),
+            _id(fact.via), str(fact.command_id), str(fact.correlation_id), _id(fact.causation_id),
         )  # fmt: skip
 
     def _called(self, id_: UUID | None) -> str | None:
         return None if id_ is None else self._names.get(id_)
+
+
+def _head(fact: Fact) -> Row:
+    return (fact.position, fact.recorded_at, fact.occurred_at, fact.topic, _kind(fact), str(fact.stream), fact.version)
 
 
 def _kind(fact: Fact) -> str:
@@ -174,6 +177,8 @@ def _reason(fact: Fact) -> str | None:
 
 def _value(shown: Mapping[str, object], name: str | None) -> str | None:
     value = None if name is None else shown.get(name)
+    if value is None or type(value) is str:  # most of them
+        return value
     if isinstance(value, Erased):
         return TOMBSTONE
     plain = as_json(value)

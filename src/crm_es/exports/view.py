@@ -1,6 +1,6 @@
 """What a view of a bundle is: columns and rows of plain values. `schema/<view>.json` is its Table Schema (Frictionless)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -25,10 +25,6 @@ class Kind(StrEnum):
     LIST = "array"
 
 
-PLAIN = frozenset({Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.MOMENT, Kind.DECIMAL})
-"""Kinds that can hold no text."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
     """A column of a view, by its name in the API. `personal`: it holds, or derives from, a person's data."""
@@ -50,6 +46,8 @@ class View:
 
 
 Pages = Iterable[list[Row]]
+PagesFrom = Callable[[Value], Pages]
+"""Rows in the order of the view's first column, from a value of it on; None: all."""
 
 
 def schema_of(view: View) -> dict[str, Any]:

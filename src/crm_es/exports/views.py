@@ -1,9 +1,8 @@
-"""Writes the views of a bundle: `views/*.csv`, `views/*.parquet` and `schema/*.json`, each row read once, a page in memory."""
+"""The views of a bundle: `views/*.csv`, `views/*.parquet` and `schema/*.json`, each row read once, a page in memory."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -12,20 +11,16 @@ import psycopg
 from psycopg.sql import SQL, Composable, Identifier
 
 from crm_es.exports import trail
-from crm_es.exports.csv_file import CsvFile
-from crm_es.exports.files import pretty, put, settle
-from crm_es.exports.parquet_file import ParquetFile
-from crm_es.exports.records import VIEWS, Reader
-from crm_es.exports.view import Pages, Row, View, schema_of
+from crm_es.exports.files import pretty, put
+from crm_es.exports.records import VIEWS, Reader, Records
+from crm_es.exports.view import Pages, PagesFrom, Value, View, schema_of
+from crm_es.exports.view_files import ViewFiles
 from crm_es.reads.sql import AND, Condition, Query, Source
 from projections import audit_trail, members
 
-GROUP: Final = 5_000
-"""Rows of a Parquet row group."""
 _TRAIL: Final = Source(audit_trail.NAME, audit_trail.EVENT)
-_FORMATS: Final[Mapping[str, Callable[[View], CsvFile | ParquetFile]]] = {"csv": CsvFile, "parquet": ParquetFile}
-Told = Callable[[int], None]
-NOBODY: Final[Told] = lambda _: None  # noqa: E731  # a default that does nothing
+Told = Callable[[int, str], None]
+"""Hears that so many rows more of a view are done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,67 +42,36 @@ EVERYTHING: Final = Narrowed()
 
 def write(
     folder: Path, connection: psycopg.Connection[Any], decode: trail.Decode, *, workspace: UUID, position: int,
-    narrowed: Narrowed = EVERYTHING, told: Told = NOBODY,
+    told: Told, narrowed: Narrowed = EVERYTHING,
 ) -> None:  # fmt: skip
-    """Into `folder`, a bundle in the making: a view whose files are there is left as it is. `told` hears of rows done.
+    """Into `folder`, a bundle in the making, from where an earlier run was.
 
-    `connection` is the application's, fenced to the workspace, its snapshot as late as the read models' reaching `position`.
+    `connection` is the application's, fenced to the workspace; the read models have reached `position`.
     """
     reader = Reader(connection, workspace, position)
     only = None if narrowed.everything else _about(narrowed)
-    for records in VIEWS:
-        _view(folder, records.view, lambda records=records: reader.pages(records, only), told)  # type: ignore[misc]
+
+    def records(of: Records, since: Value) -> Pages:
+        return reader.pages(of, only, since=None if since is None else UUID(str(since)))
+
+    for each in VIEWS:
+        _view(folder, each.view, partial(records, each), told)
     rows = trail.Trail(connection, decode, workspace, position, _names(reader))
     picked = None if narrowed.streams is None and narrowed.condition is None else _picker(reader, narrowed)
-    _view(folder, trail.VIEW, lambda: rows.pages(narrowed.first, narrowed.last, picked), told)
+
+    def changes(since: Value) -> Pages:
+        return rows.pages(narrowed.first if since is None else int(str(since)), narrowed.last, picked)
+
+    _view(folder, trail.VIEW, changes, told)
 
 
-def _view(folder: Path, view: View, pages: Callable[[], Pages], told: Told) -> None:
-    paths = {suffix: folder / "views" / f"{view.name}.{suffix}" for suffix in _FORMATS}
-    put(folder / "schema" / f"{view.name}.json", pretty(schema_of(view)))
-    if all(path.exists() for path in paths.values()):
-        return
-    with _whole(paths) as files:
-        makers = {suffix: make(view) for suffix, make in _FORMATS.items()}
-        for suffix, maker in makers.items():
-            files[suffix].write(maker.begin())
-        for page in _cut(pages()):
-            for suffix, maker in makers.items():
-                files[suffix].write(maker.rows(page))
-            told(len(page))
-        for suffix, maker in makers.items():
-            files[suffix].write(maker.end())
-
-
-def _cut(pages: Pages) -> Iterator[list[Row]]:
-    """The rows in pages of one size, however they came."""
-    held: list[Row] = []
-    for page in pages:
-        held += page
-        while len(held) >= GROUP:
-            yield held[:GROUP]
-            held = held[GROUP:]
-    if held:
-        yield held
-
-
-@contextmanager
-def _whole(paths: Mapping[str, Path]) -> Iterator[dict[str, Any]]:
-    """Files that get their names together, when all is in them."""
-    beside = {suffix: path.with_name(f"{path.name}.part") for suffix, path in paths.items()}
-    next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
-    files = {suffix: path.open("wb") for suffix, path in beside.items()}
-    try:
-        yield files
-        for file in files.values():
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        for file in files.values():
-            file.close()
-    for suffix, path in paths.items():
-        beside[suffix].rename(path)
-    settle(next(iter(paths.values())).parent)
+def _view(folder: Path, view: View, pages: PagesFrom, told: Told) -> None:
+    files, schema = ViewFiles(folder, view), pretty(schema_of(view))
+    put(folder / "schema" / f"{view.name}.json", schema)
+    told(files.rows, view.name)
+    if not files.whole:
+        for rows in files.write(pages):
+            told(rows, view.name)
 
 
 def _about(narrowed: Narrowed) -> Condition:

@@ -9,17 +9,17 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import psycopg
 
 from crm_es.config import Settings
 from crm_es.errors import CrmError, UnavailableError
 from crm_es.eventstore.event import WorkspaceId
-from crm_es.exports.making import Maker, command, fenced, forget, plan_of
+from crm_es.exports.making import Maker, StoppedError, command, fenced, forget, is_bound, plan_of
 from crm_es.workspaces import export as exports
 from crm_es.workspaces.export import EXPORT, ExportStatus
 from crm_es.workspaces.export_tickets import folder
@@ -27,7 +27,6 @@ from crm_es.workspaces.export_tickets import folder
 log = logging.getLogger(__name__)
 
 LOCK_CLASS: Final = 4711012
-KEEP: Final = timedelta(days=7)
 TELL_SECONDS: Final = 0.5
 INSIDE: Final = "It failed inside. The server's log says why."
 _CANCELLED: Final = """
@@ -36,13 +35,9 @@ SELECT EXISTS (
 )
 """
 _TELL: Final = """
-INSERT INTO es.export_progress (workspace_id, id, done) VALUES (%s, %s, %s)
-ON CONFLICT (workspace_id, id) DO UPDATE SET done = excluded.done
+INSERT INTO es.export_progress (workspace_id, id, done, waits_for) VALUES (%s, %s, %s, %s)
+ON CONFLICT (workspace_id, id) DO UPDATE SET done = excluded.done, waits_for = excluded.waits_for
 """
-
-
-class StoppedError(Exception):
-    """Told to stop, or cancelled; what is there is left as it is."""
 
 
 @dataclass(slots=True)
@@ -54,14 +49,18 @@ class _Teller:
     id: UUID
     stopped: Callable[[], bool]
     told: float = field(default=0.0)
+    waits_for: str | None = None
 
-    def __call__(self, done: int) -> None:
+    def says(self, waits_for: str | None) -> None:
+        self.waits_for = waits_for
+
+    def __call__(self, done: int, _at: str) -> None:
         if self.stopped():
             raise StoppedError
         if time.monotonic() - self.told < TELL_SECONDS:
             return
         self.told = time.monotonic()
-        self.connection.execute(_TELL, [self.workspace, self.id, done])
+        self.connection.execute(_TELL, [self.workspace, self.id, done, self.waits_for])
         if self.connection.execute(_CANCELLED, [self.workspace, self.id]).fetchone() == (True,):
             raise StoppedError
 
@@ -100,7 +99,7 @@ class Work:
             teller = _Teller(connection, workspace, id_, self.stopped)
             error = await self._tried(workspace, id_, directory, teller)
             if error is not None:
-                await self._fail(workspace, id_, error)
+                await self.maker.fail(WorkspaceId(workspace), id_, error)
                 await asyncio.to_thread(forget, directory)
         if await self._is_over(workspace, id_):
             await asyncio.to_thread(forget, directory)
@@ -110,7 +109,7 @@ class Work:
     async def _tried(self, workspace: UUID, id_: UUID, directory: Path, teller: _Teller) -> str | None:
         """Why it can never be made, if so. Raises: UnavailableError."""
         try:
-            await self.maker.make(WorkspaceId(workspace), id_, directory, teller)
+            await self.maker.make(WorkspaceId(workspace), id_, directory, teller, teller.says)
         except UnavailableError:
             raise
         except StoppedError:
@@ -128,16 +127,15 @@ class Work:
         now = datetime.now(UTC)
         await self.maker.store.decide(command(order, "expire"), EXPORT, id_, lambda was: exports.expire(was, now=now))
 
-    async def _fail(self, workspace: UUID, id_: UUID, error: str) -> None:
-        order = await self.maker.order(WorkspaceId(workspace), id_)
-        await self.maker.store.decide(
-            command(order, f"fail {uuid5(id_, error)}"), EXPORT, id_, lambda was: exports.fail(was, error=error)
-        )
-
     async def _is_over(self, workspace: UUID, id_: UUID) -> bool:
-        """Whether its files are wanted no more."""
+        """Whether its files are wanted no more: it has ended, or what was begun here was made elsewhere."""
         loaded = await self.maker.store.load(EXPORT, WorkspaceId(workspace), id_)
-        return loaded is None or loaded.state.status not in {ExportStatus.QUEUED, ExportStatus.DONE}
+        if loaded is not None and loaded.state.status is ExportStatus.DONE:
+            directory = folder(self.settings, workspace, id_)
+            return not directory.exists() and not is_bound(
+                await self.maker.order(WorkspaceId(workspace), id_), directory
+            )
+        return loaded is None or loaded.state.status is not ExportStatus.QUEUED
 
 
 @contextmanager

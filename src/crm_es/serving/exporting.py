@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -76,16 +77,16 @@ class Exporter:
 
     def _maker(self, store: Store, stop: threading.Event) -> "Maker":
         from crm_es.exports.making import Maker  # noqa: PLC0415
-        from crm_es.exports.work import KEEP  # noqa: PLC0415
 
         return Maker(
-            url=self._urls.app, store=store, decode=store.codec.decode_each, keep=KEEP,
+            url=self._urls.app, store=store, decode=store.codec.decode_each,
+            keep=timedelta(days=self._settings.export_days),
             reached=lambda log_id: self._reach(log_id, stop),
         )  # fmt: skip
 
     def _reach(self, log_id: int, stop: threading.Event) -> None:
         """The projector is this process or another; it comes there."""
-        from crm_es.exports.work import StoppedError  # noqa: PLC0415
+        from crm_es.exports.making import StoppedError  # noqa: PLC0415
 
         with psycopg.connect(self._urls.projector, autocommit=True) as connection:
             while connection.execute(_BEHIND, [log_id]).fetchone() != (False,):

@@ -223,8 +223,8 @@ def complete(
 
 
 def fail(export: Export, *, error: str) -> list[ExportEvent]:
-    """Nothing where it ended otherwise meanwhile."""
-    return [ExportFailed(error=error)] if export.status is ExportStatus.QUEUED else []
+    """What was recorded as made may fail too, while its signature is waited for. Nothing where it ended otherwise meanwhile."""
+    return [ExportFailed(error=error)] if export.status in {ExportStatus.QUEUED, ExportStatus.DONE} else []
 
 
 def cancel(export: Export) -> list[ExportEvent]:

@@ -30,7 +30,11 @@ PROGRESS: Final = Source(
     LOG,
     Table(
         name="export_progress",
-        columns=(Column(name="id", type="uuid"), Column(name="done", type="bigint")),
+        columns=(
+            Column(name="id", type="uuid"),
+            Column(name="done", type="bigint"),
+            Column(name="waits_for", type="text", null=True),
+        ),
         versioned=False,
     ),
 )
@@ -49,15 +53,15 @@ def _decider(moment: Moment, kind: str | None, *who: Any) -> Actor | None:
     return None if kind is None else actor(moment.reads.present, kind, *who)
 
 
-async def _begun(found: Sequence[Any]) -> dict[UUID, int]:
-    """How far those are that are being made."""
+async def _begun(found: Sequence[Any]) -> dict[UUID, tuple[int, str | None]]:
+    """How far those are that are being made, and what they wait for."""
     moment = records.moment_of(found[0])
     query = moment.query()
     wanted = query.bind([records.raw(each, "id") for each in found], "uuid[]")
     statement = query.select(
-        PROGRESS, "t", ("id", "done"), lambda: [SQL("{} = ANY ({})").format(Identifier("t", "id"), wanted)]
+        PROGRESS, "t", ("id", "done", "waits_for"), lambda: [SQL("{} = ANY ({})").format(Identifier("t", "id"), wanted)]
     )
-    return dict(await moment.rows(query, statement))
+    return {id_: (done, waits_for) for id_, done, waits_for in await moment.rows(query, statement)}
 
 
 async def _statuses(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[JobStatus]:
@@ -69,11 +73,16 @@ async def _statuses(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]
 async def _progresses(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[JobProgress]:
     begun = await _begun(found)
     return [
-        JobProgress(done=begun.get(records.raw(each, "id"), 0), total=None, rejected=0)
+        JobProgress(done=begun.get(records.raw(each, "id"), (0, None))[0], total=None, rejected=0)
         if (events := records.raw(each, "events")) is None
         else JobProgress(done=events, total=events, rejected=0)
         for each in found
     ]
+
+
+async def _errors(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[str | None]:
+    begun = await _begun(found)
+    return [records.raw(each, "error") or begun.get(records.raw(each, "id"), (0, None))[1] for each in found]
 
 
 async def _download(self: Any, info: Info) -> str | None:
@@ -106,7 +115,9 @@ class Export(Job):
     )
     requested_at: datetime = column("requested_at", "When.")
     finished_at: datetime | None = column("finished_at", "When it ended.")
-    error: str | None = column("error", "Why it failed.")
+    error: str | None = batched(
+        _errors, str | None, "Why it failed; while it is being made, what it waits for.", columns=("id", "error")
+    )
     purpose: str = column("purpose", "What it is for.")
     at: Position | None = column("at", "The position it shows, once it is made.")
     decided_by: Actor | None = computed(
