@@ -28,16 +28,14 @@ import tempfile
 import zlib
 from bisect import bisect_right
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
-from itertools import accumulate, chain, zip_longest
+from itertools import accumulate, chain, groupby, islice, repeat, zip_longest
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 except ImportError as missing:  # Python's own exit code would be 1: tampered with
     if __name__ != "__main__":
         raise
@@ -76,20 +74,32 @@ def _problem(code: int, reason: str, rank: int, where: Dict[str, Any]) -> Proble
 # -- Trees: RFC 6962 section 2.1; proofs as RFC 9162 sections 2.1.3.2 and 2.1.4.2 check them
 
 
+LEAF, NODE, PAIRS = sha256(b"\x00"), sha256(b"\x01"), struct.Struct("64s")
+
+
+def hashes_of(kind: Any, entries: Iterable[bytes]) -> bytes:
+    """The hashes of leaves or of nodes, one after the other. To copy what has read the first byte is the fastest way."""
+    copy, hashes = kind.copy, []
+    for entry in entries:
+        digest = copy()
+        digest.update(entry)
+        hashes.append(digest.digest())
+    return b"".join(hashes)
+
+
 def leaf_hash(entry: bytes) -> bytes:
-    return sha256(b"\x00" + entry).digest()
+    return hashes_of(LEAF, [entry])
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    return sha256(b"\x01" + left + right).digest()
+    return hashes_of(NODE, [left + right])
 
 
 def fold(row: bytes) -> bytes:
     """The root over hashes written one after the other; the last may stand for a smaller tree than the others."""
     while len(row) > 32:
-        odd = len(row) % 64
-        pairs = [sha256(b"\x01" + row[i : i + 64]).digest() for i in range(0, len(row) - odd, 64)]
-        row = b"".join(pairs) + row[len(row) - odd :]
+        even = len(row) & -64
+        row = hashes_of(NODE, chain.from_iterable(PAIRS.iter_unpack(row[:even]))) + row[even:]
     return row or sha256().digest()
 
 
@@ -142,7 +152,7 @@ class Leaves:
 
     def add(self, entries: Sequence[bytes]) -> None:
         self.count += len(entries)
-        self._row += b"".join([sha256(b"\x00" + entry).digest() for entry in entries])
+        self._row += hashes_of(LEAF, entries)
         while len(self._row) >= 4096 * 32:
             self._blocks, self._row = self._blocks + fold(self._row[: 4096 * 32]), self._row[4096 * 32 :]
 
@@ -188,6 +198,8 @@ def vkey_bytes(text: str) -> bytes:
 
 def pinned_key(data: bytes) -> bytes:
     if data.startswith(b"-----BEGIN"):
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415  # takes its time
+
         key = load_pem_public_key(data)
         if not isinstance(key, Ed25519PublicKey):
             raise ValueError("not an Ed25519 key")
@@ -611,6 +623,8 @@ class Bundle:
         if self.jobs == 1 or len(jobs) < 2:
             yield from map(work, jobs)
             return
+        from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415  # takes its time
+
         with ProcessPoolExecutor(min(self.jobs, len(jobs))) as pool:
             yield from pool.map(work, jobs)
 
@@ -676,14 +690,13 @@ class Bundle:
         name, made, leaves = "heads/map.txt.gz", sha256(), Leaves()
         for kind in "ps":
             for path in sorted(Path(folder).glob(f"{kind}-*")):
-                with path.open("rb") as file:
-                    for lines in iter(lambda file=file: file.readlines(1 << 20), []):  # type: ignore[misc]
-                        made.update(b"".join(lines))
-                        leaves.add([line[:-1] for line in lines])
+                text = path.read_bytes()
+                made.update(text)
+                leaves.add(text.split(b"\n")[:-1])
         root, filed, there = leaves.root().hex(), sha256(), (Path(self.directory) / name).exists()
         listed = Lines(Path(self.directory) / name)
         for batch in listed if there else []:
-            filed.update(b"".join([line + b"\n" for line in batch]))
+            filed.update(b"\n".join([*batch, b""]))
         same = filed.digest() == made.digest() and listed.end == "whole"
         if root != self.sealed["root"] and name not in self.altered:
             reason = "the heads that were sealed here are not those of the events"
@@ -864,12 +877,15 @@ class Tiles:
 # -- Events
 
 UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-TAIL = re.compile(
-    rb',"recorded_at":"([0-9TZ:.-]{27})","schema":[0-9]+,"stream":"(%b)","type":"([a-z_.]+)","version":([1-9][0-9]*),'
-    rb'"via":(?:null|"%b"),"workspace":"(%b)"\}' % (UUID, UUID, UUID)
+DATA, OCCURRED, RECORDED = b',"data":', b',"occurred_at":', b',"recorded_at":"'
+ENDING = re.compile(
+    rb'","schema":[0-9],"stream":"","type":"([a-z_.]+)","version":([1-9][0-9]{0,17}),"via":(?:null|"%b"),"workspace":"(%b)"\}'
+    % (UUID, UUID)
 )
-MENTION = re.compile(rb'-(?<=[^\\]"[0-9a-f]{8}-)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?="(?!:))')
-STREAM = struct.Struct(">36sQQQQB")  # stream, first version, last version, first position, last position, is a contact
+NOUGHTS = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+TIME_FORM, UUID_FORM = b"0000-00-00T00:00:00.000000Z", b"00000000-0000-0000-0000-000000000000"
+MENTION = re.compile(rb'"(%b)"(?!:)(?<=[^\\].{38})' % UUID)
+STREAM = struct.Struct(">36sQQQQB")  # stream, first position, last position, first version, last version, flags
 ENTRY = struct.Struct(">36s36sQ")  # who is mentioned, in which stream, where last
 MASK = (1 << 22) - 1
 
@@ -928,7 +944,7 @@ class Lines:
 
     def _hashed(self, file: Any, digest: Any, header: bytes) -> Iterator[bytes]:
         digest.update(header)
-        for piece in iter(lambda: file.read(1 << 18), b""):
+        for piece in iter(lambda: file.read(1 << 15), b""):
             digest.update(piece)
             yield piece
         self.size = file.tell()
@@ -961,32 +977,34 @@ def _until_error(inflating: Any, tail: bytes) -> Iterator[bytes]:
 
 def check_events_file(job: EventsJob) -> EventsFile:
     """The lines of one file against the leaves of their tiles, then what they say of themselves."""
-    name, problems, hashes = events_name(job.number), [], []  # type: str, List[Problem], List[bytes]
+    name, problems, hashes = events_name(job.number), [], bytearray()  # type: str, List[Problem], bytearray
     found, lines, most = Reading(job), Lines(Path(job.directory) / name), 2 * count(job.runs) + MOST_EVENTS
     try:
         for lot in lines:
-            batch = lot[: most - len(hashes)]
-            hashes += [sha256(b"\x00" + line).digest() for line in batch]
+            batch = lot[: most - len(hashes) // 32]
+            hashes += hashes_of(LEAF, batch)
             found.read(batch)
-            if len(hashes) == most:
+            if len(hashes) == 32 * most:
                 break
     except FileNotFoundError:
         problems.append(Problem(INCOMPLETE, "is missing", position=job.runs[0][0], file=name))
         return EventsFile(job.number, problems, ("", ""), {}, [], [], [])
-    expected = expected_hashes(job, b"".join(hashes), problems)
-    if b"".join(hashes) != expected:
+    expected = expected_hashes(job, bytes(hashes), problems)
+    if hashes != expected:
         end = "damaged" if lines.end == "cut" and lines.size >= job.listed[0] else lines.end
-        problems += judged(job, hashes, [expected[i : i + 32] for i in range(0, len(expected), 32)], end)
+        problems += judged(job, split_hashes(bytes(hashes)), split_hashes(expected), end)
         return EventsFile(job.number, problems, ("", ""), {}, [], [], [])
     if lines.end == "cut" and lines.size < job.listed[0]:
         problems.append(Problem(INCOMPLETE, "does not end as it should", file=name))
     elif lines.end != "whole" or job.listed != (lines.size, lines.sha256):
         problems.append(Problem(TAMPERED, "is not what the manifest says", file=name))
-    if job.spill is not None:
-        found.spill(Path(job.spill))
+    found.finish()
     times = found.times[0].decode(), found.times[1].decode()
-    types = {kind.decode(): number for kind, number in found.types.items()}
-    return EventsFile(job.number, problems + found.problems, times, types, found.ledger, found.lost, found.gaps)
+    return EventsFile(job.number, problems + found.problems, times, found.types, found.ledger, found.lost, found.gaps)
+
+
+def split_hashes(row: bytes) -> List[bytes]:
+    return [row[at : at + 32] for at in range(0, len(row), 32)]
 
 
 def expected_hashes(job: EventsJob, hashes: bytes, problems: List[Problem]) -> bytes:
@@ -1023,95 +1041,164 @@ def judged(job: EventsJob, hashes: Sequence[bytes], expected: Sequence[bytes], e
         yield Problem(TAMPERED, "is not the event that stands here", position=position, file=name)
 
 
+class Endings(Dict[bytes, Tuple[str, int]]):
+    """Type and version by the bytes after an event's time, without those of its stream: many events share them."""
+
+    def __init__(self, workspace: str) -> None:
+        super().__init__()
+        self._workspace = workspace.encode()
+
+    def __missing__(self, ending: bytes) -> Tuple[str, int]:
+        found = ENDING.fullmatch(ending)
+        if not found or found[3] != self._workspace:
+            raise ValueError("not the usual end")
+        said = self[ending] = found[1].decode(), int(found[2])
+        return said
+
+
+class Events(NamedTuple):
+    """What a batch of events says, a column for each field."""
+
+    times: Sequence[bytes]
+    streams: Sequence[bytes]
+    said: Sequence[Tuple[str, int]]  # type and version
+    named: Sequence[Sequence[bytes]]  # uuids in the data
+
+
 class Reading:
-    """What the events of a file say, read from their fixed parts; whatever is written otherwise is read as JSON.
+    """What the events of a file say, read a batch at a time from their fixed parts; a batch in which one is written otherwise
+    is read as JSON.
 
     The parts are read by their bytes. In JSON, a quote that stands after a comma and before a letter opens a string, and
-    one that is followed by a colon closed a key; so TAIL, at the end of a line, is the last keys of the outermost object.
-    `"data"` is the first key of that name, as all before it are plain; `"occurred_at"` before TAIL the last one, as those
-    between are plain. A uuid between an unescaped quote and another that no colon follows is a whole string value; where
-    characters of a uuid could be written as escapes, the data is read as JSON.
+    one that is followed by a colon closed a key; so what follows the last `,"recorded_at":"`, if it has the one form that
+    is looked for, to the end of the line, is the last keys of the outermost object. `"data"` is the first key of that name,
+    as all before it are plain; `"occurred_at"` before those the last one, as those between are plain. A uuid between an
+    unescaped quote and another that no colon follows is a whole string value; where characters of a uuid could be written
+    as escapes, the batch is read as JSON.
     """
 
     def __init__(self, job: EventsJob) -> None:
         self.problems: List[Problem] = []
         self.times = b"", b""  # of the first and of the last
-        self.types: Dict[bytes, int] = {}
+        self.types: Dict[str, int] = {}
         self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
         self.lost: List[int] = []
         self.gaps: List[Problem] = []
-        self._workspace, self._upto, self._number = job.workspace.encode(), job.upto, job.number
-        self._positions: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
-        self._last, self._gap = job.runs[-1][1] + 1, job.gap
-        self._heads: Tuple[Dict[bytes, List[int]], Dict[bytes, List[int]]] = (
-            {},
-            {},
-        )  # up to the heads' position, after it
-        self._mentions: Dict[bytes, int] = {}
+        self._job, self._workspace, self._endings = job, job.workspace.encode(), Endings(job.workspace)
+        self._ahead: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
+        self._positions, self._streams, self._versions = [], [], []  # type: List[int], List[bytes], List[int]
+        self._kinds: List[str] = []
+        self._mentions: List[bytes] = []
         self._contacts = contacts_named(job.directory, job.run) if job.spill else None
 
     def read(self, lines: Sequence[bytes]) -> None:
         """Stops at what is no event: its hash says more than its words."""
+        positions = list(islice(self._ahead, len(lines)))
+        if b"" in lines:
+            self.lost += [position for line, position in zip(lines, positions) if not line]
+            positions = [position for line, position in zip(lines, positions) if line]
+            lines = [line for line in lines if line]
+        lines = lines[: len(positions)]
         try:
-            self._read(lines)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._wrong("is no event", next(self._positions, self._last) - 1)
-            self._positions = iter(())
+            events = self._as_usual(lines, positions)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            events = self._one_by_one(lines, positions)
+        self._keep(events, positions)
 
-    def _read(self, lines: Sequence[bytes]) -> None:
-        contacts, (early, late) = self._contacts, self._heads
-        (first, known), types, match, workspace = self.times, self.types, TAIL.fullmatch, self._workspace
-        mentions, upto = self._mentions, self._upto
-        for line, position in zip(lines, self._positions):
-            if not line:
-                self.lost.append(position)
-                continue
-            end = line.rfind(b',"recorded_at":"')
-            found = match(line, end) if end > 0 else None
-            time, stream, kind, version, where = found.groups() if found else slowly(line)
-            if time < known:
-                self._wrong("is recorded earlier than the event before", position)
-            first, known = first or time, time
-            types[kind] = types.get(kind, 0) + 1
-            if where != workspace:
+    def _as_usual(self, lines: Sequence[bytes], positions: Sequence[int]) -> Events:
+        """Raises ValueError where one is not."""
+        ends = list(map(bytes.rindex, lines, repeat(RECORDED)))
+        tails = [line[end + len(RECORDED) :] for line, end in zip(lines, ends)]
+        times, streams = [tail[:27] for tail in tails], [tail[50:86] for tail in tails]
+        said = [self._endings[tail[27:50] + tail[86:]] for tail in tails]
+        escapes = max(map(bytes.find, lines, repeat(b"\\u00")), default=-1)
+        if not alike(times, TIME_FORM) or not alike(streams, UUID_FORM) or escapes >= 0:
+            raise ValueError("not the usual time or stream, or letters as escapes")
+        ledger = [
+            (position, kind, json.loads(line)["data"])
+            for position, (kind, _), line in zip(positions, said, lines)
+            if kind[:7] == "ledger."
+        ]
+        named: Sequence[Sequence[bytes]] = ()
+        if self._contacts is not None:
+            begins = list(map(bytes.index, lines, repeat(DATA)))
+            closes = map(bytes.rindex, lines, repeat(OCCURRED), begins, ends)
+            named = list(map(MENTION.findall, lines, begins, closes))
+        self.ledger += ledger
+        return Events(times, streams, said, named)
+
+    def _one_by_one(self, lines: Sequence[bytes], positions: Sequence[int]) -> Events:
+        """However they are written; up to what is none."""
+        events: List[Any] = []
+        for line, position in zip(lines, positions):
+            try:
+                time, stream, said, named, workspace, data = understood(line)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                self._wrong("is no event", position)
+                self._ahead = iter(())
+                break
+            if workspace != self._workspace:
                 self._wrong("is of another workspace", position)
-            if kind[:7] == b"ledger.":
-                self.ledger.append((position, kind.decode(), json.loads(line)["data"]))
-            heads, number = early if position <= upto else late, int(version)
-            head = heads.get(stream)
-            if head is None:
-                heads[stream] = head = [number, number, position, position, 0]
-            else:
-                if number != head[1] + 1:
-                    self.gaps.append(gap(stream.decode(), head[1], number, position, self._gap))
-                head[1], head[3] = number, position
-            if kind[:8] == b"contact.":
-                head[4] = 1
-            if contacts is None or position > upto:
-                continue
-            begin, close = line.find(b',"data":'), line.rfind(b',"occurred_at":', 0, end)
-            if found and 0 < begin < close and line.find(b"\\u00", begin, close) < 0:
-                for dash in MENTION.finditer(line, begin, close):
-                    named = line[dash.start() - 8 : dash.end()]
-                    if contacts[hash(named) & MASK]:
-                        mentions[named + stream] = position
-            else:
-                mentions.update((named + stream, position) for named in uuids(json.loads(line)["data"]))
-        self.times = first, known
+            if said[0].startswith("ledger."):
+                self.ledger.append((position, said[0], data))
+            events.append((time, stream, said, named))
+        return Events(*zip(*events)) if events else Events((), (), (), ())
+
+    def _keep(self, events: Events, positions: List[int]) -> None:
+        for before, time, position in zip(chain([self.times[1]], events.times), events.times, positions):
+            if time < before:
+                self._wrong("is recorded earlier than the event before", position)
+        if events.times:
+            self.times = self.times[0] or events.times[0], events.times[-1]
+        self._positions += positions[: len(events.streams)]
+        self._streams += events.streams
+        self._kinds += [kind for kind, _ in events.said]
+        self._versions += [version for _, version in events.said]
+        contacts, keep = self._contacts, self._mentions.append
+        early = bisect_right(positions, self._job.upto) if contacts else 0
+        for named, stream, position in zip(events.named[:early], events.streams, positions):
+            for one in {*named}:
+                if contacts[hash(one) & MASK]:  # type: ignore[index]
+                    keep(one + stream + position.to_bytes(8, "big"))
 
     def _wrong(self, reason: str, position: int) -> None:
         self.problems.append(Problem(TAMPERED, reason, position=position))
 
-    def spill(self, folder: Path) -> None:
-        """For the heads map: what this file adds to each stream and says of each contact, sorted."""
-        streams = [
-            STREAM.pack(stream, *head[:4], head[4] + late)
-            for late in (0, 2)
-            for stream, head in self._heads[late >> 1].items()
-        ]
-        entries = [ENTRY.pack(named[:36], named[36:], position) for named, position in self._mentions.items()]
-        (folder / f"streams-{self._number:06}").write_bytes(b"".join(sorted(streams)))
-        (folder / f"mentions-{self._number:06}").write_bytes(b"".join(sorted(entries)))
+    def finish(self) -> None:
+        """Gaps in versions; for the heads map, what this file adds to each stream and says of each contact, sorted."""
+        self.types = dict(Counter(self._kinds))
+        middle = bisect_right(self._positions, self._job.upto)
+        heads = [*self._heads(slice(middle), 0), *self._heads(slice(middle, None), 2)]
+        for kind, records in (("streams", heads), ("mentions", self._mentions)):
+            if self._job.spill is not None:
+                (Path(self._job.spill) / f"{kind}-{self._job.number:06}").write_bytes(b"".join(sorted(records)))
+
+    def _heads(self, part: slice, late: int) -> Iterator[bytes]:
+        """A record for each stream with events there."""
+        streams, versions, positions = self._streams[part], self._versions[part], self._positions[part]
+        last = dict(zip(streams, range(len(streams))))
+        first = dict(zip(reversed(streams), reversed(range(len(streams)))))
+        if len(last) < len(streams):
+            self._check_versions(streams, versions, positions)
+        contacts = {stream for stream, kind in zip(streams, self._kinds[part]) if kind[:8] == "contact."}
+        starts, ends = [first[stream] for stream in last], last.values()
+        return map(
+            STREAM.pack,
+            last,
+            map(positions.__getitem__, starts),
+            map(positions.__getitem__, ends),
+            map(versions.__getitem__, starts),
+            map(versions.__getitem__, ends),
+            [(stream in contacts) + late for stream in last],
+        )
+
+    def _check_versions(self, streams: Sequence[bytes], versions: Sequence[int], positions: Sequence[int]) -> None:
+        known: Dict[bytes, int] = {}
+        for stream, version, position in zip(streams, versions, positions):
+            before = known.get(stream, version - 1)
+            if version != before + 1:
+                self.gaps.append(gap(stream.decode(), before, version, position, self._job.gap))
+            known[stream] = version
 
 
 def gap(stream: str, before: int, version: int, position: int, code: int) -> Problem:
@@ -1120,15 +1207,21 @@ def gap(stream: str, before: int, version: int, position: int, code: int) -> Pro
     return Problem(code, reason, stream=stream, version=before + 1, **where)
 
 
-def slowly(line: bytes) -> Tuple[bytes, bytes, bytes, bytes, bytes]:
-    """What TAIL finds, however the event is written. Raises ValueError, KeyError or TypeError."""
+def understood(line: bytes) -> Tuple[bytes, bytes, Tuple[str, int], List[bytes], bytes, Any]:
+    """Time, stream, type and version, uuids in the data, workspace, data: however the event is written."""
     event = json.loads(line)
-    time, stream, kind, version, workspace = [
-        str(event[name]).encode() for name in ("recorded_at", "stream", "type", "version", "workspace")
-    ]
-    if not re.fullmatch(UUID, stream) or int(version) < 1:
+    time, stream, version, workspace = (
+        str(event[name]).encode() for name in ("recorded_at", "stream", "version", "workspace")
+    )
+    if not re.fullmatch(UUID, stream) or not 0 < int(version) < 1 << 63:
         raise ValueError("not a place in a stream")
-    return time, stream, kind, version, workspace
+    data = event.get("data")
+    return time, stream, (str(event["type"]), int(version)), list(uuids(data)), workspace, data
+
+
+def alike(values: Sequence[bytes], form: bytes) -> bool:
+    """Whether each is that form with hexadecimal digits for noughts. All must be of its length."""
+    return b"".join(values).translate(NOUGHTS) == form * len(values)
 
 
 def uuids(value: Any) -> Iterator[bytes]:
@@ -1147,8 +1240,9 @@ def contacts_named(directory: str, _run: str) -> bytearray:
     mask = bytearray(MASK + 1)
     for lines in Lines(path) if path.exists() else []:
         for line in lines:
-            if line.startswith(b"p "):
-                mask[hash(line[2:38]) & MASK] = 1
+            mask[hash(line[2:38]) & MASK] = 1
+        if lines[-1:] > [b"q"]:  # streams come after contacts
+            break
     return mask if path.exists() else bytearray(b"\x01") * (MASK + 1)
 
 
@@ -1167,7 +1261,7 @@ class Span(NamedTuple):
     mapped: bool  # whether the heads map is made of these
 
 
-def spans(folder: str, code: int, whole: bool, mapped: bool, target: int = 200_000) -> List[Span]:
+def spans(folder: str, code: int, whole: bool, mapped: bool, target: int = 50_000) -> List[Span]:
     """Parts of about that many records, cut where a sample of them says."""
     sample, total = [], 0  # type: List[bytes], int
     for path in Path(folder).iterdir():
@@ -1213,35 +1307,49 @@ def slices(span: Span, kind: str, width: int) -> List[bytes]:
     return sorted(found)
 
 
+class Head(NamedTuple):
+    """What is said of a stream by one file, or by all."""
+
+    stream: bytes
+    start: int  # position
+    end: int
+    first: int  # version
+    last: int
+    flags: int  # 1: of a contact; 2: after what the heads map is of
+
+
 def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
     """The leaves of these contacts and streams, into files; for a bundle of few streams also their heads."""
     problems: List[Problem] = []
-    heads: Dict[bytes, Tuple[int, int, int, int]] = {}  # last version, last position, first position, is a contact
-    known, top = b"", 0
-    for record in slices(span, "streams", STREAM.size):
-        stream, first, last, start, end, flags = STREAM.unpack(record)
-        before, known = (top if stream == known else 0), stream
-        if first != before + 1 and (before or span.whole):
-            problems.append(gap(stream.decode(), before, first, start, span.code))
-        top = last
-        if flags < 2:
-            _, _, start, contact = heads.get(stream, (0, 0, start, 0))
-            heads[stream] = last, end, start, contact | flags
-    named = {stream: {stream} for stream, head in heads.items() if head[3]}
-    for record in slices(span, "mentions", ENTRY.size):
-        contact, stream, position = ENTRY.unpack(record)
-        if contact in named and position >= heads[contact][2]:
+    heads: List[Any] = list(STREAM.iter_unpack(b"".join(slices(span, "streams", STREAM.size))))
+    streams, _, _, firsts, _, flags = zip(*heads) if heads else ((), (), (), (), (), ())
+    if len(set(streams)) < len(heads) or {*firsts} - {1} or max(flags, default=0) > 1:
+        heads = list(joined(map(Head._make, heads), span, problems))
+    since = {stream: start for stream, start, _, _, _, flag in heads if flag}
+    named = {contact: {contact} for contact in since}
+    for contact, stream, position in ENTRY.iter_unpack(b"".join(slices(span, "mentions", ENTRY.size))):
+        if position >= since.get(contact, position + 1):
             named[contact].add(stream)
-    with (Path(span.folder) / f"p-{span.number:06}").open("wb") as leaves:
-        for contact, streams in sorted(named.items()):
-            leaves.write(
-                b"p %b %d %b\n" % (contact, len(streams), sha256(b"\n".join(sorted(streams))).hexdigest().encode())
-            )
-    with (Path(span.folder) / f"s-{span.number:06}").open("wb") as leaves:
-        for stream, head in heads.items():
-            leaves.write(b"s %b %d %d\n" % (stream, head[0], head[1]))
-    few = len(heads) if not span.mapped else 0
-    return problems, {stream.decode(): head[:2] for stream, head in heads.items()} if few else {}
+    contacts = [
+        b"p %b %d %b" % (contact, len(streams), sha256(b"\n".join(sorted(streams))).hexdigest().encode())
+        for contact, streams in named.items()
+    ]
+    leaves = [b"s %b %d %d" % (stream, last, end) for stream, _, end, _, last, _ in heads]
+    for kind, lines in (("p", contacts), ("s", leaves)):
+        (Path(span.folder) / f"{kind}-{span.number:06}").write_bytes(b"\n".join([*lines, b""]))
+    return problems, {} if span.mapped else {head[0].decode(): (head[4], head[2]) for head in heads}
+
+
+def joined(heads: Iterable[Head], span: Span, problems: List[Problem]) -> Iterator[Head]:
+    """One head for each stream, of what several files say of it in order; and what is not there between them."""
+    for stream, parts in groupby(heads, lambda head: head.stream):
+        before, early = 0, []  # type: int, List[Head]
+        for part in parts:
+            if part.first != before + 1 and (before or span.whole):
+                problems.append(gap(stream.decode(), before, part.first, part.start, span.code))
+            before, early = part.last, early if part.flags > 1 else [*early, part]
+        if early:
+            yield early[0]._replace(last=early[-1].last, end=early[-1].end, flags=max(part.flags for part in early))
 
 
 # -- Two logs side by side, and the command line
