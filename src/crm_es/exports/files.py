@@ -50,7 +50,7 @@ def put_gzip(path: Path, lines: Iterable[bytes]) -> tuple[int, str]:
 
 def compressed(lines: Iterable[bytes]) -> Iterable[bytes]:
     """A gzip file, a piece at a time."""
-    deflate, check, length = zlib.compressobj(LEVEL, zlib.DEFLATED, -15), 0, 0
+    deflate, check, length = zlib.compressobj(LEVEL, zlib.DEFLATED, -15, 8, zlib.Z_FILTERED), 0, 0
     yield GZIP_HEADER
     for each in lines:
         check, length = zlib.crc32(each, check), length + len(each)
