@@ -86,8 +86,10 @@ def unseen(api, place):
     with psycopg.connect(place.urls.projector) as held:
         held.execute("SELECT FROM es.bookmark FOR UPDATE")
         api.app.state.http = GraphQLOverHTTP(schema, replace(api.engine, settings=hurried))
-        yield
-    api.app.state.http = usual
+        try:
+            yield
+        finally:
+            api.app.state.http = usual
 
 
 @pytest.mark.parametrize(

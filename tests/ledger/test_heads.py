@@ -211,9 +211,9 @@ def test_checkpoints_are_signed_while_the_map_is_made_from_nothing(here, databas
     writer.fill(5)
     here.seal()
     with (
-        psycopg.connect(here.owner) as holding,
         here.sealing().running(),
         psycopg.connect(database.app, autocommit=True) as connection,
+        psycopg.connect(here.owner) as holding,  # the last in, the first out: whoever waits for it goes on
     ):
         holding.execute("LOCK TABLE ledger.stream IN SHARE MODE")
         connection.execute("SELECT set_config('app.workspace', %s, false)", [str(workspace)])

@@ -168,9 +168,11 @@ def test_a_service_that_does_not_answer_is_given_up(tmp_path, monkeypatch):
         return b""
 
     with listening(answer=never) as (url, _):
-        with pytest.raises(UnavailableError, match="did not take it"):
-            ToTimestamps(url, tmp_path / "stamps.jsonl").take(Shipment([], HEAD))
-        ended.set()
+        try:
+            with pytest.raises(UnavailableError, match="did not take it"):
+                ToTimestamps(url, tmp_path / "stamps.jsonl").take(Shipment([], HEAD))
+        finally:
+            ended.set()
 
     assert not (tmp_path / "stamps.jsonl").exists()
 

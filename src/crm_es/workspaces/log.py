@@ -25,7 +25,9 @@ TreeSize = Annotated[
 @ruled(PARENT)
 @strawberry.type(description="What the log had come to, signed: a C2SP checkpoint.")
 class Checkpoint:
-    size: Position = strawberry.field(description="It covers the positions from 1 to this.")
+    size: Position = strawberry.field(
+        description="It covers the positions from 1 to this. Every answer tells the newest in `extensions.checkpoint`."
+    )
     root_hash: str = strawberry.field(description="Of the RFC 6962 tree over them, in base64.")
     signed_at: datetime = strawberry.field(description="When, by the clock of the house.")
     note: str = strawberry.field(description="The signed note, verbatim. Keep it outside this house.")
