@@ -16,7 +16,7 @@ from crm_es.imports.mapping import Condition
 from crm_es.imports.plan import Plan, PlannedStep, holds
 from crm_es.imports.rows import Prepared
 from crm_es.imports.seams import RecordName, World
-from crm_es.imports.steps import Steps, Work, rejection
+from crm_es.imports.steps import Done, Steps, Work, rejection
 from crm_es.imports.tally import Tally
 from crm_es.imports.turns import Going, Turns
 
@@ -29,7 +29,7 @@ Fields = Mapping[RecordName, Mapping[str, str]]
 class Flight(NamedTuple):
     """The appends of a round, all of them in the queue: those that come are written after them."""
 
-    taken: asyncio.Task[None]
+    taken: asyncio.Task[list[Done]]
     ready: Sequence[Going]
     works: Sequence[Work]
 
@@ -70,21 +70,33 @@ class Rounds:
         fields = await self._fields(ready)
         works = [work for one in ready if (work := self._next(one, fields)) is not None]
         queued = asyncio.Event()
-        steps = Steps(world=self.world, workspace=self.workspace, tally=self.tally)
+        steps = Steps(world=self.world, workspace=self.workspace)
         taken = asyncio.create_task(steps.take(works, queued.set))
         taken.add_done_callback(lambda _: queued.set())
         self._flights.append(Flight(taken, ready, works))
         await queued.wait()
 
     async def _land(self, turns: Turns) -> None:
+        """The first one under way: it is counted before those after it, whichever was answered first."""
         flight = self._flights[0]
-        await flight.taken
+        done = await flight.taken
         del self._flights[0]
+        for one in done:
+            self._count(one)
         for work in flight.works:
             for record in work.planned.changes if work.planned.renames else ():
                 self.known.pop(work.row.names.get(record), None)  # type: ignore[arg-type]  # None is no name
-        for one in flight.ready:
-            turns.back(one)
+        for going in flight.ready:
+            turns.back(going)
+
+    def _count(self, done: Done) -> None:
+        planned, row, _ = done.work
+        for error in done.errors[:1]:
+            row.rejected = True
+            path = ".".join(part for part in error["field"] or () if part != "input")
+            self.tally.reject(rejection(row, planned, path, error["rule"], error["message"]))
+        if not done.errors:
+            self.tally.count(planned.step.name, done.verdict)
 
     async def _learn(self, ready: Iterable[Going]) -> Iterable[RecordName]:
         """Look up what is not known yet: an earlier row or step may have made it."""

@@ -1,7 +1,7 @@
 """The steps that rows take together: one mutation each, or one for many of them, and what these answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ from crm_es.eventstore.commit import queued
 from crm_es.imports.plan import INGESTED, Batched, PlannedStep
 from crm_es.imports.rows import Prepared
 from crm_es.imports.seams import World
-from crm_es.imports.tally import Rejection, Tally, Verdict
+from crm_es.imports.tally import Rejection, Verdict
 
 T = TypeVar("T")
 APPEND = 200
@@ -38,47 +38,35 @@ class Done(NamedTuple):
 class Steps:
     world: World
     workspace: UUID
-    tally: Tally
 
-    async def take(self, works: Sequence[Work], begun: Callable[[], object]) -> None:
+    async def take(self, works: Sequence[Work], begun: Callable[[], object]) -> list[Done]:
         """All of them at once; `begun` is called when all appends are queued. Of two rows with the same email the first in the
         file has it."""
+        done: list[Done] = []
         named = [work for work in works if _is_named(work)]
-        todo = [self._singly(*new) for new in await self._not_recorded(w for w in works if not _is_named(w))]
-        todo += [self._together(batch) for batch in _batches(await self._not_ingested(named))]
+        todo = [self._singly(*new) for new in await self._not_recorded([w for w in works if not _is_named(w)], done)]
+        todo += [self._together(batch) for batch in _batches(await self._not_ingested(named, done))]
         for found in await in_order(todo, begun, self.world.together):
-            for done in found:
-                self._count(done)
+            done += found
+        return done
 
-    def _count(self, done: Done) -> None:
-        planned, row, _ = done.work
-        for error in done.errors[:1]:
-            row.rejected = True
-            path = ".".join(part for part in error["field"] or () if part != "input")
-            self.tally.reject(rejection(row, planned, path, error["rule"], error["message"]))
-        if not done.errors:
-            self.tally.count(planned.step.name, done.verdict)
-
-    async def _not_recorded(self, works: Iterable[Work]) -> list[tuple[UUID, Work]]:
+    async def _not_recorded(self, works: Sequence[Work], done: list[Done]) -> list[tuple[UUID, Work]]:
         """Those that no earlier run has done, with their commands: of what was taken back, the next ones."""
         commands, todo, reverts = {self._command(work): work for work in works}, list[tuple[UUID, Work]](), 0
         while commands:
             before = await self.world.recorded(commands.keys())
             again = await self.world.reverted(before) if before else set()
-            for command in before - again:
-                self.tally.count(commands[command].planned.step.name, Verdict.ALREADY)
+            done += [Done(work, (), Verdict.ALREADY) for one, work in commands.items() if one in before - again]
             todo += [one for one in commands.items() if one[0] not in before]
             reverts += 1
             commands = {self._command(work, reverts): work for command, work in commands.items() if command in again}
         return sorted(todo, key=lambda one: one[1].row.row.number)
 
-    async def _not_ingested(self, works: Sequence[Work]) -> list[Work]:
+    async def _not_ingested(self, works: Sequence[Work], done: list[Done]) -> list[Work]:
         """What has a name of its own in its channel is known by that: a batch has one commandId, and another run may cut its
         batches elsewhere."""
         known = await self.world.ingested({_name(work) for work in works}) if works else set()
-        for work in works:
-            if _name(work) in known:
-                self.tally.count(work.planned.step.name, Verdict.ALREADY)
+        done += [Done(work, (), Verdict.ALREADY) for work in works if _name(work) in known]
         return [work for work in works if _name(work) not in known]
 
     def _command(self, work: Work, reverts: int = 0) -> UUID:
