@@ -48,13 +48,13 @@ class Writer:
     workspace: UUID
     versions: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
 
-    def append(self, *events):
-        """Events of one command: (stream, topic, data)."""
+    def append(self, *events, written=lambda state: state):
+        """Events of one command: (stream, topic, data). `written`: what becomes of their bytes, which nobody looks at."""
         states, versions = [], []
         for stream, topic, data in events:
             self.versions[stream] += 1
             versions.append(self.versions[stream])
-            states.append(state_of(self.workspace, stream, versions[-1], topic, data))
+            states.append(written(state_of(self.workspace, stream, versions[-1], topic, data)))
         count = len(events)
         with psycopg.connect(self.url) as connection:
             said = connection.execute(

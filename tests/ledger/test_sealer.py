@@ -5,6 +5,7 @@ import time
 from uuid import uuid4
 
 import psycopg
+import pytest
 
 from crm_es.ledger import appending, sealer
 from crm_es.ledger.checkpoint import parse, verify
@@ -25,6 +26,41 @@ def test_every_event_is_under_a_signed_checkpoint(here, writer, workspace):
     first, second = here.checkpoints(workspace)
     proof = consistency_proof(here.reader(workspace), first[0], second[0])
     assert consistent(first[0], second[0], first[1], second[1], proof)
+
+
+LEDGERS = b'"type":"ledger.heads_sealed"'
+PRETENCES = [
+    lambda state: state.replace(b'"type":"deal.won"', LEDGERS),
+    lambda state: state.replace(b'"type":"deal.won"', b'"type" : "ledger.heads_sealed"'),
+    lambda state: state.replace(b'"type":"deal.won"', b'"type":"\\u006cedger.heads_sealed"'),
+    lambda state: state.replace(b'"type":"deal.won"', b'"\\u0074ype":"ledger.heads_sealed"'),
+    lambda state: state[:-1] + b"," + LEDGERS + b"}",
+    lambda state: state.replace(b'"type":"deal.won"', b'"not":NaN,' + LEDGERS),
+]
+
+
+@pytest.mark.parametrize("written", PRETENCES)
+def test_no_event_is_signed_that_says_it_is_the_sealers_own(here, writer, database, workspace, written):
+    """The application may append any bytes: such an event would be a map of heads of its own to every verifier."""
+    other = Writer(database.app, uuid4())
+    other.fill(3)
+    writer.fill(10)
+    writer.append((uuid4(), "deal.won", {}), written=written)
+    writer.fill(5)
+
+    here.seal()
+    here.seal()
+
+    assert [size for size, *_ in here.checkpoints(workspace)] == [10]
+    assert here.agrees(other.workspace) == 3
+
+
+def test_an_event_may_speak_of_the_ledger(here, writer, workspace):
+    writer.append((uuid4(), "deal.won", {"type": "ledger.heads_sealed", "note": "\x00", "to": "a@ledger.example"}))
+
+    here.seal()
+
+    assert here.agrees(workspace) == 1
 
 
 def test_a_log_longer_than_a_chunk_is_sealed_by_chunks(here, writer, workspace, monkeypatch):

@@ -12,6 +12,7 @@ from crm_es.ledger.checkpoint import NoteError, verify
 from crm_es.ledger.log_events import LedgerEpochOpened
 from crm_es.ledger.memory import Signed
 from crm_es.ledger.merkle import EMPTY, WIDTH, Growing, Tile, leaf_hash, split
+from crm_es.ledger.pretence import PretenceError, pretends
 from crm_es.ledger.proofs import TileReader, root
 from crm_es.ledger.sealer import CHUNK, Piece, Sealer, Standing, origin_of
 
@@ -80,6 +81,8 @@ def _without_gaps(sealer: Sealer, standing: Standing, stop: int, found: Found) -
             yield Entry(number, b"", "")
         if entry.number > stop:
             return
+        if standing.workspace != NIL and pretends(entry):
+            raise PretenceError(f"{entry.number} says that it is the ledger's, and is not")
         yield entry
         expected = entry.number + 1
 

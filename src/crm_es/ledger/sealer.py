@@ -22,6 +22,7 @@ from crm_es.ledger.key_file import KeyFile
 from crm_es.ledger.log_events import LedgerKeyRotated
 from crm_es.ledger.memory import Memory, Signed
 from crm_es.ledger.merkle import EMPTY, Growing, Tile, leaf_hash
+from crm_es.ledger.pretence import PretenceError, pretends
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Sealer:
         self.origin = origin
         self._standing: dict[UUID, Standing] = {}
         self._sizes: dict[UUID, int] = {}
+        self._refused: dict[UUID, int] = {}  # logs that go on with what is not signed, and how long they were
         self._entered: dict[UUID, float] = {}
         self._waiting: dict[UUID, str] = {}  # newest notes that are not in the log of logs yet
         self._noted = False
@@ -121,14 +123,18 @@ class Sealer:
         """Seal what every log has grown by, a chunk of each; whether more is left."""
         self.announce()
         ends = self.book.ends()
-        due = [workspace for workspace, end in ends.items() if self._sizes.get(workspace) != end and workspace != NIL]
+        known = {**self._sizes, **self._refused}
+        due = [workspace for workspace, end in ends.items() if known.get(workspace) != end and workspace != NIL]
         for start in range(0, len(due), TOGETHER):
             self.seal(due[start : start + TOGETHER])
+        self._refused = {workspace: ends[workspace] for workspace in self._refused}
         self._enter_waiting()
         if self._noted or self._sizes.get(NIL, 0) != ends.get(NIL, 0):
             self.seal([NIL])
             self._noted = False
-        return any(self._sizes.get(workspace, 0) < ends[workspace] for workspace in due)
+        return any(
+            self._sizes.get(workspace, 0) < ends[workspace] for workspace in due if workspace not in self._refused
+        )
 
     def seal(self, workspaces: Iterable[UUID]) -> None:
         pieces = [piece for workspace in workspaces if (piece := self._piece(workspace))]
@@ -150,6 +156,7 @@ class Sealer:
             self._write(pieces)
         for one in pieces:
             self._sizes[one.standing.workspace] = one.checkpoint.size
+            self._refused.pop(one.standing.workspace, None)
 
     def _is_news(self, signed: Signed) -> bool:
         known = self.memory.of(signed.workspace)
@@ -196,7 +203,21 @@ class Sealer:
         except ContradictionError as error:
             log.error("the log of %s is not what was signed: %s", workspace, error)  # noqa: TRY400  # no fault of ours
             self._standing.pop(workspace, None)
+            return self._reopened(workspace)
+        except PretenceError as error:
+            self._not_signed(workspace, error)
+        return None
+
+    def _reopened(self, workspace: UUID) -> Piece | None:
+        try:
             return self._reopen(self, workspace)
+        except PretenceError as error:
+            self._not_signed(workspace, error)
+        return None
+
+    def _not_signed(self, workspace: UUID, error: PretenceError) -> None:
+        log.error("the log of %s is signed no further: %s", workspace, error)
+        self._refused[workspace] = 0
 
     def _grown(self, standing: Standing) -> tuple[str, Entry] | None:
         """Add what came after; the last entry of it, and why the piece ends there."""
@@ -204,6 +225,10 @@ class Sealer:
         kind = "TIME"
         hashes = []
         for entry in self.following(standing, CHUNK):
+            if standing.workspace != NIL and pretends(entry):
+                if last is None:
+                    raise PretenceError(f"{entry.number} says that it is the ledger's, and is not")
+                break
             hashes.append(leaf_hash(entry.data))
             last = entry
             if entry.topic.startswith("ledger."):
