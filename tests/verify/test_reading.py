@@ -1,6 +1,7 @@
 """What is read from bytes, a batch at a time, is what a JSON parser reads: whatever stands in the data, and however a line is
 written."""
 
+import gzip
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from crm_es.exports.files import compressed
 from crm_es.ledger.crm_verify import MASK, Events, EventsJob, Reading
+from tests.verify.conftest import written
 from tests.verify.house import House, bundle
 from tests.verify.judges import verdict
-from tests.verify.mutations import Case
+from tests.verify.mutations import Case, rehash
 
 HOSTILE = [
     '","stream":"11111111-1111-4111-8111-111111111111","type":"contact.registered","version":1,"via":null,"workspace":"x"}',
@@ -35,7 +38,7 @@ KEYS = ["stream", "type", "version", "workspace", "data", "recorded_at", "occurr
 
 def job(house: House) -> EventsJob:
     runs = [[1, max(house.size, 1)]]
-    return EventsJob("", 0, runs, house.size, house.workspace, (0, ""), set(), house.size - 5, 1, None, "")
+    return EventsJob("", 0, runs, house.size, house.workspace, (0, ""), set(), house.size - 5, 1, None, False, "")
 
 
 class AsJson(Reading):
@@ -161,3 +164,17 @@ def test_versions_in_another_order_are_named_where_they_begin(tmp_path: Path) ->
     code, said = verdict(Case(house, tmp_path / "bundle", "workspace", custody=True).words())
 
     assert (code, said["position"], said["version"]) == (1, first, 1)
+
+
+def test_a_map_without_a_contact_is_what_is_wrong(tmp_path: Path) -> None:
+    """Not the events, nor the heads that were sealed: though what the map names is what is looked for in the events."""
+    case = written(tmp_path, 5, "workspace", events=300, custody=False, rotated=False)
+    lines = gzip.decompress(case.read("heads/map.txt.gz")).splitlines(keepends=True)
+    gone = next(line for line in lines if line.startswith(b"p ") and b" 1 " not in line)
+    lines.remove(gone)
+    case.write("heads/map.txt.gz", b"".join(compressed(lines)))
+    rehash(case)
+
+    code, said = verdict(case.words())
+
+    assert (code, said["file"], said["position"]) == (1, "heads/map.txt.gz", None)

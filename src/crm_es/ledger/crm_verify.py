@@ -50,6 +50,7 @@ GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")
 LARGEST_FILE = 1 << 28  # of those that are read whole
 MOST_EVENTS = 65_536  # in a file
 LARGEST_NUMBER = (1 << 53) - 1
+MAP = "heads/map.txt.gz"
 NOTHING = {"scope": None, "upto": None, "sealed": None}
 Runs = Sequence[Sequence[int]]
 sha256 = hashlib.sha256
@@ -277,6 +278,14 @@ def file_hash(path: Path) -> Tuple[int, str]:
         return file.tell(), digest.hexdigest()
 
 
+class Map(NamedTuple):
+    """A list of heads."""
+
+    root: str = ""
+    digest: bytes = b""  # of the text, if it is whole
+    leaves: int = 0
+
+
 class Bundle:
     """A directory and what was found wrong with it so far."""
 
@@ -295,6 +304,7 @@ class Bundle:
         self.runs: List[Runs] = []  # positions by events file
         self.scoped = False  # whether they are known
         self.sealed: Dict[str, Any] = {}
+        self.map = Map()
         self.time: Optional[str] = None  # of the event that sealed the heads
         self.epoch = epoch_of(origin)[1]  # the last one whose history the auditor knows
         self.looked, self.sampled = "everything", False
@@ -593,7 +603,8 @@ class Bundle:
         """Every events file with positions after this one. With a folder to spill to, what the heads map needs goes there."""
         m = self.manifest
         listed = {file["path"]: (file["size"], file["sha256"]) for file in m["files"]}
-        common = self.altered, m["position"], self.gap_code(), spill, f"{os.getpid()} {random.random()}"
+        known = bool(self.sealed) and self.map.root == self.sealed["root"]
+        common = self.altered, m["position"], self.gap_code(), spill, known, f"{os.getpid()} {random.random()}"
         jobs = [
             EventsJob(
                 self.directory,
@@ -685,26 +696,31 @@ class Bundle:
         """Versions that are not there: left out of a bundle of some streams, or of the log that was signed."""
         return INCOMPLETE if self.manifest["scope"]["kind"] in ("stream", "subject") else TAMPERED
 
+    def read_map(self) -> None:
+        """What the bundle's own list of heads comes to."""
+        lines, digest, leaves = Lines(Path(self.directory) / MAP), sha256(), Leaves()
+        for batch in lines if lines.path.exists() else []:
+            digest.update(b"\n".join([*batch, b""]))
+            leaves.add(batch)
+        self.map = Map(leaves.root().hex(), digest.digest() if lines.end == "whole" else b"", leaves.count)
+
     def check_map(self, folder: str) -> None:
         """The heads map recomputed from the events: its root is the sealed one, and the file has its leaves."""
-        name, made, leaves = "heads/map.txt.gz", sha256(), Leaves()
-        for kind in "ps":
-            for path in sorted(Path(folder).glob(f"{kind}-*")):
-                text = path.read_bytes()
-                made.update(text)
-                leaves.add(text.split(b"\n")[:-1])
-        root, filed, there = leaves.root().hex(), sha256(), (Path(self.directory) / name).exists()
-        listed = Lines(Path(self.directory) / name)
-        for batch in listed if there else []:
-            filed.update(b"\n".join([*batch, b""]))
-        same = filed.digest() == made.digest() and listed.end == "whole"
-        if root != self.sealed["root"] and name not in self.altered:
+        parts = [path for kind in "ps" for path in sorted(Path(folder).glob(f"{kind}-*"))]
+        digest, leaves, there = sha256(), Leaves(), (Path(self.directory) / MAP).exists()
+        for path in parts:
+            digest.update(path.read_bytes())
+        made = self.map if self.map.digest == digest.digest() else None
+        for path in [] if made else parts:
+            leaves.add(path.read_bytes().split(b"\n")[:-1])
+        root = made.root if made else leaves.root().hex()
+        if root != self.sealed["root"] and MAP not in self.altered:
             reason = "the heads that were sealed here are not those of the events"
             self.add(Problem(TAMPERED, reason, position=self.manifest["headsPosition"]))
-        elif there and (leaves.count != self.sealed["leaves"] or not same):
-            self.add(Problem(TAMPERED, "is not the map that the events make", file=name))
+        elif there and (not made or made.leaves != self.sealed["leaves"]):
+            self.add(Problem(TAMPERED, "is not the map that the events make", file=MAP))
         elif not there and self.manifest["scope"]["kind"] != "log":
-            self.add(Problem(INCOMPLETE, "is missing", file=name))
+            self.add(Problem(INCOMPLETE, "is missing", file=MAP))
 
     def check_proofs(self, heads: Dict[str, Tuple[int, int]]) -> None:
         """The sealed head of each stream of this bundle, and that these are all streams of its subject."""
@@ -775,6 +791,8 @@ class Bundle:
             self.looked = f"what came after {after}"
             self.check_events(after, None)
         else:
+            if self.sealed:
+                self.read_map()
             with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
                 files = self.check_events(0, folder)
                 if not any(problem.where.get("position") for problem in self.problems):
@@ -901,6 +919,7 @@ class EventsJob(NamedTuple):
     upto: int
     gap: int  # the code of a gap in versions
     spill: Optional[str]
+    known: bool  # whether the bundle's map of heads is the sealed one
     run: str
 
 
@@ -1089,7 +1108,7 @@ class Reading:
         self._positions, self._streams, self._versions = [], [], []  # type: List[int], List[bytes], List[int]
         self._kinds: List[str] = []
         self._mentions: List[bytes] = []
-        self._contacts = contacts_named(job.directory, job.run) if job.spill else None
+        self._contacts = contacts_named(job.directory, job.known, job.run) if job.spill else None
 
     def read(self, lines: Sequence[bytes]) -> None:
         """Stops at what is no event: its hash says more than its words."""
@@ -1234,16 +1253,16 @@ def uuids(value: Any) -> Iterator[bytes]:
 
 
 @lru_cache(1)
-def contacts_named(directory: str, _run: str) -> bytearray:
-    """A mask that is set at the hash of each contact the heads map names: what it lets through needlessly does no harm."""
-    path = Path(directory) / "heads/map.txt.gz"
-    mask = bytearray(MASK + 1)
-    for lines in Lines(path) if path.exists() else []:
+def contacts_named(directory: str, known: bool, _run: str) -> bytearray:
+    """A mask that is set at the hash of each contact the heads map names: what it lets through needlessly does no harm.
+    Without a map that was sealed it lets everything through."""
+    mask = bytearray(MASK + 1) if known else bytearray(b"\x01") * (MASK + 1)
+    for lines in Lines(Path(directory) / MAP) if known else []:
         for line in lines:
             mask[hash(line[2:38]) & MASK] = 1
         if lines[-1:] > [b"q"]:  # streams come after contacts
             break
-    return mask if path.exists() else bytearray(b"\x01") * (MASK + 1)
+    return mask
 
 
 # -- The heads map
