@@ -1,16 +1,17 @@
 """Bundles of every scope, written once for all tests that falsify them and put them right again."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.verify.house import House, bundle
-from tests.verify.judges import OtherVerifier
+from tests.verify.judges import PLACE, OtherVerifier, verdict
 from tests.verify.mutations import Case
 
+Both = Callable[..., tuple[int, dict[str, Any]]]
 KINDS = ("workspace", "log", "range", "stream", "subject")
 
 
@@ -65,3 +66,27 @@ def other() -> Iterator[OtherVerifier]:
     running = OtherVerifier()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def both(request: pytest.FixtureRequest) -> Both:
+    """The verdict of the two verifiers, of the first alone where there is no Node."""
+    other: OtherVerifier | None = request.getfixturevalue("other") if shutil.which("node") else None
+
+    def judge(words: list[str]) -> tuple[int, dict[str, Any]]:
+        code, said = verdict(words)
+        if other:
+            again, theirs = other.verdict(words)
+            assert (again, {key: theirs.get(key) for key in PLACE}) == (code, {key: said.get(key) for key in PLACE})
+        return code, said
+
+    return judge
+
+
+def of(folder: Path, kind: str = "workspace", *, seed: int = 3, custody: bool = True, rotated: bool = False) -> Case:
+    return written(folder, seed, kind, events=90, custody=custody, rotated=rotated)
+
+
+def bundled(house: House, directory: Path, scope: dict[str, Any]) -> Case:
+    bundle(house, directory, scope)
+    return Case(house, directory, scope["kind"], custody=True)

@@ -177,8 +177,8 @@ class House:
         events = [(position, json.loads(state)) for position, state in enumerate(self.states[:size], 1) if state]
         for position, event in events:
             heads[event["stream"]] = event["version"], position
-            first.setdefault(event["stream"], position)
             if event["type"].startswith("contact."):
+                first.setdefault(event["stream"], position)
                 contacts.add(event["stream"])
         named = {contact: {contact} for contact in contacts}
         for position, event in events:

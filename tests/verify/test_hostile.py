@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,106 +15,15 @@ import pytest
 from crm_es.exports.files import GZIP_HEADER, compressed, pretty
 from crm_es.ledger import crm_verify
 from crm_es.ledger.checkpoint import Checkpoint, sign
-from tests.verify.conftest import written
-from tests.verify.house import House, bundle
-from tests.verify.judges import PLACE, OtherVerifier, verdict
+from tests.verify.conftest import Both, bundled, of
+from tests.verify.house import House
 from tests.verify.mutations import Case, rehash, size_of
-from tests.verify.test_completeness import forget_custody, without
-
-Both = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture
-def both(request: pytest.FixtureRequest) -> Both:
-    """The verdict of the two verifiers, of the first alone where there is no Node."""
-    other: OtherVerifier | None = request.getfixturevalue("other") if shutil.which("node") else None
-
-    def judge(words: list[str]) -> tuple[int, dict[str, Any]]:
-        code, said = verdict(words)
-        if other:
-            again, theirs = other.verdict(words)
-            assert (again, {key: theirs.get(key) for key in PLACE}) == (code, {key: said.get(key) for key in PLACE})
-        return code, said
-
-    return judge
-
-
-def of(folder: Path, kind: str = "workspace", *, seed: int = 3, custody: bool = True, rotated: bool = False) -> Case:
-    return written(folder, seed, kind, events=90, custody=custody, rotated=rotated)
+from tests.verify.test_completeness import forget_custody
 
 
 def forged(case: Case, **changes: Any) -> None:
     manifest = json.loads(case.read("MANIFEST.json"))
     case.write("MANIFEST.json", pretty({**manifest, **changes}))
-
-
-# -- what it says is complete
-
-
-@pytest.mark.parametrize("kind", ["workspace", "log", "range", "stream", "subject"])
-def test_it_says_of_what_and_up_to_where_all_holds(tmp_path: Path, both: Both, kind: str) -> None:
-    """An honest extract of another contact, or of last year, holds too: the auditor must see what it is of."""
-    case = of(tmp_path, kind, custody=kind != "log")
-    manifest = json.loads(case.read("MANIFEST.json"))
-    sealed = json.loads(json.loads(case.read("heads/sealed.json"))["event"])
-
-    code, said = both(case.words())
-
-    ends = {"log": manifest["treeSize"], "range": manifest["scope"].get("to")}
-    assert code == 0
-    assert said["scope"] == manifest["scope"]
-    assert said["upto"] == ends.get(kind, manifest["position"])
-    assert said["sealed"] == sealed["recorded_at"]
-
-
-def test_a_sample_says_nothing_of_the_rest(tmp_path: Path, both: Both) -> None:
-    code, said = both(of(tmp_path).words("sample", "100000"))
-
-    assert (code, said["scope"], said["upto"]) == (0, None, None)
-
-
-@pytest.mark.parametrize("kind", ["stream", "subject"])
-def test_the_daily_look_at_few_streams_misses_nothing_left_out(tmp_path: Path, both: Both, kind: str) -> None:
-    case = of(tmp_path, kind)
-    case.house.grow(1)
-    kept = tmp_path / "kept"
-    kept.write_bytes(case.read("CHECKPOINT"))
-    last = case.positions(len(case.index) - 1)[-1]
-    partial = without(case, tmp_path / "partial", {last})
-    forget_custody(partial)
-
-    assert both([*case.words("since", str(kept)), "--new"])[0] == 0
-    assert both([*partial.words("since", str(kept)), "--new"])[0] == 2
-
-
-# -- mentions
-
-
-def test_a_contact_is_named_however_its_id_is_written(tmp_path: Path, both: Both) -> None:
-    house = House(5)
-    contact, deal = house.uuid(), house.uuid()
-    house.append(contact, "contact.registered", {})
-    house.append(deal, "deal.opened", {"contact_id": contact}, escaped=contact)
-    case = bundled(house, tmp_path / "whole", {"kind": "workspace"})
-
-    assert f"p {contact} 2 ".encode() in gzip.decompress(case.read("heads/map.txt.gz"))
-    assert both(case.words())[0] == 0
-
-
-def bundled(house: House, directory: Path, scope: dict[str, Any]) -> Case:
-    bundle(house, directory, scope)
-    return Case(house, directory, scope["kind"], custody=True)
-
-
-def test_an_id_in_capitals_as_a_key_or_in_a_text_names_nobody(tmp_path: Path, both: Both) -> None:
-    house = House(6)
-    contact = house.uuid()
-    house.append(contact, "contact.registered", {})
-    house.append(house.uuid(), "deal.opened", {"a": contact.upper(), contact: [], "b": f" {contact}"})
-    case = bundled(house, tmp_path / "whole", {"kind": "workspace"})
-
-    assert f"p {contact} 1 ".encode() in gzip.decompress(case.read("heads/map.txt.gz"))
-    assert both(case.words())[0] == 0
 
 
 # -- what keeps a verifier busy

@@ -467,8 +467,9 @@ export class Bundle {
     const [heads, first, named] = [new Map(), new Map(), new Map()];
     for (const event of events) {
       heads.set(event.stream, event);
-      if (!first.has(event.stream)) first.set(event.stream, event.position);
-      if (event.contact && !named.has(event.stream)) named.set(event.stream, new Set([event.stream]));
+      if (!event.contact || named.has(event.stream)) continue;
+      first.set(event.stream, event.position);
+      named.set(event.stream, new Set([event.stream]));
     }
     for (const event of events) {
       for (const one of event.named) if (named.has(one) && first.get(one) <= event.position) named.get(one).add(event.stream);

@@ -81,6 +81,7 @@ export function verify(words) {
       return unverifiable(`holds no Ed25519 key: ${error.message}`, values["public-key"]);
     }
     const bundle = new Bundle(rest.at(-1), { origin: values.origin, key, custody: !values["no-custody"] });
+    if (mode === "sample" && !/^[0-9]+$/.test(rest[0])) return unverifiable("a sample is of a number of events");
     const sample = mode === "sample" ? Number(rest[0]) : 0;
     bundle.check({ since: mode === "since" ? rest[0] : undefined, fresh: values.new, sample });
     return bundle.verdict();

@@ -1199,16 +1199,17 @@ class Reading:
         first = dict(zip(reversed(streams), reversed(range(len(streams)))))
         if len(last) < len(streams):
             self._check_versions(streams, versions, positions)
-        contacts = {stream for stream, kind in zip(streams, self._kinds[part]) if kind[:8] == "contact."}
+        kinds, places = reversed(self._kinds[part]), reversed(range(len(streams)))
+        born = {stream: at for stream, kind, at in zip(reversed(streams), kinds, places) if kind[:8] == "contact."}
         starts, ends = [first[stream] for stream in last], last.values()
         return map(
             STREAM.pack,
             last,
-            map(positions.__getitem__, starts),
+            map(positions.__getitem__, map(born.get, last, starts)),
             map(positions.__getitem__, ends),
             map(versions.__getitem__, starts),
             map(versions.__getitem__, ends),
-            [(stream in contacts) + late for stream in last],
+            [(stream in born) + late for stream in last],
         )
 
     def _check_versions(self, streams: Sequence[bytes], versions: Sequence[int], positions: Sequence[int]) -> None:
@@ -1330,7 +1331,7 @@ class Head(NamedTuple):
     """What is said of a stream by one file, or by all."""
 
     stream: bytes
-    start: int  # position
+    start: int  # position; of a contact, that of the first event that says so
     end: int
     first: int  # version
     last: int
@@ -1368,7 +1369,8 @@ def joined(heads: Iterable[Head], span: Span, problems: List[Problem]) -> Iterat
                 problems.append(gap(stream.decode(), before, part.first, part.start, span.code))
             before, early = part.last, early if part.flags > 1 else [*early, part]
         if early:
-            yield early[0]._replace(last=early[-1].last, end=early[-1].end, flags=max(part.flags for part in early))
+            first = next((part for part in early if part.flags), early[0])
+            yield first._replace(last=early[-1].last, end=early[-1].end)
 
 
 # -- Two logs side by side, and the command line
@@ -1421,13 +1423,19 @@ def locate(one: str, other: str) -> Dict[str, Any]:
     return {"result": RESULTS[OK], **said, "reason": f"the logs, of {sizes} events, are the same up to {common}"}
 
 
+def some(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError("not a number of events")
+    return int(text)
+
+
 def arguments(words: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
     for mode, first in (("full", None), ("since", "checkpoint"), ("sample", "number"), ("locate", None)):
         each = modes.add_parser(mode)
         if first:
-            each.add_argument(first, type=int if first == "number" else str)
+            each.add_argument(first, type=some if first == "number" else str)
         each.add_argument("directory")
         if mode == "locate":
             each.add_argument("other")
