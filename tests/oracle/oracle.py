@@ -6,6 +6,7 @@ Merged contacts stand for their survivors on timelines; what a redaction cut is 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -72,10 +73,11 @@ class Oracle:
         policies = {version_id(gold, fact.version): terms(gold, fact.version, fact.event) for fact in said}
         return cls(history, facts | {gold: said}, Tickets(facts, history.streams, policies))
 
-    @property
+    @cached_property
     def log(self) -> list[Fact]:
         return sorted((fact for stream in self.facts.values() for fact in stream), key=lambda fact: fact.position)
 
+    @cached_property
     def ends(self) -> list[Fact]:
         """The last fact of each append."""
         log = self.log
@@ -83,7 +85,7 @@ class Oracle:
 
     def moment(self, random: Random) -> tuple[dict[str, str], int | None]:
         """A position or time, and the position of the last append that ended by then. Positions within appends too."""
-        ends, fact = self.ends(), random.choice(self.log)
+        ends, fact = self.ends, random.choice(self.log)
         if random.random() < 0.5:
             at = max((end.position for end in ends if end.position <= fact.position), default=None)
             return {"position": str(fact.position)}, at
