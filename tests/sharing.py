@@ -13,6 +13,11 @@ LONG: Final = (
     "tests/conformance/",
     "tests/imports/",
     "tests/verify/",
+    "tests/commands/",
+    "tests/isolation/",
+    "tests/ledger/",
+    "tests/exports/",
+    "tests/projections/",
 )
 """What takes longest comes first, so that no worker is left with it in the end."""
 DEAR: Final = {"tests/faults/": "tests/faults/", "tests/demo/": "tests/demo/", "tests/conformance/": "tests/demo/"}
