@@ -5,6 +5,7 @@ Nothing here names a field of the product, so what is added to the schema tomorr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -258,6 +259,7 @@ def literal(value: Any) -> str:
     return "null" if value is None else str(value).lower()
 
 
+@cache
 def selection(type_: GraphQLNamedType, depth: int = 1) -> str:
     """All that can be read without arguments, to a depth; of lists the nodes."""
     if isinstance(type_, GraphQLInterfaceType):
