@@ -84,13 +84,22 @@ def _replay(urls: DatabaseUrls, decode: Decode, name: str, asked: "_Asked") -> N
     with psycopg.connect(urls.projector, autocommit=True) as connection:
         moment = _moment(connection, asked.workspace, asked.to)
         for one in replays:
+            if left := one.drop():
+                click.echo(
+                    f"Dropped what an earlier replay called {one.name} made ({len(left)} schemas): this one begins anew."
+                )
             with Bar() as bar:
                 events = one.run(asked.workspace, moment, bar.report)
             schemas = ", ".join(one.schema(model) for model in one.models)
-            click.echo(f"{events:,} events up to position {moment.position:,} in {schemas}")
+            click.echo(f"{events:,} events up to position {moment.position:,}{_amid(asked.to, moment)} in {schemas}")
         if supposed is not None:
             was, now = (supposing.figures(connection, one.name, asked.workspace, moment.time) for one in replays)
             click.echo(told(supposing.compared(was, now)))
+
+
+def _amid(to: str, moment: Moment) -> str:
+    """Why it ends before the position that was asked for."""
+    return f" ({int(to):,} lies in the middle of an append)" if to.isdigit() and int(to) != moment.position else ""
 
 
 @dataclass(frozen=True, slots=True)

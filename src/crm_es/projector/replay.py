@@ -3,6 +3,7 @@ them. Of one workspace. Nobody reads them but whoever asked; a killed replay is 
 """
 
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from crm_es.projector.pages import PAGE, Decode, PageReader
 from crm_es.projector.target import Target
 
 LOCK_CLASS: Final = 4711008
+PATIENCE_SECONDS: Final = 30.0
+"""PostgreSQL notices within a statement that the replay before was killed."""
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 Report = Callable[[str, int, int], None]
 """(what, log id reached, the last one), after every page."""
@@ -94,6 +97,7 @@ class Replay:
     name: str
     change: Change = field(default=_same)
     page_size: int = PAGE
+    patience: float = PATIENCE_SECONDS
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or self.name in {"es", "public"} or self.name.startswith("pg_"):
@@ -145,11 +149,18 @@ class Replay:
     def _locked(self) -> Connection[Any]:
         connection = psycopg.connect(self.url, autocommit=True)
         key = zlib.crc32(self.name.encode()) - 2**31
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, key]).fetchone()
-        if row is None or not row[0]:
-            connection.close()
-            raise ConfigurationError(f"Another replay into {self.name} is running.")
+        deadline = time.monotonic() + self.patience
+        while not self._lock(connection, key):
+            if time.monotonic() >= deadline:
+                connection.close()
+                raise ConfigurationError(f"Another replay into {self.name} is running.")
+            time.sleep(0.1)
         return connection
+
+    @staticmethod
+    def _lock(connection: Connection[Any], key: int) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, key]).fetchone()
+        return row is not None and bool(row[0])
 
     def _drop(self, connection: Connection[Any]) -> list[str]:
         dropped = []
