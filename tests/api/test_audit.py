@@ -7,6 +7,7 @@ import pytest
 
 from crm_es.values import EmailAddress
 from crm_es.workspaces import member, team
+from tests.api.desk import done, queue, ticket
 from tests.api.test_contacts import UPDATE, register
 
 pytestmark = pytest.mark.anyio
@@ -87,6 +88,17 @@ async def test_a_name_is_found_by_the_parts_it_is_made_of(api):
     assert [each["version"] for each in history] == [2, 1]
     assert {"field": "displayName", "from": "Ada King", "to": "Ada Lovelace"} in events["nodes"][1]["changes"]
     assert [each["version"] for each in events["nodes"]] == [each["version"] for each in begun["nodes"]] == [1, 2]
+
+
+async def test_what_an_event_left_without_a_value_is_no_change(api):
+    id_ = (await ticket(api, await queue(api)))["id"]
+    await done(api, "resolveTicket", id=id_)
+    asked = "query($id: ID!) { entity(id: $id) { history(first: 1) { nodes { type changes { field } } } } }"
+
+    (event,) = (await api.ask(asked, id=id_))["entity"]["history"]["nodes"]
+
+    assert event["type"] == "ticket.resolved"
+    assert {each["field"] for each in event["changes"]} == {"status", "resolvedAt"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from crm_es.service.ticket_aggregate import TICKET
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions
 from crm_es.workspaces.role import Permission
+from tests.api.selling import a_deal, a_pipeline, act
 from tests.api.test_contacts import UPDATE, register
+from tests.api.test_pipelines import retire
 
 pytestmark = pytest.mark.anyio
 
@@ -196,3 +198,20 @@ async def test_what_a_rule_did_says_which(api):
 
     assert (by_rule["value"], by_rule["rule"]) == ("CLOSED", "queue.autoCloseDays")
     assert (by_hand["value"], by_hand["rule"]) == ("Broken", None)
+
+
+async def test_what_a_stage_decided_says_so(api):
+    board = await a_pipeline(api)
+    deal = await a_deal(api, board)
+    stage = {each["name"]: each["id"] for each in board["stages"]}
+    own = (await api.ask(EXPLAIN, id=deal["id"], field="stage"))["explain"]
+    chance = (await api.ask(EXPLAIN, id=deal["id"], field="probability"))["explain"]
+    await act(api, "moveDeal", deal, toStageId=stage["Offer"])
+
+    await retire(api, board, gone="Offer", to="New")
+
+    moved = (await api.ask(EXPLAIN, id=deal["id"], field="stage"))["explain"]
+    assert (own["rule"], own["event"]["type"]) == (None, "deal.opened")
+    assert (chance["rule"], chance["event"]["type"]) == ("stage.probability", "deal.opened")
+    assert chance["value"] == next(each["probability"] for each in board["stages"] if each["id"] == deal["stage"]["id"])
+    assert (moved["rule"], moved["value"], moved["event"]["type"]) == ("stage.retiredAt", stage["New"], "deal.moved")

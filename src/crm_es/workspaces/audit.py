@@ -86,7 +86,7 @@ async def _changes(self: Any, info: Info) -> list[FieldChange]:
     before, after = known.shown(version - 1), known.shown(version)
     fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
     hidden, aggregate = masked_of(info.context, entity_type), aggregate_of(entity_type)
-    names = changed(fact, before, after)
+    names = changed(fact, before, after, hidden=hidden)
     finding.note(info.context, finding.about(self), {*names} - hidden)
     return [
         change(

@@ -1,6 +1,6 @@
 """Streams folded on reading: each record as it was after each of its events, and what an event changed of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -69,12 +69,23 @@ def aggregate_of(entity_type: str) -> Aggregate[Any, Any]:
     return _AGGREGATES[entity_type]
 
 
-def changed(fact: Fact, before: Mapping[str, object], after: Mapping[str, object]) -> Sequence[str]:
-    """The fields that the event names, and those that moved with them."""
-    named = changed_fields(fact.event)
+def changed(
+    fact: Fact, before: Mapping[str, object], after: Mapping[str, object], *, hidden: Collection[str] = ()
+) -> Sequence[str]:
+    """The fields that the event names, and those that moved with them; not those that it left without a value.
+
+    Of a `hidden` field that much is not told.
+    """
+    named, aggregate = changed_fields(fact.event), _aggregate(fact)
+    told = {name for name in named if aggregate.within.get(name, name) in hidden} | aggregate.elsewhere
+    said = [
+        name
+        for name in named
+        if fact.erased or name in told or before.get(name) is not None or after.get(name) is not None
+    ]
     moved = [
         name
-        for name, sources in _aggregate(fact).derived.items()
+        for name, sources in aggregate.derived.items()
         if name not in named and not sources.isdisjoint(named) and before.get(name) != after.get(name)
     ]
-    return (*named, *moved)
+    return (*said, *moved)

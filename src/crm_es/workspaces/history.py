@@ -162,7 +162,8 @@ class Explanation:
     import_: Import | None = strawberry.field(name="import", resolver=_import, description="The file it came from.")
     import_row: int | None = strawberry.field(description="The row of that file, from 1.")
     rule: str | None = strawberry.field(
-        description="What of the workspace's set it where nobody did: `queue.autoCloseDays`, `slaPolicy.targets`."
+        description="What of the workspace's decided it: `queue.autoCloseDays`, `slaPolicy.targets`, `stage.retiredAt` (its deals"
+        " went on), `stage.probability` (none was chosen for the deal)."
     )
     fact: strawberry.Private[Fact]
 
@@ -181,10 +182,35 @@ async def explain(
     field = _named(named.type, field)
     known = await told(info.context, named.id)
     upto = int(records.raw(record, "version"))
-    version = setter(known, field, upto)
+    version, value, rule = setter(known, field, upto), known.shown(upto).get(field), None
+    if field == "probability" and value is None:
+        version, value, rule = _of_stage(known, upto), _chance(record), "stage.probability"
     if version is None:
         return None
-    return await _explained(info.context, known.facts[version - 1], known.shown(upto).get(field), field)
+    fact = known.facts[version - 1]
+    return await _explained(info.context, fact, value, field, rule or await _rule(info.context, known, fact))
+
+
+def _chance(deal: Any) -> float | None:
+    found = records.raw(deal, "probability")
+    return None if found is None else float(found)
+
+
+def _of_stage(known: Told, upto: int) -> int | None:
+    """The version at which a deal came to have its stage's chance."""
+    return max((found for name in ("probability", "stage") if (found := setter(known, name, upto))), default=None)
+
+
+async def _rule(context: Context, known: Told, fact: Fact) -> str | None:
+    """What of the workspace's made this happen, where it was nobody's own deed."""
+    if fact.actor.kind is ActorKind.AUTOMATION:
+        return RULES.get(fact.topic, fact.topic)
+    if fact.topic != "deal.moved" or fact.causation_id is None:
+        return None
+    was = known.states[fact.version - 1]
+    pipeline = await context.engine.store.load(aggregate_of("pipeline"), context.workspace, was.pipeline_id)
+    retired = {stage.id for stage, _ in pipeline.state.retired} if pipeline else set()
+    return "stage.retiredAt" if was.stage_id in retired else None
 
 
 def _named(type_name: str, field: str) -> str:
@@ -224,7 +250,7 @@ def differ(was: object, now: object) -> bool:
     return was != now and not (was in NOTHING and now in NOTHING)
 
 
-async def _explained(context: Context, fact: Fact, value: object, field: str) -> Explanation:
+async def _explained(context: Context, fact: Fact, value: object, field: str, rule: str | None) -> Explanation:
     entity_type, run = fact.topic.partition(".")[0], fact.origin.import_
     whole = aggregate_of(entity_type).within.get(field, field)
     masked = whole in audit.masked_of(context, entity_type)
@@ -237,5 +263,5 @@ async def _explained(context: Context, fact: Fact, value: object, field: str) ->
     (event,) = await audit.select(context.reads.present, of_stream, of_version)
     return Explanation(
         value=None if masked else as_json(value), masked=masked, event=event, import_row=None if run is None else run.row,
-        rule=RULES.get(fact.topic, fact.topic) if fact.actor.kind is ActorKind.AUTOMATION else None, fact=fact,
+        rule=rule, fact=fact,
     )  # fmt: skip
