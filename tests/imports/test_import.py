@@ -339,7 +339,8 @@ def test_the_command_tells_what_it_did_and_its_exit_code_says_whether_rows_were_
     assert (dry.returncode, real.returncode, again.returncode) == (3, 3, 0), real.stderr
     assert "7 rows, 5 refused (dry run: nothing was recorded)." in dry.stdout
     assert "7 rows, 5 refused." in real.stdout
-    assert "people.people.rejected.csv" in real.stdout
+    assert "Refused rows, all of them in people.people.rejected.csv:" in real.stdout
+    assert "1  call, occurredAt: called must be a date in the format %d.%m.%Y. (cell.invalid; line 6)" in real.stdout
 
 
 def test_a_mapping_that_does_not_fit_is_refused_before_anything_runs(office):

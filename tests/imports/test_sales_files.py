@@ -7,7 +7,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from crm_es.imports.command import told
+from crm_es.imports.telling import told
 from tests.imports.office import EXAMPLES
 
 pytestmark = pytest.mark.anyio

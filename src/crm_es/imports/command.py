@@ -20,7 +20,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.imports.session import Done, Request, run_import
-from crm_es.imports.tally import Tally, Verdict
+from crm_es.imports.telling import told
 from crm_es.serving.beside import projector_at_hand
 from crm_es.workspaces.workspace import WORKSPACE
 
@@ -131,35 +131,3 @@ class Bar:
 
     def reach(self, line: int) -> None:
         self._bar.update(line - self._bar.n)
-
-
-def told(done: Done, *, dry_run: bool) -> str:
-    """The end of an import in words, the same for the run and for its rehearsal."""
-    tally = done.tally
-    lines = [f"{tally.rows:,} rows, {tally.rejected:,} refused{' (dry run: nothing was recorded)' if dry_run else ''}."]
-    lines += _table(tally)
-    lines += _blanks(tally)
-    if done.events is not None:
-        lines.append(f"The run would record {done.events:,} events.")
-    if done.report is not None:
-        lines.append(f"Refused rows: {done.report}")
-    if done.stopped:
-        lines.append("Stopped. What was recorded stays; run the import again to go on.")
-    return "\n".join(lines)
-
-
-def _blanks(tally: Tally) -> list[str]:
-    """What was not in the file, and the steps that did without."""
-    return [
-        f"  {column} is empty in {sum(steps.values()):,} rows ({', '.join(f'{n:,} {name}' for name, n in steps.items())})"
-        for column, steps in tally.blanks.items()
-    ]
-
-
-def _table(tally: Tally) -> list[str]:
-    width = max((len(step) for step in tally.steps), default=0)
-    head = f"  {'step':<{width}}" + "".join(f"{verdict.value:>12}" for verdict in Verdict)
-    rows = [
-        f"  {step:<{width}}" + "".join(f"{n:>12,}" for n in counts.values()) for step, counts in tally.steps.items()
-    ]
-    return [head, *rows] if rows else []

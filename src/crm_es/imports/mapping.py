@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -347,7 +347,7 @@ def _test(table: StrictTable, *, of_record: bool) -> tuple[str, tuple[str, ...],
     return given[0], (), table.flag(given[0], default=True)
 
 
-def parse_datetime(text: str, form: str | None, zone: ZoneInfo) -> datetime:
+def parse_datetime(text: str, form: str | None, zone: tzinfo) -> datetime:
     """An aware moment; without an offset it is in `zone`, without a time the start of that day. Raises: ValueError."""
     moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007  # zone follows
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)

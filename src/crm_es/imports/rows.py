@@ -49,6 +49,20 @@ def prepare(plan: Plan, rows: Iterable[Row]) -> Iterator[Prepared | Rejection]:
             yield _prepared(plan, row, last.before(row.cells), identities.identify(row.cells))
 
 
+def wanted(plan: Plan, rows: Iterable[Row]) -> Iterator[tuple[Row, list[PlannedStep]]]:
+    """Rows that can be read, and the steps that their columns ask for."""
+    last = _Last(plan.mapping)
+    for row in rows:
+        if not row.problem:
+            yield row, list(_wanted(plan, row, last.before(row.cells)))
+
+
+def _wanted(plan: Plan, row: Row, before: dict[str, str]) -> Iterator[PlannedStep]:
+    for planned in plan.steps:
+        if all(row_test(c, row.cells, before) for c in planned.step.when if c.record is None):
+            yield planned
+
+
 class _Last:
     """What rows that tell one story said last, in the columns that later ones are compared with."""
 
@@ -81,12 +95,11 @@ def _prepared(plan: Plan, row: Row, before: dict[str, str], identity: RowIdentit
     for name, record in plan.mapping.records.items():
         if key := record.key(row.cells):
             prepared.names[name] = RecordName(record=plan.names[name], key=key)
-    for planned in plan.steps:
-        if all(row_test(c, row.cells, before) for c in planned.step.when if c.record is None):
-            try:
-                prepared.inputs[planned.step.name] = planned.build(view, identity, plan.mapping.name)
-            except RowProblem as exc:
-                return _rejection(row, planned.step.name, ".".join(exc.field), "cell.invalid", exc.reason)
+    for planned in _wanted(plan, row, before):
+        try:
+            prepared.inputs[planned.step.name] = planned.build(view, identity, plan.mapping.name)
+        except RowProblem as exc:
+            return _rejection(row, planned.step.name, ".".join(exc.field), "cell.invalid", exc.reason)
     return prepared
 
 

@@ -20,6 +20,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import CrmError, UnavailableError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.eventstore.store import Store
+from crm_es.imports.dates import check_dates
 from crm_es.imports.doors import Doors
 from crm_es.imports.mapping import Mapping, read_mapping
 from crm_es.imports.plan import Plan, make_plan
@@ -98,7 +99,9 @@ def plan_of(request: Request) -> tuple[Mapping, Plan]:
     """The mapping, bound to this schema and this file. Raises: MappingError, FileError."""
     mapping = read_mapping(request.mapping)
     columns = columns_of(request.file, mapping.shape)
-    return mapping, make_plan(mapping, schema._schema, columns, request.zone, request.mapping.name)  # noqa: SLF001
+    plan = make_plan(mapping, schema._schema, columns, request.zone, request.mapping.name)  # noqa: SLF001
+    check_dates(plan, request.file, request.mapping.name)
+    return mapping, plan
 
 
 async def run_import(
