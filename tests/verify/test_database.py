@@ -195,6 +195,50 @@ def test_lost_tiles_are_found(writer, here, tmp_path) -> None:
     assert (code, said["file"]) == (1, "tiles/0/001")
 
 
+SWAP = (
+    "UPDATE ledger.{} t SET {} = o.{} FROM ledger.{} o WHERE t.epoch = o.epoch AND {} AND (t.workspace_id, o.workspace_id) IN"
+    " ((current_setting('w.one')::uuid, current_setting('w.two')::uuid), (current_setting('w.two')::uuid,"
+    " current_setting('w.one')::uuid))"
+)
+OWN = "workspace_id = current_setting('w.one')::uuid"
+FALSIFIED = {
+    "newest checkpoint gone": (f"DELETE FROM ledger.checkpoint WHERE size = 30 AND {OWN}", (2, 21, None)),
+    "older checkpoint gone": (f"DELETE FROM ledger.checkpoint WHERE size = 20 AND {OWN}", (0, None, None)),
+    "checkpoints swapped": (
+        SWAP.format("checkpoint", "note", "note", "checkpoint", "t.size = o.size"),
+        (3, None, "CHECKPOINT"),
+    ),
+    "origins swapped": (SWAP.format("log", "origin", "origin", "log", "true"), (1, None, "MANIFEST.json")),
+    "tiles swapped": (SWAP.format("tile", "hashes", "hashes", "tile", "t.level = o.level"), (1, 1, None)),
+    "signature altered": (
+        f"UPDATE ledger.checkpoint SET note = overlay(note placing 'AAAA' from length(note) - 40) WHERE {OWN}",
+        (3, None, "CHECKPOINT"),
+    ),
+    "key altered": ("UPDATE ledger.key SET public = sha256('')", (1, None, "PUBLIC_KEY")),
+}
+
+
+@pytest.fixture
+def neighbour(database):
+    """Another workspace, of the same size."""
+    return Writer(database.app, uuid4())
+
+
+@pytest.mark.parametrize("what", FALSIFIED)
+def test_whoever_falsifies_the_ledgers_own_tables_gains_nothing(writer, neighbour, here, tmp_path, what) -> None:
+    statement, expected = FALSIFIED[what]
+    for count in (20, 10):
+        writer.fill(count)
+        neighbour.fill(count)
+        here.seal()
+    auditor = Auditor(here, writer.workspace, tmp_path)
+    here.tamper(f"SET w.one = '{writer.workspace}'", f"SET w.two = '{neighbour.workspace}'", statement)
+
+    code, said = auditor.since()
+
+    assert (code, said["position"], said["file"]) == expected
+
+
 def test_what_was_never_sealed_cannot_be_verified(writer, here, tmp_path) -> None:
     writer.fill(1)
 
