@@ -1,6 +1,7 @@
 """`export`: a bundle for somebody outside, made by whoever has the machine, who needs nobody's leave and is noted in the log."""
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import click
@@ -31,6 +32,8 @@ from crm_es.uuids import new_id
 from crm_es.workspaces import export as exports
 from crm_es.workspaces.export import EXPORT, ExportScope, Wanted
 from crm_es.workspaces.export_scoping import widened
+
+STOPPED: Final = 130
 
 
 @click.command()
@@ -70,7 +73,8 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
             )
     except StoppedError:
         click.echo(f"Stopped. The same command goes on where it was, with what is in {part_of(out)}.", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)
+    click.echo("README.md in it says how to check it.", err=True)
     click.echo(made)
 
 
@@ -128,7 +132,8 @@ async def _export(
 
 
 class _Screen:
-    """Shows how far it is and what is waited for; told to stop (SIGINT, SIGTERM), it stops the making at the next step."""
+    """Shows how far it is and what is waited for. Told to stop (SIGINT, SIGTERM), it stops the making at the next step; told
+    twice, at once: nothing is lost by that either."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -139,7 +144,7 @@ class _Screen:
     def interruptible(self) -> Iterator[Self]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._interrupt)
         try:
             yield self
         finally:
@@ -147,11 +152,17 @@ class _Screen:
                 loop.remove_signal_handler(number)
             self._bar.close()
 
+    def _interrupt(self) -> None:
+        if self._stop.is_set():
+            os._exit(STOPPED)
+        self._stop.set()
+        self._bar.write("Stopping …", file=sys.stderr)
+
     def told(self, done: int, at: str) -> None:
         """Raises: StoppedError."""
         if self._stop.is_set():
             raise StoppedError
-        self._bar.set_description(at, refresh=False)
+        self._bar.set_description_str(at, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def says(self, waits_for: str | None) -> None:

@@ -102,7 +102,7 @@ class Waiting:
 
     def ask(self, look: Callable[[], Any], for_what: str) -> Any:
         """Raises: UnavailableError."""
-        self._led, self._looked = time.monotonic(), 0.0
+        self._led = self._looked = time.monotonic()
         while (found := look()) is None:
             self._stopped()
             if time.monotonic() - self._looked > SEALER_SECONDS:

@@ -16,7 +16,7 @@ from crm_es.exports.bundle import NOTES
 from crm_es.exports.csv_file import CsvFile
 from crm_es.exports.files import put, settle
 from crm_es.exports.parquet_file import MAGIC, ParquetFile
-from crm_es.exports.view import Pages, PagesFrom, Row, View
+from crm_es.exports.view import Pages, PagesFrom, Row, Value, View
 
 GROUP: Final = 5_000
 """Rows of a Parquet row group."""
@@ -57,8 +57,8 @@ class ViewFiles:
         """So many are written for good."""
         return self._last.rows
 
-    def write(self, pages: PagesFrom) -> Iterator[int]:
-        """All that is missing; gives the number of rows of each group it wrote."""
+    def write(self, pages: PagesFrom) -> Iterator[tuple[int, Value]]:
+        """All that is missing; gives the number of rows of each group it wrote, and what the last of them begins with."""
         put(self._noted, b"".join(map(_line, self._begun)))
         with ExitStack() as stack:
             files = [stack.enter_context(self._opened(suffix, size)) for suffix, size in self._sizes().items()]
@@ -68,7 +68,7 @@ class ViewFiles:
                 _add(files, self._csv.rows(group), self._parquet.rows(group))
                 if number % NOTED == 0:
                     self._note(files, group)
-                yield len(group)
+                yield len(group), group[-1][0]
             if self._parquet.count > self.rows:
                 self._note(files, group)
             _add(files, self._csv.end(), self._parquet.end())

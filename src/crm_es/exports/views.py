@@ -62,16 +62,17 @@ def write(
     def changes(since: Value) -> Pages:
         return rows.pages(narrowed.first if since is None else int(str(since)), narrowed.last, picked)
 
-    _view(folder, trail.VIEW, changes, told)
+    _view(folder, trail.VIEW, changes, told, of=position)
 
 
-def _view(folder: Path, view: View, pages: PagesFrom, told: Told) -> None:
+def _view(folder: Path, view: View, pages: PagesFrom, told: Told, *, of: int | None = None) -> None:
+    """`of`: where the first column ends, if it is a position."""
     files, schema = ViewFiles(folder, view), pretty(schema_of(view))
     put(folder / "schema" / f"{view.name}.json", schema)
     told(files.rows, view.name)
     if not files.whole:
-        for rows in files.write(pages):
-            told(rows, view.name)
+        for rows, last in files.write(pages):
+            told(rows, view.name if of is None else f"{view.name} to position {last:,} of {of:,}")
 
 
 def _about(narrowed: Narrowed) -> Condition:
