@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -35,9 +36,10 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A process from its start to its end; `first` is when it wrote its first byte."""
+    """A process from its start to its end; `cpu` is its own and its sealer's, `first` when it wrote its first byte."""
 
     seconds: float
+    cpu: float
     first: float
     memory: int
     code: int
@@ -46,7 +48,7 @@ class Run:
 
 def run(argv: Sequence[str], folder: Path, kill: Callable[[int], bool] = lambda _size: False) -> Run:
     """`folder` is what grows; `kill` is asked with its size."""
-    begun, first, peak, before = time.perf_counter(), 0.0, 0, grown(folder)
+    begun, spent, first, peak, before = time.perf_counter(), cpu(), 0.0, 0, grown(folder)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own
         while process.poll() is None:
             peak = max(peak, peak_of(process.pid))
@@ -56,7 +58,13 @@ def run(argv: Sequence[str], folder: Path, kill: Callable[[int], bool] = lambda 
                 process.send_signal(signal.SIGKILL)
             time.sleep(LOOK_SECONDS)
         said = process.communicate()[0]
-    return Run(time.perf_counter() - begun, first, peak, process.returncode, said)
+    return Run(time.perf_counter() - begun, cpu() - spent, first, peak, process.returncode, said)
+
+
+def cpu() -> float:
+    """Seconds of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_of(pid: int) -> int:
@@ -91,7 +99,7 @@ def whole(out: Path, events: int) -> int:
     assert done.code == 0, done.said
     size = size_of(out)
     print(
-        f"exported {events:,} events in {done.seconds:.1f} s: {events / done.seconds:,.0f} events/s; "
+        f"exported {events:,} events in {done.seconds:.1f} s, {done.cpu:.1f} s of CPU: {events / done.seconds:,.0f} events/s; "
         f"{done.memory / 1024:.0f} MB of memory at most; {size / 1e6:,.0f} MB, load {os.getloadavg()[0]:.1f}"
     )
     for folder in SAME:
@@ -150,9 +158,8 @@ def check(place: Path, bundle: Path) -> None:
     done = run(argv, bundle)
     assert done.code == 0, done.said
     verdict = json.loads(done.said.splitlines()[-1])
-    print(
-        f"verified {verdict['events']:,} events in {done.seconds:.1f} s, {done.memory / 1024:.0f} MB the first process"
-    )
+    took, memory = f"{done.seconds:.1f} s, {done.cpu:.1f} s of CPU", done.memory / 1024
+    print(f"verified {verdict['events']:,} events in {took}, {memory:.0f} MB the first process")
 
 
 async def prepared(place: Bench, events: int) -> None:
