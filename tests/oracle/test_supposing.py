@@ -87,8 +87,10 @@ async def test_other_promises_are_broken_otherwise(histories, figures):
         return Supposition(policies={"Gold": supposing._policy({"targets": targets})})
 
     was, *_ = figures(found)
-    strict, *_ = figures(found, promise(1))
+    strict, *_ = figures(found, once := promise(1))
     lax, *_ = figures(found, promise(300_000_000))
+
+    assert (once.met["policies"], [*once.unmet()]) == ({"Gold"}, [])
 
     def broken(told):
         return sum(value for (what, _), value in told.items() if what == "breaches")
@@ -116,7 +118,7 @@ async def test_the_command_makes_compares_and_drops(histories, place, figures, t
     found = (await histories(33, 60, (), SalesHistory))["admin"]
     *_, chances = figures(found)
     file = tmp_path / "hopeless.json"
-    file.write_text(json.dumps({"stages": dict.fromkeys(chances, 0)}))
+    file.write_text(json.dumps({"stages": dict.fromkeys([*chances, "Tlaking"], 0)}))
 
     made = crm(
         place, "--to", "20", "--schema", "then", "--workspace", str(found.workspace), "--what-if", str(file)
@@ -124,6 +126,7 @@ async def test_the_command_makes_compares_and_drops(histories, place, figures, t
     dropped = crm(place, "--schema", "then", "--drop")
 
     assert made.returncode == 0, made.stderr
+    assert "Tlaking by then. There were: " in made.stderr
     lines = made.stdout.splitlines()
     assert " in then__interactions, then__service_queues, " in lines[0]
     assert "in then_what_if__service_queues, then_what_if__pipelines" in lines[1]

@@ -93,6 +93,8 @@ def _replay(urls: DatabaseUrls, decode: Decode, name: str, asked: "_Asked") -> N
             schemas = ", ".join(one.schema(model) for model in one.models)
             click.echo(f"{events:,} events up to position {moment.position:,}{_amid(asked.to, moment)} in {schemas}")
         if supposed is not None:
+            for sentence in supposed.unmet():
+                click.echo(sentence, err=True)
             was, now = (supposing.figures(connection, one.name, asked.workspace, moment.time) for one in replays)
             click.echo(told(supposing.compared(was, now)))
 

@@ -4,7 +4,7 @@ way to the read models of a replay, and two replays are compared. Nothing of it 
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -43,6 +43,8 @@ class Supposition:
 
     stages: Mapping[str, Decimal] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    met: dict[str, set[str]] = field(default_factory=lambda: {"stages": set(), "policies": set()})
+    """The names there were in the log that was changed."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -65,7 +67,17 @@ class Supposition:
             self._changed(fact) for fact in facts if not (self.policies and isinstance(fact.event, TicketSlaBreached))
         ]
 
+    def unmet(self) -> Iterator[str]:
+        """Names that are of nothing in the log that was changed: there, what would be is what was."""
+        for kind, said, called in (("stages", self.stages, "stage"), ("policies", self.policies, "SLA policy")):
+            unknown = sorted(said.keys() - self.met[kind])
+            if unknown:
+                there = ", ".join(sorted(self.met[kind])) or "none"
+                yield f"No {called} was called {', '.join(unknown)} by then. There were: {there}."
+
     def _changed(self, fact: Fact) -> Fact:
+        if isinstance(fact.event, SlaPolicyPublished):
+            self.met["policies"].add(fact.event.name)
         match fact.event:
             case PipelineCreated(stages=stages):
                 return msgspec.structs.replace(fact, event=replace(fact.event, stages=self._stages(stages)))
@@ -80,6 +92,7 @@ class Supposition:
                 return fact
 
     def _stages(self, stages: Any) -> tuple[Stage, ...]:
+        self.met["stages"].update(one.name for one in stages)
         return tuple(replace(one, probability=self.stages.get(one.name, one.probability)) for one in stages)
 
 
