@@ -128,6 +128,32 @@ def test_a_backup_restored_twice_gets_a_third_epoch(here, writer, workspace):
     assert here.agrees(workspace, 3) == position == 13
 
 
+def test_a_memory_older_than_an_epoch_is_brought_up(here, writer, workspace):
+    """What the key has signed is ours all the same."""
+    writer.fill(10)
+    here.seal()
+    saved = snapshot(here)
+    writer.fill(10)
+    here.seal()
+    memory = (here.folder / "sealer.sqlite").read_bytes()
+    restore(here, saved)
+    Writer(writer.url, workspace).fill(3)
+    here.seal()
+    (here.folder / "sealer.sqlite").write_bytes(memory)
+    Writer(writer.url, workspace).fill(3)
+
+    here.seal()
+
+    assert here.agrees(workspace, 2) == 17
+    assert here.rows("SELECT max(epoch) FROM ledger.log") == [(2,)]
+    here.tamper(
+        f"DELETE FROM es.events WHERE workspace_id = '{workspace}' AND sequence > 15",
+        f"UPDATE es.head SET sequence = 15 WHERE workspace_id = '{workspace}'",
+    )
+    here.seal()
+    assert here.epoch_of(workspace, 3)[1]["lost_from"] == 16
+
+
 def test_deleted_events_leave_their_places_in_the_next_epoch(here, writer, workspace):
     """The head was not set back, so positions go on after the hole; the tree needs a leaf for each."""
     writer.fill(20)

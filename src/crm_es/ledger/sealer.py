@@ -291,11 +291,24 @@ class Sealer:
             return self.begun(workspace, 1)
         if known.size == 0:
             raise ContradictionError(f"epoch {known.epoch} is being opened")
+        if kept and kept.epoch > known.epoch and kept.size:
+            return self._caught_up(kept)
         if kept is None or kept.epoch != known.epoch or kept.size == 0:
             self._must_lead_to(Standing(workspace, known.epoch, known.origin, b"", Growing()), known)
             return self.begun(workspace, known.epoch)  # not before: where events were lost, its tiles say which
         standing = self._resumed(kept)
         self._must_lead_to(standing, known)
+        return standing
+
+    def _caught_up(self, kept: Kept) -> Standing:
+        """The memory is a copy from before an epoch that our key has signed. Raises: ContradictionError."""
+        standing = self._resumed(kept)
+        if kept.origin != origin_of(self.origin, kept.workspace, kept.epoch):
+            raise ContradictionError(f"{kept.origin} is not the name of epoch {kept.epoch}")
+        signed = Signed(
+            workspace=kept.workspace, epoch=kept.epoch, origin=kept.origin, size=kept.size, root=kept.root
+        )  # fmt: skip
+        self.memory.put([signed])
         return standing
 
     def begun(self, workspace: UUID, epoch: int) -> Standing:
