@@ -4,7 +4,7 @@ contact_filter = filter_type(lambda: Contact, id=by_id("id", "Contact"), email=c
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
 import strawberry
@@ -33,6 +33,12 @@ class FilterField:
     compile: Compile
     fields: tuple[str, ...] = ()
     columns: tuple[str, ...] = field(default=())
+    description: str | None = None
+
+
+def said(declared: FilterField, description: str) -> FilterField:
+    """The same, where its name alone does not say what it finds."""
+    return replace(declared, description=description)
 
 
 def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
@@ -48,7 +54,7 @@ def filter_type(name: str, target: Target, /, **fields: FilterField) -> Any:
         "and_": _input("and", "All of these."),
         "or_": _input("or", "At least one of these."),
         "not_": _input("not", "Not this; a record that lacks the value counts as not equal."),
-        **{key: _input(camel(key), f"By {camel(key)}.") for key in fields},
+        **{key: _input(camel(key), each.description or f"By {camel(key)}.") for key, each in fields.items()},
         "__annotations__": annotations,
         "__filter__": fields,
         "__target__": staticmethod(target),

@@ -110,7 +110,7 @@ class Access(Node):
     nodes: list[Node] = strawberry.field(
         resolver=_nodes,
         metadata={"rule": PARENT},
-        description="The records answered, as they are now: the first 1,000.",
+        description="The records answered, as they are now: the first 1,000. Of an export of many, the export and the workspace.",
     )
     node_count: int = computed(_first, ("node_count", *NODES), "How many records were answered.")
     fields: list[str] = column("fields", "Sensitive fields among what was answered.")
@@ -235,14 +235,20 @@ def _by_allowed(query: Query, alias: LiteralString, operand: Any) -> Composable:
     return SQL("{}" if operand else "NOT {}").format(Identifier(alias, "allowed"))
 
 
+NODE_ID: Final = (
+    "Who saw these records, or what they have absorbed since: lists and histories count. With them comes what may have held them"
+    " unnamed: exports of the workspace or of a range, and answers of more than 1,000 records."
+)
 AccessFilter: Any = filter_type(
     "AccessFilter",
     lambda: Access,
-    actor_id=by_any_id("actor_id"),
-    node_id=FilterField(IDFilter, _on, columns=("node_ids",)),
-    field=FilterField(StringFilter, _by_field, columns=("fields",)),
-    allowed=FilterField(bool, _by_allowed, columns=("allowed",)),
-    at=filters.moment("at"),
+    actor_id=filters.said(by_any_id("actor_id"), "By members or API keys."),
+    node_id=filters.said(FilterField(IDFilter, _on, columns=("node_ids",)), NODE_ID),
+    field=filters.said(
+        FilterField(StringFilter, _by_field, columns=("fields",)), "With a sensitive field, as `emails`."
+    ),
+    allowed=filters.said(FilterField(bool, _by_allowed, columns=("allowed",)), "False: refusals alone."),
+    at=filters.said(filters.moment("at"), "When the answer was ready."),
 )
 AccessConnection = connection_type(Access)
 

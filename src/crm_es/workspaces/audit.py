@@ -241,15 +241,23 @@ async def _shown(self: Any, info: Info, moment: Moment | None) -> Entity | None:
 EventFilter = filter_type(
     "EventFilter",
     lambda: Event,
-    type=event_filters.by_topic("type"),
-    entity_id=event_filters.by_any_id("stream_id"),
-    actor_id=event_filters.by_any_id("actor_id"),
-    field=event_filters.by_field("fields", "type"),
-    command_id=filters.equals("command_id", UUID, "uuid"),
-    correlation_id=filters.equals("correlation_id", UUID, "uuid"),
+    type=filters.said(
+        event_filters.by_topic("type"), "By the topic: `deal.won`, or all of deals by `startsWith: deal.`"
+    ),
+    entity_id=filters.said(event_filters.by_any_id("stream_id"), "Of these records, by ids of any type."),
+    actor_id=filters.said(event_filters.by_any_id("actor_id"), "By members or API keys."),
+    field=filters.said(
+        event_filters.by_field("fields", "type"), "That changed a field of this name, or what it follows from."
+    ),
+    command_id=filters.said(
+        filters.equals("command_id", UUID, "uuid"), "By one request; of a batch done row by row, each row has its own."
+    ),
+    correlation_id=filters.said(
+        filters.equals("correlation_id", UUID, "uuid"), "All that belongs together: of an import, its `commandId`."
+    ),
     position=filters.position("position"),
-    occurred_at=filters.moment("occurred_at"),
-    recorded_at=filters.moment("recorded_at"),
+    occurred_at=filters.said(filters.moment("occurred_at"), "When it happened in the world."),
+    recorded_at=filters.said(filters.moment("recorded_at"), "When it was recorded."),
 )
 
 

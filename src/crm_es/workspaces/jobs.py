@@ -73,7 +73,7 @@ class JobProgress:
 
 
 @ruled(PARENT)
-@strawberry.interface(description="Long work.")
+@strawberry.interface(description="Long work. Watch it with the subscription `changes(ids:)`.")
 class Job(Node):
     status: JobStatus = strawberry.field(description="How far it is.")
     progress: JobProgress = strawberry.field(description="How much of it is done.")
