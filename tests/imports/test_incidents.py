@@ -8,6 +8,7 @@ import pytest
 
 from crm_es.imports.tally import Verdict
 from tests.imports.office import EXAMPLES
+from tests.imports.proving import prove_all
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +17,7 @@ SOME = frozenset({"69", "2797", "2241", "577", "6561", "1879", "397"})
 """Between them they know every status, every way a line can repeat or change, and the two lines that no ticket can follow."""
 TICKETS = """{ tickets(first: 100) { nodes { label: externalIds { value } title status holdReason assignee { name }
   statusIntervals { status holdReason assignee { name } from to } } } }"""
+KNOWN = {"2012-03-31": 315, "2012-04-30": 1_997, "2012-05-10": 570, "2012-05-23": 8}
 NOTES = """query($type: InteractionType!) { interactions(first: 100, filter: { type: { eq: $type } }) {
   nodes { subject direction occurredAt ticket { title } } } }"""
 
@@ -120,3 +122,20 @@ async def test_incidents_are_not_recorded_twice(office, incidents):
         (one.line, one.rule) for one in first.tally.rejections
     ]
     assert sum(found[Verdict.ALREADY] for found in again.tally.steps.values()) > 0
+
+
+@pytest.mark.slow
+async def test_the_whole_log_is_imported_and_holds(office, data):
+    file = data / "service-desk" / "incidents.csv"
+    lines = lines_of(file)
+
+    done = await office.run(MAPPING, file)
+
+    counts = {step: found[Verdict.RECORDED] for step, found in done.tally.steps.items()}
+    assert (done.tally.rows, done.tally.rejected) == (65_533, 13)
+    assert (counts["ticket"], counts["work_log"]) == (7_554, 8_121)
+    assert office.sql("SELECT count(*) FROM es.events WHERE topic = 'ticket.reopened'") == [(580,)]
+    assert (await office.ask("{ tickets { totalCount } }"))["tickets"]["totalCount"] == 7_554
+    moments = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in KNOWN]
+    assert await depths(office, moments) == [open_at(lines, at) for at in moments] == list(KNOWN.values())
+    prove_all(office)

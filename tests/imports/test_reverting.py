@@ -16,6 +16,7 @@ from crm_es.serving.reverting import Reverter
 from projections import READ_MODELS
 from tests.gate import held
 from tests.imports.office import EXAMPLES
+from tests.imports.proving import prove_all
 from tests.waiting import eventually, soon
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +117,7 @@ async def check(office, file, revert):
     assert once_more.tally.recorded == 0
     assert first.tally.rejected == again.tally.rejected == 0
     assert len((await office.ask(RUN))["imports"]["nodes"]) == 3
+    prove_all(office)
 
 
 async def test_a_small_import_is_taken_back_and_can_be_done_again(office, data):

@@ -9,6 +9,7 @@ import pytest
 
 from crm_es.imports.telling import told
 from tests.imports.office import EXAMPLES
+from tests.imports.proving import prove_all
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +140,7 @@ async def test_all_opportunities_are_there_as_the_file_has_them(office, data):
         in_file = rows(WON)
     assert len({agent for agent, *_ in in_file}) == 30
     assert {(*key, *won) for key, won in (await won_by(office, found["members"]["nodes"])).items()} == set(in_file)
+    prove_all(office)
 
 
 @contextmanager
