@@ -1130,8 +1130,8 @@ class Reading:
         tails = [line[end + len(RECORDED) :] for line, end in zip(lines, ends)]
         times, streams = [tail[:27] for tail in tails], [tail[50:86] for tail in tails]
         said = [self._endings[tail[27:50] + tail[86:]] for tail in tails]
-        escapes = max(map(bytes.find, lines, repeat(b"\\u00")), default=-1)
-        if not alike(times, TIME_FORM) or not alike(streams, UUID_FORM) or escapes >= 0:
+        escaped = any(b"\\u00" in line for line in lines if b"\\" in line)
+        if not alike(times, TIME_FORM) or not alike(streams, UUID_FORM) or escaped:
             raise ValueError("not the usual time or stream, or letters as escapes")
         ledger = [
             (position, kind, json.loads(line)["data"])
