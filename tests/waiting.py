@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psutil
 import psycopg
 
 PATIENCE_SECONDS = 120
@@ -37,6 +38,14 @@ async def soon(condition: Callable[[], Any | Awaitable[Any]], seconds: float = P
             return found
         assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {condition}"
         await asyncio.sleep(0.02)
+
+
+def ended(process: psutil.Process) -> bool:
+    """Dead; perhaps nobody collects it: the first process of a container need not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wanted(connection: psycopg.Connection, lock: int = APPENDING) -> bool:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import psycopg
 import pytest
 
 from crm_es.database.server import EmbeddedServer
 from crm_es.database.urls import DatabaseUrls, on_database
 from tests.commands.running import Serving, crm, token
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import ended, eventually
 
 pytestmark = pytest.mark.slow  # a process for each command
 
@@ -174,9 +173,8 @@ def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     serving.process.kill()
     serving.process.wait()
 
-    gone, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
-    assert len(gone) == 4
-    assert not alive
+    assert len(children) == 4
+    eventually(lambda: all(map(ended, children)))
 
 
 def test_serve_stops_cleanly_when_told(serving: Serving) -> None:

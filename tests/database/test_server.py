@@ -126,6 +126,35 @@ def test_a_killed_postgres_is_started_again_with_all_that_was_committed(server: 
     assert answers(again, "SELECT n FROM kept") == 42
 
 
+COLLECTING_NOBODY = """
+import ctypes, os, signal, sys
+from pathlib import Path
+from crm_es.database.server import EmbeddedServer
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: whoever is left by his parent is ours
+server = EmbeddedServer(Path(sys.argv[1]), durable=False)
+server.start()
+(file,) = Path(sys.argv[1]).glob("postgres-*/postmaster.pid")
+for begin in (server.start, server.revive):
+    killed = int(file.read_text().split()[0])
+    os.kill(killed, signal.SIGKILL)
+    while (state := Path(f"/proc/{killed}/stat").read_text().rpartition(") ")[2][0]) != "Z":
+        pass
+    begin()
+    print(state, int(file.read_text().split()[0]) != killed, server._cluster().accepts())
+server.stop()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="zombies are made by a call of Linux")
+def test_a_killed_postgres_that_nobody_collects_is_started_again(data_dir: Path) -> None:
+    """As in a container whose first process collects no others."""
+    argv = [sys.executable, "-c", COLLECTING_NOBODY, str(data_dir)]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)  # noqa: S603
+
+    assert done.stdout.splitlines() == ["Z True True"] * 2, done.stderr
+
+
 def test_a_pid_file_naming_another_live_process_does_not_stop_a_start(server: EmbeddedServer, data_dir: Path) -> None:
     server.start()
     killed = postmaster(data_dir)

@@ -18,7 +18,7 @@ import psycopg
 from crm_es.database.server import EmbeddedServer
 from tests.commands.running import Serving, crm, token
 from tests.gate import held
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, ended, eventually
 
 
 class Installation:
@@ -144,5 +144,4 @@ class Sender:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
-    return not alive
+    return bool(eventually(lambda: all(map(ended, processes))))

@@ -29,7 +29,7 @@ from projections import READ_MODELS
 from tests.api.conftest import Api, Place, identity, running
 from tests.api.served import served as ported
 from tests.api.test_streams import PROTOCOL
-from tests.waiting import PATIENCE_SECONDS, soon
+from tests.waiting import ended, eventually, soon
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -53,8 +53,7 @@ class Dying(EmbeddedServer):
         postmaster = psutil.Process(int(pid_file.read_text().splitlines()[0]))
         family = [postmaster, *postmaster.children()]
         postmaster.kill()
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
-        assert not alive
+        eventually(lambda: all(map(ended, family)))
 
 
 @asynccontextmanager
