@@ -66,6 +66,18 @@ WHERE workspace_id = %(workspace)s AND sequence > %(after)s AND sequence <= %(up
 ORDER BY sequence
 LIMIT %(limit)s
 """
+_POSITIONS: Final = """
+SELECT sequence
+FROM es.events
+WHERE workspace_id = %s AND originator_id = ANY (%s) AND sequence > %s AND sequence <= %s
+ORDER BY sequence
+"""
+_AT: Final = """
+SELECT notification_id, sequence, state
+FROM es.events
+WHERE workspace_id = %(workspace)s AND sequence = ANY (%(positions)s)
+ORDER BY sequence
+"""
 _EARLIER: Final = """
 SELECT notification_id, sequence, state
 FROM es.events
@@ -106,18 +118,30 @@ class Trail:
         self._known: OrderedDict[UUID, _Stream] = OrderedDict()
 
     def pages(
-        self, first: int = 1, last: int | None = None, only: Callable[[Sequence[int]], set[int]] | None = None
-    ) -> Iterator[list[Row]]:
-        """From one position to another; `only` picks the positions of a page that are wanted."""
-        after, upto = first - 1, self._position if last is None else min(last, self._position)
-        while facts := self._facts(_PAGE, after=after, upto=upto, limit=PAGE):
-            after = facts[-1].position
+        self, first: int = 1, last: int | None = None, only: Callable[[Sequence[int]], set[int]] | None = None,
+        streams: Sequence[UUID] | None = None,
+    ) -> Iterator[list[Row]]:  # fmt: skip
+        """From one position to another, of `streams` or all; `only` picks the positions of a page that are wanted."""
+        upto = self._position if last is None else min(last, self._position)
+        for facts in self._all(first - 1, upto) if streams is None else self._of(streams, first - 1, upto):
             wanted = None if only is None else only([fact.position for fact in facts])
             self._recall(facts)
             rows = [row for fact in facts for row in self._rows(fact) if wanted is None or fact.position in wanted]
             self._forget()
             if rows:
                 yield rows
+
+    def _all(self, after: int, upto: int) -> Iterator[list[Fact]]:
+        while facts := self._facts(_PAGE, after=after, upto=upto, limit=PAGE):
+            after = facts[-1].position
+            yield facts
+
+    def _of(self, streams: Sequence[UUID], after: int, upto: int) -> Iterator[list[Fact]]:
+        """A contact's streams are few events among many: nothing else is read."""
+        asked = [self._workspace, list(streams), after, upto]
+        positions = [row[0] for row in self._connection.execute(_POSITIONS, asked)]
+        for start in range(0, len(positions), PAGE):
+            yield self._facts(_AT, positions=positions[start : start + PAGE])
 
     def _facts(self, statement: Any, **asked: Any) -> list[Fact]:
         with self._connection.cursor(binary=True) as cursor:

@@ -60,7 +60,7 @@ def write(
     picked = None if narrowed.streams is None and narrowed.condition is None else _picker(reader, narrowed)
 
     def changes(since: Value) -> Pages:
-        return rows.pages(narrowed.first if since is None else int(str(since)), narrowed.last, picked)
+        return rows.pages(narrowed.first if since is None else int(str(since)), narrowed.last, picked, narrowed.streams)
 
     _view(folder, trail.VIEW, changes, told, of=position)
 
