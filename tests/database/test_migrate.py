@@ -87,6 +87,14 @@ def test_an_edited_migration_is_refused(url: str) -> None:
         migrate(url, [edited, SECOND])
 
 
+def test_a_migration_that_came_late_is_named(url: str) -> None:
+    later = Migration(number=3, name="later", sql="SELECT 1")
+    migrate(url, [FIRST, later])
+
+    with pytest.raises(ConfigurationError, match="has 0003_later and lacks 0002_second, which comes before it"):
+        migrate(url, [FIRST, SECOND, later])
+
+
 def test_files_are_read_in_order_and_a_number_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0004_b.sql").write_text("SELECT 2")
     (tmp_path / "README.md").write_text("not SQL")

@@ -120,6 +120,12 @@ def _applied(connection: psycopg.Connection[Any]) -> list[tuple[int, str, str]]:
 def _agreed(applied: Sequence[tuple[int, str, str]], known: Sequence[Migration]) -> int:
     """How many of ours the database has, all of them unchanged."""
     for (number, name, sha256), ours in zip(applied, known, strict=False):
+        if number > ours.number:
+            raise ConfigurationError(
+                f"The database has {number:04}_{name} and lacks {ours}, which comes before it: made by a build between two "
+                "releases. Make it anew, or install the release that follows that build's.",
+                rule="schema.gap",
+            )
         if sha256 != ours.sha256:
             raise ConfigurationError(
                 f"Migration {number:04}_{name} was applied with another text than this program ships. "
