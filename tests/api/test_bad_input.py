@@ -118,6 +118,8 @@ TEXTS = [
     ("interactions", "{amount: {currency: $text}}"),
     ("events", "{field: {eq: $text}}"),
     ("events", "{field: {startsWith: $text}}"),
+    ("events", "{field: {in: [$text]}}"),
+    ("events", "{type: {contains: $text}}"),
 ]
 
 

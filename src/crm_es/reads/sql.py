@@ -185,8 +185,8 @@ def _converted(value: object, convert: Callable[[Any], object] | None) -> object
         return value
     if isinstance(value, Slot):
         take = value.take
-        return Slot(lambda environment: convert(take(environment)))
-    return convert(value)
+        return Slot(lambda environment: convert(_sound(take(environment))))
+    return convert(_sound(value))
 
 
 def _sound(value: object) -> object:
