@@ -5,11 +5,11 @@ import random
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 
 import pytest
 
 from crm_es.serving.sealing import GIVES_WAY
+from crm_es.threads import beside
 from tests.ledger.logs import ORIGIN
 from tests.waiting import eventually
 
@@ -32,22 +32,14 @@ def begun(here):
     )
 
 
-@contextmanager
 def growing(writer):
     """Somebody records all the time."""
-    stop = threading.Event()
 
-    def record():
+    def record(stop):
         while not stop.wait(0.01):
             writer.fill(40)
 
-    thread = threading.Thread(target=record)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return beside(record, "writer")
 
 
 def test_kills_at_any_moment_leave_one_history(here, writer, workspace):
