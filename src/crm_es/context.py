@@ -151,7 +151,10 @@ class Context:
         self.now = datetime.now(UTC)
 
     async def close(self, *, sound: bool = True) -> None:
-        snapshot, self._snapshot, self._reads = self._snapshot, None, None
+        snapshot, reads = self._snapshot, self._reads
+        self._snapshot = self._reads = None
+        if reads is not None:
+            reads.end()
         if snapshot is not None:
             await snapshot.close(sound=sound)
 

@@ -99,8 +99,8 @@ def _fail(asked: asyncio.Future[Any], error: Exception) -> None:
 class Reads:
     """Made by the context of an operation; resolvers find it as `info.context.reads`.
 
-    `snapshot` opens the operation's snapshot when first asked and gives the same one after. `cursor_key` is 32 bytes of the
-    workspace's own. `trail` is told what is answered.
+    Made with a `snapshot` that opens the operation's when first asked and gives the same one after. `cursor_key` is 32 bytes of
+    the workspace's own. `trail` is told what is answered.
     """
 
     def __init__(
@@ -125,9 +125,20 @@ class Reads:
         self.models: set[str] = set()
         self.asked: dict[Hashable, Any] = {}
         self.sources: dict[int, Any] = {}
-        self.snapshot = snapshot
+        self._snapshot = snapshot
+        self._ended = False
         self._moments: dict[Past | None, Moment] = {None: Moment(self, None)}
         self._loaders: dict[Hashable, Loader[Any, Any]] = {}
+
+    async def snapshot(self) -> Snapshot:
+        """The operation's. Whoever asks after its end is cancelled: a loader may outlive those who asked it."""
+        if self._ended:
+            raise asyncio.CancelledError
+        return await self._snapshot()
+
+    def end(self) -> None:
+        """The operation is over, or reads anew: nothing more is read for what asked before."""
+        self._ended = True
 
     @property
     def present(self) -> "Moment":
