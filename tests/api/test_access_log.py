@@ -234,7 +234,7 @@ async def test_what_may_have_held_a_record_is_told_of_it(api, monkeypatch, few):
     before, later = 1, int((await api.ask("{ viewer { position } }"))["viewer"]["position"])
 
     async def sent_out(operation, position, held, count=0):
-        trail = trail_of(uuid4(), held)
+        trail = trail_of(uuid4(), [held])
         trail.saw("Deal", [uuid4() for _ in range(count)])
         kind = Kind.QUERY if count else Kind.EXPORT
         given = {"workspace": api.workspace, "actor": api.known["auditor"].actor, "position": position}

@@ -36,10 +36,17 @@ def scope_of(house: House, kind: str) -> dict[str, Any]:
     if kind == "stream":
         return {"kind": kind, "id": house.chance.choice(list(house.kinds))}
     if kind == "subject":
-        while not (contacts := [stream for stream, what in house.kinds.items() if what == "contact"]):
+        while len(contacts := [stream for stream, what in house.kinds.items() if what == "contact"]) < 4:
             house.grow(1)
         house.leaves(house.size)
-        return {"kind": kind, "id": max(contacts, key=lambda one: len(house.named[one]))}
+        one, *others = sorted(contacts, key=lambda each: len(house.named[each]), reverse=True)
+        if house.seed % 2:  # it absorbs one that has absorbed, and one that it gives back
+            house.merge(others[0], others[1])
+            house.merge(one, others[0])
+            house.merge(one, others[2])
+            house.release(one, others[2])
+            house.grow(3)
+        return {"kind": kind, "id": one}
     return {"kind": kind}
 
 

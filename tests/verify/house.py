@@ -147,6 +147,28 @@ class House:
                     data["list"] = [1, [one, None], {"$pii": 1, "k": one}]
             self.append(stream, self.chance.choice(TOPICS[kind]), data, together=self.chance.random() < 0.3)
 
+    def merge(self, survivor: str, absorbed: str) -> None:
+        """As the house's own merge: all that the absorbed one means from now on stands in the survivor's stream."""
+        everybody = [absorbed, *self.absorbed(absorbed)]
+        self.append(survivor, "contact.merged", {"absorbed_id": absorbed, "absorbed_ids": everybody})
+        self.append(absorbed, "contact.absorbed", {"survivor_id": survivor}, together=True)
+
+    def release(self, survivor: str, absorbed: str) -> None:
+        everybody = [absorbed, *self.absorbed(absorbed)]
+        self.append(survivor, "contact.released", {"absorbed_id": absorbed, "absorbed_ids": everybody})
+        self.append(absorbed, "contact.unmerged", {"survivor_id": survivor}, together=True)
+
+    def absorbed(self, contact: str) -> list[str]:
+        """Whom it has absorbed and not given back."""
+        held: set[str] = set()
+        for event in map(json.loads, filter(None, self.states)):
+            match event["stream"], event["type"]:
+                case (stream, "contact.merged") if stream == contact:
+                    held |= set(event["data"]["absorbed_ids"])
+                case (stream, "contact.released") if stream == contact:
+                    held -= set(event["data"]["absorbed_ids"])
+        return sorted(held)
+
     def seal_heads(self) -> int:
         leaves = self.leaves(self.size)
         tree = Tree()
@@ -248,6 +270,8 @@ def bundle(
     log = scope["kind"] == "log"
     house.append(house.export, "export.requested", {"scope": scope["kind"]}) if custody else None
     position = house.size
+    absorbed = house.absorbed(scope["id"]) if scope["kind"] == "subject" and "absorbed" not in scope else []
+    scope = {**scope, "absorbed": absorbed} if absorbed else scope
     at = house.seal_heads()
     leaves = house.leaves(position)
     house.grow(later if log else 0)
@@ -291,7 +315,9 @@ def positions(house: House, contents: Contents) -> list[int]:
         return list(range(1, end + 1))
     if scope["kind"] == "range":
         return list(range(scope["from"], scope["to"] + 1))
-    streams = {scope["id"]} if scope["kind"] == "stream" else house.named[scope["id"]]
+    streams = (
+        {scope["id"]} if scope["kind"] == "stream" else {one for each in people(scope) for one in house.named[each]}
+    )
     return [p for p in range(1, end + 1) if stream_of(house, p) in streams]
 
 
@@ -301,8 +327,13 @@ def proofs(house: House, scope: dict[str, Any], leaves: list[str]) -> tuple[list
     tree = Tree()
     for leaf in leaves:
         tree.add(leaf.encode())
-    streams = sorted(house.named[scope["id"]]) if scope["kind"] == "subject" else [scope["id"]]
-    wanted = {("s", stream) for stream in streams} | ({("p", scope["id"])} if scope["kind"] == "subject" else set())
+    subjects = {one: sorted(house.named[one]) for one in people(scope)} if scope["kind"] == "subject" else {}
+    streams = {one for each in subjects.values() for one in each} or {scope["id"]}
+    wanted = {*(("s", stream) for stream in streams), *(("p", one) for one in subjects)}
     found = [(at, leaf) for at, leaf in enumerate(leaves) if tuple(leaf.split(" ")[:2]) in wanted]
     made = [HeadProof(index=at, leaf=leaf, hashes=tree.inclusion(at + 1, len(leaves))) for at, leaf in found]
-    return made, {scope["id"]: streams} if scope["kind"] == "subject" else {}
+    return made, subjects
+
+
+def people(scope: dict[str, Any]) -> list[str]:
+    return [scope["id"], *scope.get("absorbed", ())]

@@ -337,7 +337,7 @@ def drop_from_proofs(case: Case, chance: random.Random) -> Verdict | None:
     if case.kind != "subject":
         return None
     proofs = json.loads(case.read("heads/proofs.json"))
-    ((subject, streams),) = proofs["subjects"].items()
+    subject, streams = chance.choice(list(proofs["subjects"].items()))
     gone = chance.choice(streams)
     proofs["subjects"][subject] = [stream for stream in streams if stream != gone]
     proofs["leaves"] = [leaf for leaf in proofs["leaves"] if not leaf["leaf"].startswith(f"s {gone}")]

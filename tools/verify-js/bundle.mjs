@@ -497,7 +497,7 @@ export class Bundle {
     }
   }
 
-  checkProofs(heads) {
+  checkProofs(heads, files) {
     const [file, scope, sealed] = ["heads/proofs.json", this.manifest.scope, this.sealed];
     const proofs = this.json(file);
     const leaves = new Map();
@@ -515,19 +515,17 @@ export class Bundle {
       return value;
     };
     let wanted = [scope.id];
+    const few = this.problems.length;
     if (scope.kind === "subject") {
-      wanted = proofs.subjects[scope.id];
-      const [total, digest] = take(`p ${scope.id}`);
-      if (new Set(wanted).size < Number(total)) {
-        throw new Problem(INCOMPLETE, `the subject has ${total} streams, ${wanted.length} are named`, { file });
-      }
-      if (hex([...wanted].sort().join("\n")) !== digest) {
-        throw new Problem(TAMPERED, "names other streams of the subject than were sealed", { file });
+      const people = [scope.id, ...(scope.absorbed ?? [])];
+      wanted = people.flatMap((one) => this.streamsOf(one, proofs.subjects[one], take(`p ${one}`)));
+      if (Object.keys(proofs.subjects).length > people.length) {
+        throw new Problem(TAMPERED, "names subjects that are not in the scope", { file });
       }
     } else if (Object.keys(proofs.subjects).length) {
       throw new Problem(TAMPERED, "names subjects in a bundle of one stream", { file });
     }
-    for (const stream of [...wanted].sort()) {
+    for (const stream of [...new Set(wanted)].sort()) {
       const leaf = take(`s ${stream}`);
       if (!leaf) throw new Problem(INCOMPLETE, `has no sealed head of ${stream}`, { file });
       const [version, position] = leaf.map(Number);
@@ -542,6 +540,36 @@ export class Bundle {
     }
     if (leaves.size || heads.size) {
       throw new Problem(TAMPERED, "speaks of streams that are not in the scope", { file });
+    }
+    if (scope.kind === "subject" && this.problems.length === few) this.checkAbsorbed(files);
+  }
+
+  /** The streams that a bundle names for a person are those that were sealed. */
+  streamsOf(one, named, leaf) {
+    const file = "heads/proofs.json";
+    if (!named || !leaf) throw new Problem(INCOMPLETE, `does not prove which streams ${one} has`, { file });
+    const [total, digest] = leaf;
+    if (new Set(named).size < Number(total)) {
+      throw new Problem(INCOMPLETE, `the subject has ${total} streams, ${named.length} are named`, { file });
+    }
+    if (hex([...named].sort().join("\n")) !== digest) {
+      throw new Problem(TAMPERED, "names other streams of the subject than were sealed", { file });
+    }
+    return named;
+  }
+
+  /** The scope names whom the contact holds, by its own stream: each of them, and nobody else. */
+  checkAbsorbed(files) {
+    const [file, scope, held] = ["MANIFEST.json", this.manifest.scope, new Set()];
+    for (const { stream, merge } of files.flatMap((each) => each.events)) {
+      if (stream !== scope.id || !merge) continue;
+      for (const one of merge.ids) merge.kind === "contact.merged" ? held.add(one) : held.delete(one);
+    }
+    const missing = [...held].filter((one) => !(scope.absorbed ?? []).includes(one));
+    if (missing.length) throw new Problem(INCOMPLETE, `leaves out whom the contact has absorbed: ${missing}`, { file });
+    const right = { kind: "subject", id: scope.id, ...(held.size ? { absorbed: [...held].sort() } : {}) };
+    if (canonical(scope) !== canonical(right)) {
+      throw new Problem(TAMPERED, "has a scope that is not this contact's", { file });
     }
   }
 
@@ -593,7 +621,7 @@ export class Bundle {
       const heads = this.checkVersions(files, !blocked);
       const kind = this.manifest.scope.kind;
       if (!blocked && this.sealed && ["workspace", "log"].includes(kind)) this.checkMap(files);
-      else if (!blocked && this.sealed && kind !== "range") this.noting("heads/proofs.json", () => this.checkProofs(heads));
+      else if (!blocked && this.sealed && kind !== "range") this.noting("heads/proofs.json", () => this.checkProofs(heads, files));
       this.noting("events/index.json", () => this.checkEpochs(files));
     }
     this.problems.push(...this.gaps);

@@ -157,6 +157,7 @@ function read(job, lines, found) {
     found.events.push({
       position, time: event.recorded_at, stream: event.stream, version: event.version, contact: kind.startsWith("contact."),
       named: new Set(uuids(event.data)), ledger: kind.startsWith("ledger.") ? { kind, data: event.data } : null,
+      merge: ["contact.merged", "contact.released"].includes(kind) ? { kind, ids: event.data?.absorbed_ids } : null,
     });
   }
 }

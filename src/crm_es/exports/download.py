@@ -75,7 +75,7 @@ async def _record(engine: Engine, ticket: Ticket, directory: Path, request: Requ
     state: export.Export | None = loaded.state if loaded else None
     if state is None or state.asked is None:
         raise RuleViolatedError("There is nothing to fetch, or no longer.", rule="export.not_there")
-    held = await accounting.held_by(engine.store, command.workspace, state.asked)
+    held = await accounting.held_by(engine.store, command.workspace, state.asked, state.position or 0)
     await engine.access.record(
         entry(
             workspace=ticket.workspace, actor=ticket.actor, kind=Kind.EXPORT, operation="download",

@@ -196,7 +196,7 @@ class Maker:
             "events": counts["events"],
             "expires_at": None if self.keep is None else _whole(datetime.now(UTC) + self.keep),
         }
-        held = await accounting.held_by(self.store, WorkspaceId(order.workspace), order.asked)
+        held = await accounting.held_by(self.store, WorkspaceId(order.workspace), order.asked, pinned.position)
         await accounting.account(
             self.url, order.workspace, order.id, actor=order.first.actor, purpose=order.asked.purpose, held=held, said=said
         )  # fmt: skip

@@ -6,6 +6,7 @@ Connections are the application's, fenced to the workspace, in autocommit: what 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
@@ -42,6 +43,11 @@ SELECT sequence, state FROM es.events
 WHERE workspace_id = %(workspace)s AND originator_id = ANY (%(streams)s) AND sequence >= %(first)s AND sequence <= %(last)s
 ORDER BY sequence
 """
+_MERGES: Final[LiteralString] = """
+SELECT topic, state FROM es.events
+WHERE workspace_id = %s AND originator_id = %s AND sequence <= %s AND topic IN ('contact.merged', 'contact.released')
+ORDER BY originator_version
+"""
 _ROTATIONS: Final[LiteralString] = """
 SELECT c.size, c.note, e.state
 FROM ledger.checkpoint c
@@ -66,7 +72,16 @@ class _Typed(msgspec.Struct):
     type: str
 
 
+class _Ids(msgspec.Struct):
+    absorbed_ids: list[UUID]
+
+
+class _Merge(msgspec.Struct):
+    data: _Ids
+
+
 _TYPED: Final = msgspec.json.Decoder(_Typed)
+_MERGED: Final = msgspec.json.Decoder(_Merge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,9 @@ class Provable:
                 return {"kind": kind}
             case ExportScope.RANGE:
                 return {"kind": kind, "from": self.first, "to": self.last}
+            case ExportScope.SUBJECT:
+                absorbed = [str(one) for one in self.people[1:]]
+                return {"kind": kind, "id": str(self._asked.id), **({"absorbed": absorbed} if absorbed else {})}
             case _:
                 return {"kind": kind, "id": str(self._asked.id)}
 
@@ -182,9 +200,27 @@ class Provable:
             case ExportScope.STREAM:
                 return [_named(self._asked)]
             case ExportScope.SUBJECT:
-                return heads.streams_of(self._connection, self._workspace, _named(self._asked), self._pinned.position)
+                return sorted({stream for streams in self.subjects.values() for stream in streams})
             case _:
                 return None
+
+    @cached_property
+    def people(self) -> list[UUID]:
+        """The contact, then whom it had absorbed and not given back, in order: one person, who was recorded as several."""
+        contact, held = _named(self._asked), set[UUID]()
+        rows = self._connection.execute(
+            _MERGES, [self._workspace, contact, self._pinned.position], binary=True
+        ).fetchall()
+        for topic, state in rows:
+            ids = _MERGED.decode(state).data.absorbed_ids
+            held = held.union(ids) if topic == "contact.merged" else held.difference(ids)
+        return [contact, *sorted(held)]
+
+    @cached_property
+    def subjects(self) -> dict[str, list[UUID]]:
+        """The streams of each of them."""
+        position = self._pinned.position
+        return {str(one): heads.streams_of(self._connection, self._workspace, one, position) for one in self.people}
 
     def fill(self, writer: BundleWriter, told: Callable[[int], None], still: Callable[[], None]) -> None:
         """`told` hears how many events are done, `still` that it goes on. Raises: NotFoundError: nothing is of that scope."""
@@ -205,9 +241,9 @@ class Provable:
             case ExportScope.STREAM:
                 writer.head_proofs(sealed, self._proofs([f"s {_named(self._asked)}"]))
             case ExportScope.SUBJECT:
-                named, all_ = _named(self._asked), [str(each) for each in streams or ()]
-                wanted = [f"p {named}", *(f"s {each}" for each in all_)]
-                writer.head_proofs(sealed, self._proofs(wanted), {str(named): all_})
+                wanted = [*(f"p {one}" for one in self.subjects), *(f"s {each}" for each in streams or ())]
+                named = {one: [str(each) for each in theirs] for one, theirs in self.subjects.items()}
+                writer.head_proofs(sealed, self._proofs(wanted), named)
 
     def state(self, position: int) -> bytes:
         """The very bytes of an event."""

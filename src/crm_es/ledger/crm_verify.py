@@ -734,14 +734,12 @@ class Bundle:
                 raise Problem(TAMPERED, "has a leaf that is not in the sealed map", file=name)
             kind, stream, *numbers = proof["leaf"].split(" ")
             leaves[kind, stream] = numbers
-        wanted = [scope["id"]]
+        wanted, few = {scope["id"]}, len(self.problems)
         if scope["kind"] == "subject":
-            wanted = proofs["subjects"][scope["id"]]
-            number, digest = leaves.pop(("p", scope["id"]))
-            if len(set(wanted)) < int(number):
-                raise Problem(INCOMPLETE, f"the subject has {number} streams, {len(wanted)} are named", file=name)
-            if sha256("\n".join(sorted(wanted)).encode()).hexdigest() != digest:
-                raise Problem(TAMPERED, "names other streams of the subject than were sealed", file=name)
+            subjects = [scope["id"], *scope.get("absorbed", [])]
+            wanted = set(chain(*(self._streams_of(one, proofs["subjects"], leaves) for one in subjects)))
+            if len(proofs["subjects"]) > len(subjects):
+                raise Problem(TAMPERED, "names subjects that are not in the scope", file=name)
         elif proofs["subjects"]:
             raise Problem(TAMPERED, "names subjects in a bundle of one stream", file=name)
         for stream in sorted(wanted):
@@ -757,6 +755,35 @@ class Bundle:
                 self.add(Problem(TAMPERED, "goes on after its sealed head", stream=stream, position=last))
         if leaves or heads:
             raise Problem(TAMPERED, "speaks of streams that are not in the scope", file=name)
+        if scope["kind"] == "subject" and len(self.problems) == few:
+            self._check_absorbed(scope)
+
+    def _streams_of(self, subject: str, named: Dict[str, List[str]], leaves: Dict[Tuple[str, str], List[str]]) -> Any:
+        """As the bundle names them, which are those that were sealed."""
+        name = "heads/proofs.json"
+        if subject not in named or ("p", subject) not in leaves:
+            raise Problem(INCOMPLETE, f"does not prove which streams {subject} has", file=name)
+        streams, (number, digest) = named[subject], leaves.pop(("p", subject))
+        if len(set(streams)) < int(number):
+            raise Problem(INCOMPLETE, f"the subject has {number} streams, {len(streams)} are named", file=name)
+        if sha256("\n".join(sorted(streams)).encode()).hexdigest() != digest:
+            raise Problem(TAMPERED, "names other streams of the subject than were sealed", file=name)
+        return streams
+
+    def _check_absorbed(self, scope: Dict[str, Any]) -> None:
+        """Whom the contact's own stream says that it holds, its streams are here too: and nobody else's."""
+        held: Set[str] = set()
+        files = (Lines(Path(self.directory) / events_name(number)) for number in range(len(self.runs)))
+        for event in map(json.loads, filter(None, chain.from_iterable(chain.from_iterable(files)))):
+            if event["stream"] == scope["id"] and event["type"] == "contact.merged":
+                held |= set(event["data"]["absorbed_ids"])
+            elif event["stream"] == scope["id"] and event["type"] == "contact.released":
+                held -= set(event["data"]["absorbed_ids"])
+        if held - set(scope.get("absorbed", [])):
+            missing = ", ".join(sorted(held - set(scope.get("absorbed", []))))
+            raise Problem(INCOMPLETE, f"leaves out whom the contact has absorbed: {missing}", file="MANIFEST.json")
+        if scope != {"kind": "subject", "id": scope["id"], **({"absorbed": sorted(held)} if held else {})}:
+            raise Problem(TAMPERED, "has a scope that is not this contact's", file="MANIFEST.json")
 
     # -- all of it
 
