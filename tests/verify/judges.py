@@ -11,7 +11,7 @@ from typing import Any
 from crm_es.ledger import crm_verify
 
 SECOND = Path(__file__).parents[2] / "tools/verify-js/verify.mjs"
-PLACE = ("position", "file", "stream", "version", "size", "scope", "upto", "sealed")
+PLACE = ("position", "file", "stream", "version", "size", "scope", "upto", "sealed", "read", "notChecked")
 
 
 def verdict(words: list[str]) -> tuple[int, dict[str, Any]]:

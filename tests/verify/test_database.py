@@ -273,8 +273,11 @@ def test_the_command_verifies_a_workspace(writer, here, tmp_path) -> None:
     full = run("full", "--workspace", str(writer.workspace))
     since = run("since", str(tmp_path / "kept"), "--workspace", str(writer.workspace), "--new")
 
-    assert full[0] == since[0] == 0
-    assert full[1]["events"] == since[1]["events"] == 300
+    unread = run("since", str(tmp_path / "kept"), "--log-only", "--workspace", str(writer.workspace))
+
+    assert full[0] == since[0] == unread[0] == 0
+    assert full[1]["events"] == since[1]["events"] == unread[1]["events"] == 300
+    assert (full[1]["read"], unread[1]["read"]) == ("events", "log")
 
     here.tamper(
         f"UPDATE es.events SET originator_id = gen_random_uuid() WHERE workspace_id = '{writer.workspace}' AND sequence = 77"

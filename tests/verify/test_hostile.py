@@ -202,7 +202,7 @@ def test_the_old_key_signs_nothing_after_its_successor_began(tmp_path: Path, bot
     assert both(case.words())[0] == 3
 
 
-def epoch(seed: int, lost: set[int], *, said: tuple[int, int]) -> House:
+def epoch(seed: int, lost: set[int], *, said: tuple[int, int], escaped: str = "") -> House:
     """The second epoch of a log of twenty events that lost some; its event says which."""
     house = House(seed, epoch=2)
     for number in range(1, 21):
@@ -215,7 +215,7 @@ def epoch(seed: int, lost: set[int], *, said: tuple[int, int]) -> House:
         "epoch": 2, "old_origin": house.origin.removesuffix("/2"), "old_size": 20, "old_root": "00" * 32,
         "lost_from": said[0], "lost_to": said[1],
     }  # fmt: skip
-    house.append(house.ledger, "ledger.epoch_opened", data)
+    house.append(house.ledger, "ledger.epoch_opened", data, escaped=escaped)
     return house
 
 

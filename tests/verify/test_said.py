@@ -101,9 +101,11 @@ def test_a_contact_is_one_from_its_first_event_that_says_so(tmp_path: Path, both
 def test_a_sample_is_of_a_number_of_events(tmp_path: Path, number: str) -> None:
     words = of(tmp_path).words("sample", number)
 
-    programs = [
-        [sys.executable, crm_verify.__file__],
-        *([[node, str(SECOND)]] if (node := shutil.which("node")) else []),
-    ]
-    for program in programs:
+    for program in programs():
         assert subprocess.run([*program, *words], capture_output=True, check=False, timeout=300).returncode == 3
+
+
+def programs() -> list[list[str]]:
+    """As they are run; the second where there is a Node."""
+    node = shutil.which("node")
+    return [[sys.executable, crm_verify.__file__], *([[node, str(SECOND)]] if node else [])]

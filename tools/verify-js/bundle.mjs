@@ -11,6 +11,9 @@ const UNBOUND = ["MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jso
 const LARGEST_FILE = 2 ** 28; // of those that are read whole
 const MOST_EVENTS = 65536; // in a file
 const NOTHING = { scope: null, upto: null, sealed: null };
+const FEW = ["stream", "subject"]; // scopes of which only what events say tells what belongs to them
+const WHOLE = ["which positions are lost", "versions from file to file", "heads map", "counts of types"]; // takes all events
+const UNREAD = ["whether each line is an event of this workspace", "recorded times", "versions", "heads map", "counts of types"];
 const KINDS = ["workspace", "log", "range", "stream", "subject"];
 const hex = (data) => sha256(data).toString("hex");
 const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
@@ -32,12 +35,13 @@ export class Bundle {
   scoped = false;
   sealed = null;
 
-  looked = "everything";
+  said = "everything holds";
+  unchecked = [];
   sampled = false;
   time = null;
 
-  constructor(directory, { origin, key, custody }) {
-    Object.assign(this, { directory, origin, key, custody, epoch: epochOf(origin)[1] });
+  constructor(directory, { origin, key, custody, logOnly }) {
+    Object.assign(this, { directory, origin, key, custody, logOnly, epoch: epochOf(origin)[1] });
   }
 
   path(name) {
@@ -409,6 +413,7 @@ export class Bundle {
         checkEventsFile({
           directory: this.directory, number: at, runs, tiles: this.tiles, workspace: this.manifest.workspace,
           listed: listed.get(eventsName(at)) ?? { size: 0, sha256: "" }, altered: this.altered,
+          epoch: this.logOnly ? epochOf(this.note.origin)[1] : null,
         }),
       );
     });
@@ -451,10 +456,12 @@ export class Bundle {
   checkCounts(files) {
     const types = {};
     for (const file of files) for (const [kind, n] of Object.entries(file.types)) types[kind] = (types[kind] ?? 0) + n;
-    const total = Object.values(types).reduce((sum, n) => sum + n, 0);
-    if (canonical(this.manifest.counts.byType) !== canonical(types) || this.manifest.counts.events !== total) {
+    const total = this.total() - files.flatMap((file) => file.lost).length;
+    const { events, byType } = this.manifest.counts;
+    if (events !== total || (!this.logOnly && canonical(byType) !== canonical(types))) {
       this.add(TAMPERED, "counts other events than there are", { file: "MANIFEST.json" });
     }
+    if (this.logOnly) return;
     const sealing = files.flatMap((file) => file.events).filter((event) => event.ledger?.kind === "ledger.heads_sealed");
     if (this.manifest.scope.kind === "log" && this.manifest.headsPosition !== (sealing.at(-1)?.position ?? 0)) {
       this.add(TAMPERED, "does not name the newest heads", { file: "MANIFEST.json" });
@@ -598,33 +605,57 @@ export class Bundle {
       this.checkFiles();
       this.tiles = new Tiles(this.directory, this.manifest.treeSize);
       this.noting("events/index.json", () => this.checkScope());
+      if (this.logOnly && FEW.includes(this.manifest.scope.kind)) {
+        this.add(UNVERIFIABLE, "is of some streams, and only what events say tells which", { file: "MANIFEST.json" });
+      }
       this.checkTiles();
       this.noting(undefined, () => this.checkGrowth());
       this.noting("heads/sealed.json", () => this.checkSealed());
       let after = 0;
       if (since !== undefined) this.noting(since, () => (after = this.checkSince(since)));
       // of few streams only the whole proves that nothing is left out
-      const few = ["stream", "subject"].includes(this.manifest.scope.kind);
+      const few = FEW.includes(this.manifest.scope.kind);
       if (this.scoped) this.checkRest(fresh && !few ? after : 0, sample);
     });
   }
 
   checkRest(after, sample) {
     if (sample || after) {
-      [this.looked, this.sampled] = sample ? ["the sample", true] : [`what came after ${after}`, false];
+      [this.said, this.sampled] = sample ? ["the sample holds", true] : [`what came after ${after} holds`, false];
+      this.leave(sample ? "events that were not chosen" : `events up to ${after}`, ...WHOLE);
       const chosen = sample ? this.chosen(sample) : null;
-      this.checkVersions(this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after)), false);
+      const files = this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after));
+      if (!this.logOnly) this.checkVersions(files, false);
     } else {
       const files = this.checkEvents(() => true);
       const blocked = this.problems.some((problem) => problem.where.position);
       if (!blocked) this.noting("MANIFEST.json", () => this.checkCounts(files));
-      const heads = this.checkVersions(files, !blocked);
-      const kind = this.manifest.scope.kind;
-      if (!blocked && this.sealed && ["workspace", "log"].includes(kind)) this.checkMap(files);
-      else if (!blocked && this.sealed && kind !== "range") this.noting("heads/proofs.json", () => this.checkProofs(heads, files));
+      if (!this.logOnly) this.checkHeads(files, blocked);
       this.noting("events/index.json", () => this.checkEpochs(files));
     }
+    if (this.logOnly) {
+      const some = after ? ` after ${after}` : "";
+      this.said = `each byte${some} is what was signed, in its place; what events say was not read`;
+      this.leave(...UNREAD);
+    }
     this.problems.push(...this.gaps);
+  }
+
+  /** What the verdict must name, for nobody to take it for more than it is. */
+  leave(...unchecked) {
+    this.unchecked.push(...unchecked.filter((each) => !this.unchecked.includes(each)));
+  }
+
+  checkHeads(files, blocked) {
+    const heads = this.checkVersions(files, !blocked);
+    const kind = this.manifest.scope.kind;
+    if (blocked || !this.sealed) return;
+    if (["workspace", "log"].includes(kind)) this.checkMap(files);
+    else if (FEW.includes(kind)) this.noting("heads/proofs.json", () => this.checkProofs(heads, files));
+  }
+
+  total() {
+    return this.runs.map(count).reduce((sum, n) => sum + n, 0);
   }
 
   /** The files of so many random events. */
@@ -652,8 +683,8 @@ export class Bundle {
     const said = { position: where.position ?? null, stream: where.stream ?? null, version: where.version ?? null };
     return {
       result: RESULTS[worst?.code ?? OK], ...said, file: said.position ? null : (where.file ?? null),
-      reason: worst?.message ?? `${this.looked} holds`, size: this.note.size,
-      events: this.runs.map(count).reduce((sum, n) => sum + n, 0), ...(worst || this.sampled ? NOTHING : this.complete()),
+      reason: worst?.message ?? this.said, size: this.note.size, events: this.total(), read: this.logOnly ? "log" : "events",
+      ...(worst || this.sampled ? NOTHING : this.complete()), notChecked: worst ? null : this.unchecked,
     };
   }
 

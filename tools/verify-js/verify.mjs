@@ -1,5 +1,5 @@
 // Verifies a bundle of crm_es offline: node verify.mjs full DIR --origin ORIGIN --public-key FILE. Node alone, no package.
-//   since CHECKPOINT DIR [--new] · sample NUMBER DIR · locate DIR OTHER · --no-custody
+//   since CHECKPOINT DIR [--new] · sample NUMBER DIR · locate DIR OTHER · --no-custody · --log-only
 // Independent of crm_verify.py: written from docs/bundle-format.md, recursive where that one is not. It holds a whole log in
 // memory, so it is for checking the checker rather than for the largest logs. Exit codes as there; the last line is JSON.
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
@@ -14,7 +14,7 @@ import { Tiles } from "./tree.mjs";
 
 const OPTIONS = {
   origin: { type: "string" }, "public-key": { type: "string" }, "no-custody": { type: "boolean" }, new: { type: "boolean" },
-  jobs: { type: "string" }, seed: { type: "string" },
+  jobs: { type: "string" }, seed: { type: "string" }, "log-only": { type: "boolean" },
 };
 const OPERANDS = { full: 1, since: 2, sample: 2, locate: 2 };
 
@@ -80,7 +80,9 @@ export function verify(words) {
     } catch (error) {
       return unverifiable(`holds no Ed25519 key: ${error.message}`, values["public-key"]);
     }
-    const bundle = new Bundle(rest.at(-1), { origin: values.origin, key, custody: !values["no-custody"] });
+    if (values["log-only"] && mode === "sample") return unverifiable("--log-only goes with full and since");
+    const [custody, logOnly] = [!values["no-custody"], Boolean(values["log-only"])];
+    const bundle = new Bundle(rest.at(-1), { origin: values.origin, key, custody, logOnly });
     if (mode === "sample" && !/^[0-9]+$/.test(rest[0])) return unverifiable("a sample is of a number of events");
     const sample = mode === "sample" ? Number(rest[0]) : 0;
     bundle.check({ since: mode === "since" ? rest[0] : undefined, fresh: values.new, sample });

@@ -32,7 +32,8 @@ OPERANDS: Final = {"full": 0, "since": 1, "sample": 1}
 def verify(words: tuple[str, ...], name: str | None) -> None:
     """Prove that nothing was altered, reordered or left out.
 
-    MODE is `full`, `since CHECKPOINT` (a checkpoint kept from earlier), `sample NUMBER`, or `locate DIR OTHER`.
+    MODE is `full`, `since CHECKPOINT` (a checkpoint kept from earlier), `sample NUMBER`, or `locate DIR OTHER`. `full` and
+    `since` prove with `--log-only` each byte and its place, and read no event; `since … --new --log-only` is the nightly look.
     Of a bundle: `crm-es verify full DIR --origin ORIGIN --public-key FILE`. With --workspace no DIR is given, and what is
     not said of origin and key is taken from the settings and the database's own word. Exit code 0: all holds; 1: altered;
     2: something is missing; 3: not verifiable. The last line says what, as JSON.

@@ -2,6 +2,7 @@
 
     python crm_verify.py full DIR --origin ORIGIN --public-key FILE        everything in the bundle
     python crm_verify.py since CHECKPOINT DIR --origin … --public-key …    the same, and that it continues this older checkpoint
+    python crm_verify.py since CHECKPOINT DIR --new --log-only …           each new byte as it was signed, whatever it says
     python crm_verify.py sample 100 DIR --origin … --public-key …          a hundred events, chosen at random
     python crm_verify.py locate DIR OTHER                                  the first position at which two logs differ
 
@@ -21,7 +22,6 @@ import mmap
 import os
 import random
 import re
-import stat
 import struct
 import sys
 import tempfile
@@ -52,6 +52,9 @@ MOST_EVENTS = 65_536  # in a file
 LARGEST_NUMBER = (1 << 53) - 1
 MAP = "heads/map.txt.gz"
 NOTHING = {"scope": None, "upto": None, "sealed": None}
+FEW = ("stream", "subject")  # scopes of which only what events say tells what belongs to them
+WHOLE = "which positions are lost", "versions from file to file", "heads map", "counts of types"  # takes all events
+UNREAD = "whether each line is an event of this workspace", "recorded times", "versions", "heads map", "counts of types"
 Runs = Sequence[Sequence[int]]
 sha256 = hashlib.sha256
 
@@ -271,9 +274,9 @@ def epoch_of(origin: str) -> Tuple[str, int]:
 
 
 def file_hash(path: Path) -> Tuple[int, str]:
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         digest = sha256()
-        for piece in iter(lambda: file.read(1 << 20), b""):
+        for piece in iter(lambda: file.read(1 << 16), b""):
             digest.update(piece)
         return file.tell(), digest.hexdigest()
 
@@ -289,10 +292,14 @@ class Map(NamedTuple):
 class Bundle:
     """A directory and what was found wrong with it so far."""
 
-    def __init__(self, directory: str, *, origin: str, custody: bool = True, jobs: int = 1) -> None:
+    def __init__(
+        self, directory: str, *, origin: str, custody: bool = True, log_only: bool = False, jobs: int = 1
+    ) -> None:
         self.directory, self.origin, self.custody, self.jobs = directory, origin, custody, jobs
+        self.log_only = log_only
         self.key = b""
         self.problems: List[Problem] = []
+        self.found: Set[str] = set()  # files
         self.altered: Set[str] = set()  # files that are not what the manifest says
         self.custody_holds = False
         self.custody_trouble: Optional[Problem] = None
@@ -307,7 +314,8 @@ class Bundle:
         self.map = Map()
         self.time: Optional[str] = None  # of the event that sealed the heads
         self.epoch = epoch_of(origin)[1]  # the last one whose history the auditor knows
-        self.looked, self.sampled = "everything", False
+        self.said, self.sampled = "everything holds", False
+        self.unchecked: List[str] = []
 
     def add(self, problem: Problem) -> None:
         self.problems.append(problem)
@@ -340,11 +348,18 @@ class Bundle:
 
     def check_folder(self) -> None:
         """Files and folders, and nothing that leads elsewhere or never ends."""
-        for folder, folders, files in os.walk(self.directory):
-            for path in (Path(folder) / name for name in folders + files):
-                if not stat.S_ISREG(path.lstat().st_mode) and not stat.S_ISDIR(path.lstat().st_mode):
-                    name = path.relative_to(self.directory).as_posix()
-                    raise Problem(UNVERIFIABLE, "is neither a file nor a folder", file=name)
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with contextlib.suppress(OSError), os.scandir(Path(self.directory) / folder) as entries:
+                for entry in entries:
+                    name = folder + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{name}/")
+                    elif entry.is_file(follow_symlinks=False):
+                        self.found.add(name)
+                    else:
+                        raise Problem(UNVERIFIABLE, "is neither a file nor a folder", file=name)
 
     # -- who signed
 
@@ -468,8 +483,7 @@ class Bundle:
     def check_files(self) -> None:
         """Every file that is not of events/ against the manifest; those are hashed where they are read."""
         top = Path(self.directory)
-        found = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir() or path.is_symlink()}
-        listed = {file["path"]: file for file in self.manifest["files"]}
+        found, listed = self.found, {file["path"]: file for file in self.manifest["files"]}
         turns = {path.stem for path in (top / "rotations").glob("*.note")} | set(map(str, self.manifest["rotations"]))
         unbound = UNBOUND | {f"rotations/{size}.{kind}" for size in turns for kind in ("note", "json")}
         for name in sorted(found - set(listed)):
@@ -481,7 +495,7 @@ class Bundle:
         for name in sorted(set(listed) & found):
             if name.endswith(".jsonl.gz") and name.startswith("events/"):
                 continue
-            if file_hash(top / name) != (listed[name]["size"], listed[name]["sha256"]):
+            if file_hash(Path(f"{top}/{name}")) != (listed[name]["size"], listed[name]["sha256"]):
                 self.altered.add(name)
                 self.add(Problem(TAMPERED, "is not what the manifest says", file=name))
 
@@ -503,7 +517,7 @@ class Bundle:
             count = tiles.size >> (8 * level)
             row = {number for number in row if number * 256 < count} | ({count >> 8} if count % 256 else set())
             for number in sorted(row):
-                if not (Path(self.directory) / tiles.name(level, number)).exists():
+                if tiles.name(level, number) not in self.found:
                     if tiles.name(level, number) not in {problem.where.get("file") for problem in self.problems}:
                         self.add(Problem(INCOMPLETE, "is missing", file=tiles.name(level, number)))
                 elif level or number in untouched:
@@ -604,7 +618,8 @@ class Bundle:
         m = self.manifest
         listed = {file["path"]: (file["size"], file["sha256"]) for file in m["files"]}
         known = bool(self.sealed) and self.map.root == self.sealed["root"]
-        common = self.altered, m["position"], self.gap_code(), spill, known, f"{os.getpid()} {random.random()}"
+        epoch = epoch_of(self.note.origin)[1] if self.log_only else None
+        common = self.altered, m["position"], self.gap_code(), spill, known, f"{os.getpid()} {random.random()}", epoch
         jobs = [
             EventsJob(
                 self.directory,
@@ -655,8 +670,12 @@ class Bundle:
         types: Counter[str] = Counter()
         for file in files:
             types.update(file.types)
-        if self.manifest["counts"]["byType"] != dict(types) or self.manifest["counts"]["events"] != sum(types.values()):
+        there = sum(map(count, self.runs)) - sum(len(file.lost) for file in files)
+        counts = self.manifest["counts"]
+        if counts["events"] != there or (not self.log_only and counts["byType"] != dict(types)):
             self.add(Problem(TAMPERED, "counts other events than there are", file="MANIFEST.json"))
+        if self.log_only:
+            return
         named = [position for file in files for position, kind, _ in file.ledger if kind == "ledger.heads_sealed"]
         if self.manifest["scope"]["kind"] == "log" and self.manifest["headsPosition"] != max(named, default=0):
             self.add(Problem(TAMPERED, "does not name the newest heads", file="MANIFEST.json"))
@@ -797,6 +816,9 @@ class Bundle:
             self.check_files()
             with self.noting("events/index.json"):
                 self.check_scope()
+            if self.log_only and self.manifest["scope"]["kind"] in FEW:
+                reason = "is of some streams, and only what events say tells which: leave out --log-only"
+                self.add(Problem(UNVERIFIABLE, reason, file="MANIFEST.json"))
             self.check_tiles()
             with self.noting():
                 self.check_growth()
@@ -807,33 +829,52 @@ class Bundle:
                 with self.noting(since):
                     after = self.check_since(since)
             if self.scoped:  # of few streams only the whole proves that nothing is left out
-                few = self.manifest["scope"]["kind"] in ("stream", "subject")
+                few = self.manifest["scope"]["kind"] in FEW
                 self.check_rest(after if new and not few else 0, sample, seed)
 
     def check_rest(self, after: int, sample: int, seed: Optional[str]) -> None:
         if sample:
-            self.looked, self.sampled = "the sample", True
+            self.said, self.sampled = "the sample holds", True
+            self.leave("events that were not chosen", *WHOLE)
             self.sample(sample, random.Random(seed))
         elif after:
-            self.looked = f"what came after {after}"
+            self.said = f"what came after {after} holds"
+            self.leave(f"events up to {after}", *WHOLE)
             self.check_events(after, None)
+        elif self.log_only:
+            self.check_whole(self.check_events(0, None), None)
         else:
             if self.sealed:
                 self.read_map()
             with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
-                files = self.check_events(0, folder)
-                if not any(problem.where.get("position") for problem in self.problems):
-                    with self.noting("MANIFEST.json"):
-                        self.check_counts(files)
-                    heads = self.check_versions(folder, any(file.lost for file in files))
-                    if self.sealed and self.manifest["scope"]["kind"] in ("workspace", "log"):
-                        self.check_map(folder)
-                    elif self.sealed and self.manifest["scope"]["kind"] != "range":
-                        with self.noting("heads/proofs.json"):
-                            self.check_proofs(heads)
-                with self.noting("events/index.json"):
-                    self.check_epochs(files)
+                self.check_whole(self.check_events(0, folder), folder)
+        if self.log_only:
+            some = f" after {after}" if after else ""
+            self.said = f"each byte{some} is what was signed, in its place; what events say was not read"
+            self.leave(*UNREAD)
         self.problems += self.gaps
+
+    def leave(self, *unchecked: str) -> None:
+        """What the verdict must name, for nobody to take it for more than it is."""
+        self.unchecked += [each for each in unchecked if each not in self.unchecked]
+
+    def check_whole(self, files: Sequence[EventsFile], folder: Optional[str]) -> None:
+        """What takes all events; with what they say, if that was spilled into a folder."""
+        if not any(problem.where.get("position") for problem in self.problems):
+            with self.noting("MANIFEST.json"):
+                self.check_counts(files)
+            if folder is not None:
+                self.check_heads(folder, any(file.lost for file in files))
+        with self.noting("events/index.json"):
+            self.check_epochs(files)
+
+    def check_heads(self, folder: str, lost: bool) -> None:
+        kind, heads = self.manifest["scope"]["kind"], self.check_versions(folder, lost)
+        if self.sealed and kind in ("workspace", "log"):
+            self.check_map(folder)
+        elif self.sealed and kind in FEW:
+            with self.noting("heads/proofs.json"):
+                self.check_proofs(heads)
 
     def sample(self, number: int, chance: random.Random) -> None:
         """Some events against their tiles; a file in which one fails is looked at whole."""
@@ -852,13 +893,15 @@ class Bundle:
         said = {name: where.get(name) for name in ("position", "file", "stream", "version")}
         if said["position"]:
             said["file"] = None
-        reason = worst.reason if worst else f"{self.looked} holds"
+        reason = worst.reason if worst else self.said
         events = sum(map(count, self.runs))
         proved = {
             "reason": reason,
             "size": self.note.size,
             "events": events,
+            "read": "log" if self.log_only else "events",
             **(NOTHING if worst or self.sampled else self.complete()),
+            "notChecked": None if worst else self.unchecked,
         }
         return {"result": RESULTS[code], **said, **proved}
 
@@ -889,7 +932,7 @@ class Tiles:
     def _read(self, level: int, number: int) -> bytes:
         name = self.name(level, number)
         try:
-            with (Path(self.directory) / name).open("rb") as file:
+            with Path(f"{self.directory}/{name}").open("rb", buffering=0) as file:
                 data = file.read(32 * self.width(level, number) + 1)
         except OSError:
             raise Problem(INCOMPLETE, "is missing", file=name) from None
@@ -948,6 +991,7 @@ class EventsJob(NamedTuple):
     spill: Optional[str]
     known: bool  # whether the bundle's map of heads is the sealed one
     run: str
+    epoch: Optional[int] = None  # of the log, where its events are not read
 
 
 class EventsFile(NamedTuple):
@@ -979,7 +1023,9 @@ class Lines:
         with self.path.open("rb") as file:
             header = file.read(len(GZIP_HEADER))
             for text in self._inflated(self._hashed(file, digest, header)):
-                *lines, rest = (rest + text).split(b"\n")
+                lines = text.split(b"\n")
+                lines[0] = rest + lines[0]  # the text is long: it is not copied for that
+                rest = lines.pop()
                 yield lines
                 if len(rest) > LARGEST_STATE:
                     self.end = "damaged"
@@ -1024,7 +1070,8 @@ def _until_error(inflating: Any, tail: bytes) -> Iterator[bytes]:
 def check_events_file(job: EventsJob) -> EventsFile:
     """The lines of one file against the leaves of their tiles, then what they say of themselves."""
     name, problems, hashes = events_name(job.number), [], bytearray()  # type: str, List[Problem], bytearray
-    found, lines, most = Reading(job), Lines(Path(job.directory) / name), 2 * count(job.runs) + MOST_EVENTS
+    found: Any = Reading(job) if job.epoch is None else Skimming(job)
+    lines, most = Lines(Path(job.directory) / name), 2 * count(job.runs) + MOST_EVENTS
     try:
         for lot in lines:
             batch = lot[: most - len(hashes) // 32]
@@ -1045,8 +1092,9 @@ def check_events_file(job: EventsJob) -> EventsFile:
     elif lines.end != "whole" or job.listed != (lines.size, lines.sha256):
         problems.append(Problem(TAMPERED, "is not what the manifest says", file=name))
     found.finish()
-    times = found.times[0].decode(), found.times[1].decode()
-    return EventsFile(job.number, problems + found.problems, times, found.types, found.ledger, found.lost, found.gaps)
+    return EventsFile(
+        job.number, problems + found.problems, found.times, found.types, found.ledger, found.lost, found.gaps
+    )
 
 
 def split_hashes(row: bytes) -> List[bytes]:
@@ -1087,6 +1135,31 @@ def judged(job: EventsJob, hashes: Sequence[bytes], expected: Sequence[bytes], e
         yield Problem(TAMPERED, "is not the event that stands here", position=position, file=name)
 
 
+class Skimming:
+    """Of events that are not read: positions without one and, where a log lost history, the events that say what."""
+
+    def __init__(self, job: EventsJob) -> None:
+        self.problems: List[Problem] = []
+        self.times, self.types, self.gaps = ("", ""), {}, []  # type: Tuple[str, str], Dict[str, int], List[Problem]
+        self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
+        self.lost: List[int] = []
+        self._later = (job.epoch or 1) > 1
+        self._ahead: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
+
+    def read(self, lines: Sequence[bytes]) -> None:
+        positions = list(islice(self._ahead, len(lines)))
+        if b"" in lines:
+            self.lost += [position for line, position in zip(lines, positions) if not line]
+        for line, position in zip(lines, positions) if self._later else ():
+            if b"epoch_opened" in line or b"\\u" in line:
+                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    _, _, (kind, _), _, _, data = understood(line)
+                    self.ledger += [(position, kind, data)] if kind == "ledger.epoch_opened" else []
+
+    def finish(self) -> None:
+        """Nothing was kept."""
+
+
 class Endings(Dict[bytes, Tuple[str, int]]):
     """Type and version by the bytes after an event's time, without those of its stream: many events share them."""
 
@@ -1125,7 +1198,7 @@ class Reading:
 
     def __init__(self, job: EventsJob) -> None:
         self.problems: List[Problem] = []
-        self.times = b"", b""  # of the first and of the last
+        self.times = "", ""  # of the first and of the last
         self.types: Dict[str, int] = {}
         self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
         self.lost: List[int] = []
@@ -1191,11 +1264,11 @@ class Reading:
         return Events(*zip(*events)) if events else Events((), (), (), ())
 
     def _keep(self, events: Events, positions: List[int]) -> None:
-        for before, time, position in zip(chain([self.times[1]], events.times), events.times, positions):
+        for before, time, position in zip(chain([self.times[1].encode()], events.times), events.times, positions):
             if time < before:
                 self._wrong("is recorded earlier than the event before", position)
         if events.times:
-            self.times = self.times[0] or events.times[0], events.times[-1]
+            self.times = self.times[0] or events.times[0].decode(), events.times[-1].decode()
         self._positions += positions[: len(events.streams)]
         self._streams += events.streams
         self._kinds += [kind for kind, _ in events.said]
@@ -1473,6 +1546,8 @@ def arguments(words: Optional[Sequence[str]]) -> argparse.Namespace:
         each.add_argument("--no-custody", action="store_true", help="accept a manifest that the log does not vouch for")
         if mode == "since":
             each.add_argument("--new", action="store_true", help="look only at the events after the checkpoint")
+        if mode != "sample":
+            each.add_argument("--log-only", action="store_true", help="prove every byte and its place, and read none")
         if mode == "sample":
             each.add_argument("--seed", help="choose the same events again")
     return parser.parse_args(words)
@@ -1483,7 +1558,8 @@ def verify(words: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     given = arguments(words)
     if given.mode == "locate":
         return locate(given.directory, given.other)
-    bundle = Bundle(given.directory, origin=given.origin, custody=not given.no_custody, jobs=max(1, given.jobs))
+    log_only, custody = getattr(given, "log_only", False), not given.no_custody
+    bundle = Bundle(given.directory, origin=given.origin, custody=custody, log_only=log_only, jobs=max(1, given.jobs))
     try:
         bundle.key = pinned_key(Path(given.public_key).read_bytes())
     except (OSError, ValueError) as error:
