@@ -1,8 +1,10 @@
-"""`scripts/bench verify`: events a second and core that `crm_verify.py full` gets through, and the most memory it takes.
+"""`scripts/bench verify`: events a second and core that `crm_verify.py` gets through, and the most memory it takes: `full`, with
+`--log-only`, and of the newer half of a log as the daily look takes it.
 
 An invented log of purchases, 1 KB a state, a new stream for each event and a contact named in most: the heads map is as large as
 it gets. `--bundle DIR` takes a bundle that is there. CPU seconds are of all its processes together, Python's start included;
 memory is of the largest of them. The floor is what it costs to inflate the same events and compute their tree, reading nothing.
+`--floor N` fails where `--log-only` is slower than N events a second and core.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -86,6 +89,7 @@ def write(log: Log, directory: Path) -> tuple[str, str]:
     sealed = log.state(log.count + 1, log.workspace, "ledger.heads_sealed", data)
     tree.add([leaf_hash(sealed)])
     tiles = {(tile.level, tile.number): hashes for tile, hashes in tree.take()}
+    directory.with_name("kept").write_text(half(log, origin, key))
     size = log.count + 1
     contents = Contents(
         origin=origin, workspace=UUID(log.workspace), scope={"kind": "workspace"}, position=log.count, tree_size=size,
@@ -105,6 +109,13 @@ def write(log: Log, directory: Path) -> tuple[str, str]:
     public = vkey(origin, public_of(key))
     writer.seal(sign(checkpoint, key), checkpoint, public)
     return origin, public
+
+
+def half(log: Log, origin: str, key: Ed25519PrivateKey) -> str:
+    """A checkpoint that an auditor may have kept."""
+    tree, size = Growing(), log.count // 2
+    tree.add(leaf_hash(state) for state in islice(log.states(), size))
+    return sign(Checkpoint(origin=origin, size=size, root=tree.root()), key)
 
 
 def leaves(log: Log) -> Iterator[str]:
@@ -134,25 +145,47 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=250_000)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--floor", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
         bundle = given.bundle or Path(folder) / "bundle"
         if not given.bundle:
             apart(write, Log(given.events), bundle)
         events = json.loads((bundle / "MANIFEST.json").read_bytes())["counts"]["events"]
-        measure(Given(bundle, (bundle / "ORIGIN").read_text().strip(), bundle / "PUBLIC_KEY", events), given.rounds)
+        speed = measure(
+            Given(bundle, (bundle / "ORIGIN").read_text().strip(), bundle / "PUBLIC_KEY", events), given.rounds
+        )
+    if speed < given.floor:
+        sys.exit(f"--log-only: {speed:,.0f} events/s and core, {given.floor:,} are wanted")
 
 
-def measure(given: Given, rounds: int) -> None:
+def measure(given: Given, rounds: int) -> float:
+    """Events a second and core with `--log-only`."""
     sizes, inflated, hashed = zip(*(apart(floor, given.bundle) for _ in range(rounds)), strict=True)
     print(f"{given.events:,} events, {sizes[0] / given.events:,.0f} bytes each")
     for name, seconds in (("inflate", min(inflated)), ("and the tree (RFC 6962)", min(hashed))):
         print(f"floor: {name}: {given.events / seconds:,.0f} events/s and core")
     print(f"to start: {min(run('full', '--help')[1] for _ in range(rounds)):.2f} s")
-    for jobs in (1, os.cpu_count() or 1):
-        cpu, wall, memory = sorted(measured(given, jobs) for _ in range(rounds))[rounds // 2]
-        speeds = f"{given.events / cpu:,.0f} events/s and core, {given.events / wall:,.0f}/s"
-        print(f"{jobs} processes: {speeds}, {memory:.0f} MB the largest")
+    speeds = [
+        told(given, jobs, rounds, "full", *words)
+        for words in ((), ("--log-only",))
+        for jobs in (1, os.cpu_count() or 1)
+    ]
+    kept = given.bundle.with_name("kept")
+    if kept.exists():
+        told(given, 1, rounds, "since", str(kept), "--new", "--log-only", part=2)
+    return speeds[2]
+
+
+def told(given: Given, jobs: int, rounds: int, mode: str, *words: str, part: int = 1) -> float:
+    """The median round; `part`: into how many parts the log falls of which one is looked at."""
+    cpu, wall, memory = sorted(measured(given, jobs, mode, *words) for _ in range(rounds))[rounds // 2]
+    events = given.events / part
+    name = " ".join([mode, *(word for word in words if word.startswith("--"))])
+    print(
+        f"{name}, {jobs} processes: {events / cpu:,.0f} events/s and core, {events / wall:,.0f}/s, {memory:.0f} MB the largest"
+    )
+    return events / cpu
 
 
 def apart(work: Callable[..., T], *given: object) -> T:
@@ -178,9 +211,9 @@ def floor(bundle: Path) -> tuple[int, float, float]:
     return size, inflated - start, time.process_time() - inflated
 
 
-def measured(given: Given, jobs: int) -> tuple[float, float, float]:
-    words = ["full", str(given.bundle), "--origin", given.origin, "--public-key", str(given.key), "--no-custody"]
-    said, *used = run(*words, "--jobs", str(jobs))
+def measured(given: Given, jobs: int, *words: str) -> tuple[float, float, float]:
+    trusted = ["--origin", given.origin, "--public-key", str(given.key), "--no-custody"]
+    said, *used = run(*words[:2], str(given.bundle), *words[2:], *trusted, "--jobs", str(jobs))
     verdict = json.loads(said.splitlines()[-1])
     assert (verdict["result"], verdict["events"]) == ("ok", given.events), said
     return used[0], used[1], used[2]
