@@ -4,7 +4,8 @@
 An invented log of purchases, 1 KB a state, a new stream for each event and a contact named in most: the heads map is as large as
 it gets. `--bundle DIR` takes a bundle that is there. CPU seconds are of all its processes together, Python's start included;
 memory is of the largest of them. The floor is what it costs to inflate the same events and compute their tree, reading nothing.
-`--floor N` fails where `--log-only` is slower than N events a second and core.
+`--bytes N` makes states of that size (those of the real imports are of 1,002); `--floor N` fails where `--log-only` is slower
+than N events a second and core.
 """
 
 import argparse
@@ -38,8 +39,8 @@ CONTACTS = 4  # events a contact
 class Log:
     """States one after the other, always the same; nothing of them is kept."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, size: int) -> None:
+        self.count, self.secret = count, 90 + (size - 912) * 3 // 4
         self.chance = random.Random(1)
         self.workspace = self.uuid()
 
@@ -55,7 +56,7 @@ class Log:
             contact = stream if first else contact
             sealed = {
                 "$pii": 1,
-                "c": b64encode(self.chance.randbytes(90)).decode(),
+                "c": b64encode(self.chance.randbytes(self.secret)).decode(),
                 "k": self.uuid(),
                 "n": "ue5vFp+FRtEdGWN0",
             }
@@ -143,6 +144,7 @@ class Given(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=250_000)
+    parser.add_argument("--bytes", type=int, default=912)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--floor", type=int, default=0)
@@ -150,7 +152,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
         bundle = given.bundle or Path(folder) / "bundle"
         if not given.bundle:
-            apart(write, Log(given.events), bundle)
+            apart(write, Log(given.events, given.bytes), bundle)
         events = json.loads((bundle / "MANIFEST.json").read_bytes())["counts"]["events"]
         speed = measure(
             Given(bundle, (bundle / "ORIGIN").read_text().strip(), bundle / "PUBLIC_KEY", events), given.rounds

@@ -8,6 +8,7 @@ say tells that it is complete; that places without an event hide where no epoch 
 import json
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.verify.mutations import Case, rehash
 from tests.verify.test_hostile import epoch
 from tests.verify.test_said import programs
 
-WORKSPACE, TIMES, VERSIONS, HEADS, COUNTS = crm_verify.UNREAD
+WORKSPACE, TIMES, VERSIONS, HEADS, COUNTS, VIEWS = crm_verify.UNREAD
 
 
 def unread(case: Case, *mode: str) -> list[str]:
@@ -137,6 +138,20 @@ def test_a_manifest_that_counts_other_types_is_named_as_unread(tmp_path: Path, b
 
     rehash(case, counts={**counts, "events": counts["events"] + 1})
     assert both(unread(case))[0] == 1
+
+
+def test_a_view_that_tells_otherwise_is_named_as_unread(tmp_path: Path, both: Both) -> None:
+    case = of(tmp_path, custody=False)
+    (case.directory / "views").mkdir()
+    case.write("views/contacts.csv", b"id,name\n")
+    files = json.loads(case.read("MANIFEST.json"))["files"]
+    rehash(case, files=[*files, {"path": "views/contacts.csv", "size": 8, "sha256": sha256(b"id,name\n").hexdigest()}])
+    assert both(case.words())[0] == both(unread(case))[0] == 0
+
+    case.write("views/contacts.csv", b"id,nam\xc3\xa9\n")
+    holds_unread(case, both, VIEWS)
+    case.write("views/contacts.csv", None)
+    assert (both(unread(case))[0], both(unread(case))[1]["file"]) == (2, "views/contacts.csv")
 
 
 def holds_unread(case: Case, both: Both, claim: str) -> None:

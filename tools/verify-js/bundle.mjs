@@ -13,7 +13,9 @@ const MOST_EVENTS = 65536; // in a file
 const NOTHING = { scope: null, upto: null, sealed: null };
 const FEW = ["stream", "subject"]; // scopes of which only what events say tells what belongs to them
 const WHOLE = ["which positions are lost", "versions from file to file", "heads map", "counts of types"]; // takes all events
-const UNREAD = ["whether each line is an event of this workspace", "recorded times", "versions", "heads map", "counts of types"];
+const UNREAD = [
+  "whether each line is an event of this workspace", "recorded times", "versions", "heads map", "counts of types", "views",
+];
 const KINDS = ["workspace", "log", "range", "stream", "subject"];
 const hex = (data) => sha256(data).toString("hex");
 const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
@@ -230,7 +232,7 @@ export class Bundle {
       if (!file.startsWith("events/") || file === "events/index.json") this.add(INCOMPLETE, "is missing", { file });
     }
     for (const file of [...listed.keys()].filter((name) => found.has(name)).sort(bytewise)) {
-      if (file.startsWith("events/") && file.endsWith(".jsonl.gz")) continue;
+      if ((file.startsWith("events/") && file.endsWith(".jsonl.gz")) || (this.logOnly && file.startsWith("views/"))) continue;
       const data = readFileSync(this.path(file));
       if (data.length !== listed.get(file).size || hex(data) !== listed.get(file).sha256) {
         this.altered.add(file);
