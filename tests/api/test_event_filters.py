@@ -23,11 +23,11 @@ ANY, RUN = uuid4(), uuid4()
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SAID = [
     ("type", StringFilter(eq="team.created"), "type"),
-    ("type", StringFilter(in_=["team.created", "team.changed"]), "type"),
+    ("type", StringFilter(in_=["team.created", "team.updated"]), "type"),
     ("type", StringFilter(starts_with="Team."), "type"),
     ("type", StringFilter(contains="eam.cre"), "type"),
     ("field", StringFilter(eq="jobTitle"), "type"),
-    ("field", StringFilter(in_=["jobTitle", "nothing"]), "type"),
+    ("field", StringFilter(in_=["jobTitle", "name"]), "type"),
     ("field", StringFilter(starts_with="jobt"), "type"),
     ("entity_id", IDFilter(eq=encode("Team", ANY)), "stream"),
     ("actor_id", IDFilter(eq=encode("Member", ANY)), "actor"),
@@ -65,14 +65,40 @@ async def test_each_finds_its_own(api):
     assert await found(type={"eq": "team.created"}) == await found(type={"startsWith": "TEAM.c"}) == 101
     assert await found(type={"in": ["team.created", "contact.updated"]}) == 102
     assert await found(type={"contains": "updat"}) == await found(field={"eq": "jobTitle"}) == 1
-    assert await found(field={"in": ["jobTitle", "shoeSize"]}) == await found(field={"startsWith": "jobt"}) == 1
-    assert await found(field={"eq": "shoeSize"}) == await found(type={"isNull": True}) == 0
+    assert await found(field={"in": ["jobTitle", "owner"]}) == await found(field={"startsWith": "jobt"}) == 1
+    assert await found(field={"in": []}) == await found(type={"in": []}) == await found(type={"isNull": True}) == 0
     assert await found(type={"eq": "team.created", "contains": "x"}) == 0
     assert await found(**{"not": {"type": {"startsWith": "team."}}}) == 7
     assert await found(entityId={"eq": ada}) == 2
     assert await found(correlationId=str(RUN)) == 1
     assert await found(recordedAt={"lt": now}) == await found(occurredAt={"lt": now}) == 108
     assert await found(recordedAt={"gt": now}) == 0
+
+
+UNKNOWN = [
+    ({"type": {"eq": "deal.wno"}}, ["type", "eq"], "deal.won"),
+    ({"type": {"in": ["deal.won", "deal.lst"]}}, ["type", "in", "1"], "deal.lost"),
+    ({"type": {"startsWith": "dael."}}, ["type", "startsWith"], "deal."),
+    ({"type": {"contains": "nonesuch"}}, ["type", "contains"], "docs/events.md"),
+    ({"field": {"eq": "jobtitle"}}, ["field", "eq"], "jobTitle"),
+    ({"field": {"in": ["shoeSize"]}}, ["field", "in", "0"], "No event changes such a field: shoeSize."),
+    ({"field": {"startsWith": "primaryMail"}}, ["field", "startsWith"], "primaryEmail"),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("filter_", "path", "near"), UNKNOWN)
+async def test_a_name_that_is_none_is_refused_with_those_near_it(shared_api, filter_, path, near):
+    """An empty list would tell an auditor that it never happened."""
+    ada = (await register(shared_api, displayName="Ada"))["id"]
+    of_one = "query($id: ID!, $filter: EventFilter) { contact(id: $id) { history(filter: $filter) { totalCount } } }"
+
+    for query, inner in ((LISTED, filter_), (LISTED, {"not": filter_}), (of_one, filter_)):
+        response = await shared_api.post(query, who="auditor", variables={"id": ada, "filter": inner})
+        (error,) = response.json()["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert error["extensions"]["field"] == ["filter", *(["not"] if "not" in inner else []), *path]
+        assert near in error["message"]
 
 
 def explained(connection, field, operand, index):

@@ -54,6 +54,22 @@ def test_what_is_no_filter_is_refused(text):
     assert refused.value.rule == "export.filter_malformed"
 
 
+@pytest.mark.parametrize(
+    ("said", "path", "near"),
+    [
+        ({"type": {"eq": "contact.mergd"}}, ("filter", "type", "eq"), "contact.merged"),
+        ({"or": [{"not": {"field": {"in": ["owner", "jobTitel"]}}}]}, ("filter", "field", "in", "1"), "jobTitle"),
+        ({"and": [{"type": {"startsWith": "contcat."}}]}, ("filter", "type", "startsWith"), "contact."),
+    ],
+)
+def test_a_name_that_is_none_is_refused_before_anything_is_made(said, path, near):
+    with pytest.raises(InvalidInputError) as refused:
+        condition(json.dumps(said))
+
+    assert refused.value.field == path
+    assert near in refused.value.message
+
+
 def test_every_operator_of_the_api_is_understood():
     text = json.dumps(
         {"not": {"and": [{"field": {"contains": "mail"}}, {"occurredAt": {"gte": "2026-01-01T00:00:00Z"}}]}}

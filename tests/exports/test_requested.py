@@ -220,11 +220,16 @@ async def test_a_filter_says_what_is_proved_complete(api):
     contact = await contact_of(api)
 
     one = (await asked(api, filter={"entityId": {"eq": contact}}))["export"]
-    some = (await asked(api, filter={"position": {"gte": "2", "lt": "4"}, "or": [{"type": {"in": ["a.b"]}}]}))["export"]
+    some = (await asked(api, filter={"position": {"gte": "2", "lt": "4"}, "or": [{"type": {"in": ["deal.won"]}}]}))[
+        "export"
+    ]
+    typo = await asked(api, filter={"entityId": {"eq": contact}, "type": {"eq": "contact.mergd"}})
 
     facts = [await api.engine.store.facts(api.workspace, ids.decode(each["id"]).id) for each in (one, some)]
     of_one, of_some = (each[0].event for each in facts)
     assert (of_one.scope, of_one.id, one["status"]) == ("STREAM", ids.decode(contact).id, "QUEUED")
+    assert typo["export"] is None
+    assert typo["userErrors"][0]["field"] == ["filter", "type", "eq"]
     assert (of_some.scope, of_some.first, of_some.last, some["status"]) == ("RANGE", 2, 3, "AWAITING_APPROVAL")
 
 

@@ -26,7 +26,7 @@ from crm_es.workspaces import export
 from crm_es.workspaces.audit import EventFilter
 from crm_es.workspaces.export import EXPORT, ExportScope, Wanted
 from crm_es.workspaces.export_graphql import Export
-from crm_es.workspaces.export_scoping import named_ids, read_filter, widened
+from crm_es.workspaces.export_scoping import check, named_ids, read_filter, widened
 from projections import changes, exports
 
 SHOWS = (exports.NAME, changes.NAME)
@@ -117,8 +117,10 @@ async def _wanted(deed: Deed, input: RequestExportInput) -> Wanted:
 
 
 async def _check_named(deed: Deed, wanted: Wanted) -> None:
-    """Raises: NotFoundError, for a filter by what is not of this workspace."""
-    for id_ in named_ids(read_filter(wanted.filter) if wanted.filter else {}):
+    """Raises: NotFoundError, for a filter by what is not of this workspace; InvalidInputError, by what no event is."""
+    said = read_filter(wanted.filter) if wanted.filter else {}
+    check(said)
+    for id_ in named_ids(said):
         named = deed.live(id_, ids.decode(id_, ("filter",)).type, field="filter")
         if not await deed.store.facts(deed.command.workspace, named, upto=1):
             raise absent("record", ("filter",))

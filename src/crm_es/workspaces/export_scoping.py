@@ -8,6 +8,7 @@ import msgspec
 
 from crm_es.api import ids
 from crm_es.errors import InvalidInputError
+from crm_es.workspaces.event_filters import check_names
 from crm_es.workspaces.export import ExportScope, Wanted
 
 _IDS: Final = ("entityId", "actorId")
@@ -27,6 +28,15 @@ def widened(wanted: Wanted) -> Wanted:
             return _ranged(wanted, position)
         case _:
             return wanted
+
+
+def check(said: Mapping[str, Any]) -> None:
+    """Whether events are of the types and change the fields that a filter names. Raises: InvalidInputError."""
+    try:
+        check_names(said)
+    except InvalidInputError as exc:
+        exc.at("filter")
+        raise
 
 
 def read_filter(text: str) -> dict[str, Any]:
