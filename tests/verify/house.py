@@ -89,9 +89,17 @@ class House:
     # -- growing
 
     def append(
-        self, stream: str, topic: str, data: dict[str, Any], *, together: bool = False, escaped: str = ""
+        self,
+        stream: str,
+        topic: str,
+        data: dict[str, Any],
+        *,
+        together: bool = False,
+        escaped: str = "",
+        more: dict[str, Any] | None = None,
     ) -> int:
-        """Position of the event. Events that stand together were recorded at one moment. `escaped` is written as JSON may."""
+        """Position of the event. Events that stand together were recorded at one moment. `escaped` is written as JSON may.
+        `more` are fields of the event as nobody writes them."""
         self.clock += 0 if together and self.states else self.chance.randrange(1, 10**6)
         version = self.heads.get(stream, (0, 0))[0] + 1
         second, micro = divmod(self.clock, 10**6)
@@ -116,6 +124,7 @@ class House:
             "version": version,
             "via": self.chance.choice([None, self.uuid(), *list(self.heads)[:1]]),
             "workspace": self.workspace,
+            **(more or {}),
         }
         state = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         state = state.replace(escaped.encode(), escapes(escaped)) if escaped else state

@@ -97,6 +97,21 @@ def test_a_contact_is_one_from_its_first_event_that_says_so(tmp_path: Path, both
     assert both(case.words())[0] == 0
 
 
+@pytest.mark.parametrize("field", ["actor", "origin", "entry", "reason"])
+def test_who_is_named_outside_the_data_is_not_named(tmp_path: Path, both: Both, field: str) -> None:
+    """Not even beside keys by which the data is found."""
+    house = House(9)
+    contact = house.uuid()
+    house.append(contact, "contact.registered", {})
+    keys = ("causation_id", "correlation_id", "data", "occurred_at", "reason", "recorded_at", "z")
+    house.append(house.uuid(), "deal.opened", {}, more={field: {"a": 0, **{key: [contact] for key in keys}}})
+    house.grow(5)
+    case = bundled(house, tmp_path / "whole", {"kind": "workspace"})
+
+    assert f"p {contact} 1 ".encode() in gzip.decompress(case.read("heads/map.txt.gz"))
+    assert both(case.words())[0] == 0
+
+
 @pytest.mark.parametrize("number", ["-1", "0.5", "all"])
 def test_a_sample_is_of_a_number_of_events(tmp_path: Path, number: str) -> None:
     words = of(tmp_path).words("sample", number)
