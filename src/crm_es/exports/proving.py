@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from crm_es.errors import NotFoundError, RuleViolatedError, UnavailableError
 from crm_es.exports.bundle import BundleWriter, HeadProof, Proven, Rotation
-from crm_es.ledger import heads
+from crm_es.ledger import heads, heads_parts
 from crm_es.ledger.book import Book
 from crm_es.ledger.checkpoint import parse, vkey
 from crm_es.ledger.proofs import consistency_proof, inclusion_proof
@@ -306,7 +306,7 @@ class Provable:
         return self._connection.execute(_RANGE, asked, binary=True).fetchall()
 
     def _proofs(self, wanted: list[str]) -> list[HeadProof]:
-        found = heads.prove(self._connection, self._workspace, self._pinned.position, wanted)
+        found = heads_parts.prove(self._connection, self._workspace, self._pinned.position, wanted)
         return [HeadProof(index=one.index, leaf=one.leaf, hashes=one.hashes) for one in found]
 
 

@@ -1,26 +1,29 @@
 """The heads map: a sorted tree over each stream's last event and each subject's streams, by which a part of the log is proved
-complete. Its root is sealed into the log now and then; here is what it holds at any size, from tables that heads_tables.py keeps.
+complete. Its root is sealed into the log now and then; here is what it holds at any size, from tables that heads_tables.py keeps;
+heads_parts.py sums it up and proves leaves of it.
 
 A leaf is text: `s <stream> <last version> <last position>` or `p <contact> <number of streams> <SHA-256 of their ids, sorted>`.
 Connections may be the application's, with `app.workspace` set, or the sealer's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
 import msgspec
 from psycopg import Connection
 
-from crm_es.errors import NotFoundError, UnavailableError
+from crm_es.errors import UnavailableError
 from crm_es.ledger.log_events import LedgerHeadsSealed, stream_of
-from crm_es.ledger.merkle import HASH, Growing, Tile, leaf_hash
-from crm_es.ledger.proofs import inclusion_proof
 
 ROWS: Final = 5_000
+Key = bytes
+FIRST: Final = b"p" + bytes(16)
+LAST: Final = b"s" + b"\xff" * 16
 _SEALED: Final[LiteralString] = """
 SELECT e.sequence, e.state
 FROM (
@@ -38,7 +41,7 @@ _REACH: Final[LiteralString] = "SELECT size FROM ledger.heads_reach WHERE worksp
 _MENTIONS: Final[LiteralString] = """
 SELECT subject_id, stream_id
 FROM ledger.mention
-WHERE workspace_id = %s AND since <= %s
+WHERE workspace_id = %(workspace)s AND subject_id BETWEEN %(first)s AND %(last)s AND since <= %(size)s
 ORDER BY subject_id, stream_id
 """
 _STREAMS_OF: Final[LiteralString] = """
@@ -59,7 +62,8 @@ LEFT JOIN LATERAL (
   ORDER BY e.originator_version DESC
   LIMIT 1
 ) AS before ON true
-WHERE s.workspace_id = %(workspace)s AND (s."position" <= %(size)s OR before.sequence IS NOT NULL)
+WHERE s.workspace_id = %(workspace)s AND s.stream_id BETWEEN %(first)s AND %(last)s
+  AND (s."position" <= %(size)s OR before.sequence IS NOT NULL)
 ORDER BY s.stream_id
 """
 
@@ -74,15 +78,6 @@ class Heads:
     leaves: int
     streams: int
     subjects: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A leaf, its place in the order (from 0), and its inclusion proof."""
-
-    index: int
-    leaf: str
-    hashes: Sequence[bytes]
 
 
 def newest(connection: Connection[Any], workspace: UUID, upto: int) -> Heads | None:
@@ -105,22 +100,49 @@ def _read(position: int, state: bytes) -> Heads:
     )
 
 
-def leaves(connection: Connection[Any], workspace: UUID, size: int) -> Iterator[str]:
-    """All of them, in order, as of `size`: the size of a map that was sealed. Raises: UnavailableError."""
+def key_of(leaf: str) -> Key:
+    """Of a leaf, or of how it begins. Keys are in the order of the leaves."""
+    return leaf[0].encode() + UUID(leaf[2:38]).bytes
+
+
+def leaves(
+    connection: Connection[Any], workspace: UUID, size: int, first: Key = FIRST, last: Key = LAST
+) -> Iterator[str]:
+    """All of them, or those from one to another, in order, as of `size`: the size of a map that was sealed.
+
+    Raises: UnavailableError.
+    """
     row = connection.execute(_REACH, [workspace]).fetchone()
     if row is None or row[0] < size:
         raise UnavailableError("The map of streams is being made anew. Try again in a while.")
     with connection.transaction():
-        with connection.cursor(f"mentions_{uuid4().hex}", binary=True) as cursor:
-            cursor.itersize = ROWS
-            cursor.execute(_MENTIONS, [workspace, size])
-            for subject, rows in groupby(cursor, key=lambda row: row[0]):
-                yield subject_leaf(subject, [stream for _, stream in rows])
-        with connection.cursor(f"streams_{uuid4().hex}", binary=True) as cursor:
-            cursor.itersize = ROWS
-            cursor.execute(_STREAMS, {"workspace": workspace, "size": size})
-            for stream, version, position in cursor:
-                yield f"s {stream} {version} {position}"
+        for subject, rows in groupby(
+            _rows(connection, _MENTIONS, workspace, size, _ids("p", first, last)), itemgetter(0)
+        ):
+            yield subject_leaf(subject, [stream for _, stream in rows])
+        for stream, version, position in _rows(connection, _STREAMS, workspace, size, _ids("s", first, last)):
+            yield f"s {stream} {version} {position}"
+
+
+def _ids(letter: str, first: Key, last: Key) -> tuple[UUID, UUID] | None:
+    """The ends of what begins so, between two leaves."""
+    mine = letter.encode()
+    if not first[:1] <= mine <= last[:1]:
+        return None
+    return UUID(bytes=first[1:] if first[:1] == mine else FIRST[1:]), UUID(
+        bytes=last[1:] if last[:1] == mine else LAST[1:]
+    )
+
+
+def _rows(
+    connection: Connection[Any], statement: LiteralString, workspace: UUID, size: int, ends: tuple[UUID, UUID] | None
+) -> Iterator[Any]:
+    if ends is None:
+        return
+    with connection.cursor(f"heads_{uuid4().hex}", binary=True) as cursor:
+        cursor.itersize = ROWS
+        cursor.execute(statement, {"workspace": workspace, "size": size, "first": ends[0], "last": ends[1]})
+        yield from cursor
 
 
 def subject_leaf(subject: UUID, streams: Sequence[UUID]) -> str:
@@ -132,47 +154,6 @@ def subject_leaf(subject: UUID, streams: Sequence[UUID]) -> str:
 def streams_of(connection: Connection[Any], workspace: UUID, subject: UUID, size: int) -> list[UUID]:
     """A subject's streams as of `size`, in order."""
     return [row[0] for row in connection.execute(_STREAMS_OF, [workspace, subject, size]).fetchall()]
-
-
-def summed(connection: Connection[Any], workspace: UUID, size: int) -> LedgerHeadsSealed:
-    """What the event says that seals the map as of `size`."""
-    tree, subjects = Growing(), 0
-    for leaf in leaves(connection, workspace, size):
-        tree.add((leaf_hash(leaf.encode()),))
-        subjects += leaf[0] == "p"
-        if tree.size % ROWS == 0:
-            tree.take()
-    return LedgerHeadsSealed(
-        size=size, root=tree.root().hex(), leaves=tree.size, streams=tree.size - subjects, subjects=subjects
-    )
-
-
-def prove(connection: Connection[Any], workspace: UUID, size: int, wanted: Iterable[str]) -> list[Proved]:
-    """The leaves that begin so (`s <stream>`, `p <contact>`), in order, each with its proof. 32 bytes a leaf are held.
-
-    Raises: NotFoundError: one of them is not in the map; UnavailableError.
-    """
-    looked_for, found, tree = set(wanted), list[tuple[int, str]](), Growing()
-    tiles: dict[tuple[int, int], bytes] = {}
-    for index, leaf in enumerate(leaves(connection, workspace, size)):
-        if leaf[:38] in looked_for:
-            found.append((index, leaf))
-        tree.add((leaf_hash(leaf.encode()),))
-        if tree.size % ROWS == 0:
-            _keep(tiles, tree)
-    _keep(tiles, tree)
-    if len(found) != len(looked_for):
-        missing = sorted(looked_for - {leaf[:38] for _, leaf in found})
-        raise NotFoundError(f"Not in the log up to {size}: {', '.join(missing)}.")
-
-    def read(tile: Tile) -> bytes:
-        return tiles[tile.level, tile.number][: tile.width * HASH]
-
-    return [Proved(index, leaf, inclusion_proof(read, index, tree.size)) for index, leaf in found]
-
-
-def _keep(tiles: dict[tuple[int, int], bytes], tree: Growing) -> None:
-    tiles.update({(tile.level, tile.number): hashes for tile, hashes in tree.take()})
 
 
 # -- asking for it now

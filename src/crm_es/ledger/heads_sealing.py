@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from crm_es.ledger import appending, heads, heads_tables
+from crm_es.ledger import appending, heads, heads_parts, heads_tables
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ class HeadsSealer:
         if known and same_epoch and not self._connection.execute(_GROWN, [workspace, size]).fetchall()[0][0]:
             return size, known[0]
         heads_tables.advance(self._connection, workspace, epoch, end)
-        event = heads.summed(self._connection, workspace, end)
+        event, parts = heads_parts.summed(self._connection, workspace, end)
+        heads_parts.keep(self._connection, workspace, end, parts)
         position = appending.append(self._connection, workspace, event, once=f"{epoch}:{end}")
         self._appended()
         return end, position

@@ -83,6 +83,7 @@ def _forget(connection: Connection[Any], workspace: UUID) -> None:
     with connection.transaction():
         connection.execute("DELETE FROM ledger.stream WHERE workspace_id = %s", [workspace])
         connection.execute("DELETE FROM ledger.mention WHERE workspace_id = %s", [workspace])
+        connection.execute("DELETE FROM ledger.heads_parts WHERE workspace_id = %s", [workspace])
         connection.execute("DELETE FROM ledger.heads_reach WHERE workspace_id = %s", [workspace])
 
 
