@@ -1,6 +1,7 @@
 """The contract as far as it is built: tests/contract.graphql less the types of tests/contract_later.txt and what names them."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,14 @@ def _kept(fields: Iterable[Any], left_out: set[str]) -> Iterator[FieldDefinition
             yield field
 
 
+@cache
+def so_far() -> GraphQLSchema:
+    return build_ast_schema(built(later()))
+
+
 def breaks(schema: GraphQLSchema) -> list[str]:
     """What a client of the contract would miss in the schema."""
-    old = build_ast_schema(built(later()))
+    old = so_far()
     changes = [f"{change.type.name}: {change.description}" for change in find_breaking_changes(old, schema)]
     dangers = find_dangerous_changes(old, schema)
     return changes + [f"{change.type.name}: {change.description}" for change in dangers if change.type.name in DANGERS]
@@ -54,10 +60,10 @@ def operations() -> dict[str, DocumentNode]:
     return dict(separate_operations(parse((TESTS / "operations.graphql").read_text())))
 
 
+@cache
 def possible() -> dict[str, str]:
     """Those that name no type of a later issue, as texts: they validate against the contract as far as it is built."""
-    so_far = build_ast_schema(built(later()))
-    return {title: print_ast(document) for title, document in operations().items() if not validate(so_far, document)}
+    return {title: print_ast(document) for title, document in operations().items() if not validate(so_far(), document)}
 
 
 def faults(schema: GraphQLSchema, text: str) -> list[GraphQLError]:
