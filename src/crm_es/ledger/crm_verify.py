@@ -28,7 +28,7 @@ import tempfile
 import zlib
 from bisect import bisect_right
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, chain, groupby, islice, repeat, zip_longest
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -1554,7 +1554,8 @@ def some(text: str) -> int:
     return int(text)
 
 
-def arguments(words: Optional[Sequence[str]]) -> argparse.Namespace:
+@cache
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
     for mode, first in (("full", None), ("since", "checkpoint"), ("sample", "number"), ("locate", None)):
@@ -1575,12 +1576,12 @@ def arguments(words: Optional[Sequence[str]]) -> argparse.Namespace:
             each.add_argument("--log-only", action="store_true", help="prove every byte and its place, and read none")
         if mode == "sample":
             each.add_argument("--seed", help="choose the same events again")
-    return parser.parse_args(words)
+    return parser
 
 
 def verify(words: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     """The verdict on these arguments; what else was found is printed."""
-    given = arguments(words)
+    given = command_line().parse_args(words)
     if given.mode == "locate":
         return locate(given.directory, given.other)
     log_only, custody = getattr(given, "log_only", False), not given.no_custody
