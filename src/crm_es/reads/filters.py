@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
 import strawberry
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Composable
 from strawberry import UNSET
 
 from crm_es.errors import InvalidInputError
@@ -16,7 +16,7 @@ from crm_es.eventstore.event import camel
 from crm_es.reads import operands, records
 from crm_es.reads.later import Later
 from crm_es.reads.model import Link, ReadType, Target, read_of
-from crm_es.reads.sql import AND, TRUE, Condition, Query, Source
+from crm_es.reads.sql import AND, TRUE, Condition, Query, Source, named
 
 OR = SQL(" OR ")
 Compile = Callable[[Query, LiteralString, Any], Composable]
@@ -149,7 +149,7 @@ def by_member(column: str, member: Target, **options: Any) -> FilterField:
     """A uuid column of member ids; `isMe` and `inTeam` besides."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        return operands.member(query, Identifier(alias, column), operand, read_of(member()))
+        return operands.member(query, named(alias, column), operand, read_of(member()))
 
     return FilterField(operands.MemberIdFilter, compile_, columns=(column,), **options)
 
@@ -158,8 +158,8 @@ def text(column: str, *, folded: str | None = None, **options: Any) -> FilterFie
     """A text column; `folded` names its copy by `crm_es.text.fold`, which contains and startsWith compare."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        plain = None if folded is None else Identifier(alias, folded)
-        return operands.text(query, Identifier(alias, column), operand, plain)
+        plain = None if folded is None else named(alias, folded)
+        return operands.text(query, named(alias, column), operand, plain)
 
     return FilterField(operands.StringFilter, compile_, columns=(column,), **options)
 
@@ -186,7 +186,7 @@ def amount(minor: str, currency: str, **options: Any) -> FilterField:
     """Two columns of money; only amounts of the same currency compare."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        return operands.money(query, Identifier(alias, minor), Identifier(alias, currency), operand)
+        return operands.money(query, named(alias, minor), named(alias, currency), operand)
 
     return FilterField(operands.MoneyFilter, compile_, columns=(minor, currency), **options)
 
@@ -200,7 +200,7 @@ def equals(column: str, type_: Any, pg: LiteralString, **options: Any) -> Filter
     """A bare operand: `direction: INBOUND`, `internal: true`."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        return SQL("{} = {}").format(Identifier(alias, column), query.bind(operand, pg, operands.stored))
+        return SQL("{} = {}").format(named(alias, column), query.bind(operand, pg, operands.stored))
 
     return FilterField(type_, compile_, columns=(column,), **options)
 
@@ -209,7 +209,7 @@ def items(column: str, **options: Any) -> FilterField:
     """A text[] column, as `tag`: some item meets the operand."""
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
-        return operands.some_item(query, Identifier(alias, column), operand)
+        return operands.some_item(query, named(alias, column), operand)
 
     return FilterField(operands.StringFilter, compile_, columns=(column,), **options)
 
@@ -222,7 +222,7 @@ def child(source: Source, via: str, inner: FilterField, *, own: str = "id", **op
             return TRUE
 
         def joined(row: LiteralString) -> Composable:
-            return SQL("{} = {}").format(Identifier(row, via), Identifier(alias, own))
+            return SQL("{} = {}").format(named(row, via), named(alias, own))
 
         wanted = getattr(operand, "is_null", UNSET)
         if wanted is UNSET or wanted is None:
@@ -261,8 +261,8 @@ def external_id(
         return query.exists(
             source,
             lambda row: [
-                SQL("{} = {}").format(Identifier(row, via), Identifier(alias, own)),
-                operands.external(query, Identifier(row, system), Identifier(row, value), operand),
+                SQL("{} = {}").format(named(row, via), named(alias, own)),
+                operands.external(query, named(row, system), named(row, value), operand),
             ],
         )
 
@@ -277,7 +277,7 @@ def related(column: str, target: Target, **options: Any) -> FilterField:
         return query.exists(
             read.source,
             lambda row: [
-                SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, column)),
+                SQL("{} = {}").format(named(row, "id"), named(alias, column)),
                 *_seen(query, row, read),
                 _all(query, row, operand),
             ],
@@ -316,7 +316,7 @@ def listed(name: str, target: Target, via: str | Link, **options: Any) -> Filter
 
 def _below(query: Query, alias: LiteralString, target: Target, via: str | Link, given: Any) -> Composable:
     """Whether one of them meets the filter."""
-    read, own = read_of(target()), Identifier(alias, "id")
+    read, own = read_of(target()), named(alias, "id")
 
     def meets(row: LiteralString, on: Composable) -> list[Composable]:
         seen = _seen(query, row, read)
@@ -325,7 +325,7 @@ def _below(query: Query, alias: LiteralString, target: Target, via: str | Link, 
         return [on, *seen, _all(query, row, given)]
 
     def direct(column: str, value: Composable) -> Composable:
-        return query.exists(read.source, lambda row: meets(row, SQL("{} = {}").format(Identifier(row, column), value)))
+        return query.exists(read.source, lambda row: meets(row, SQL("{} = {}").format(named(row, column), value)))
 
     if not isinstance(via, Link):
         return direct(via, own)
@@ -333,8 +333,8 @@ def _below(query: Query, alias: LiteralString, target: Target, via: str | Link, 
     return query.exists(
         via.source,
         lambda link: [
-            SQL("{} = {}").format(Identifier(link, parent), own),
-            direct("id", Identifier(link, child)),
+            SQL("{} = {}").format(named(link, parent), own),
+            direct("id", named(link, child)),
         ],
     )
 
@@ -344,7 +344,7 @@ def beside(source: Source, inner: FilterField, **options: Any) -> FilterField:
 
     def compile_(query: Query, alias: LiteralString, operand: Any) -> Composable:
         def same(row: LiteralString) -> Composable:
-            return SQL("{} = {}").format(Identifier(row, "id"), Identifier(alias, "id"))
+            return SQL("{} = {}").format(named(row, "id"), named(alias, "id"))
 
         return query.exists(source, lambda row: [same(row), inner.compile(query, row, operand)])
 
@@ -362,7 +362,7 @@ def always(condition: Condition) -> FilterField:
 
 
 def _on(column: str, compile_: Callable[[Query, Composable, Any], Composable]) -> Compile:
-    return lambda query, alias, operand: compile_(query, Identifier(alias, column), operand)
+    return lambda query, alias, operand: compile_(query, named(alias, column), operand)
 
 
 __all__ = [

@@ -21,7 +21,7 @@ from crm_es.currencies import DIGITS
 from crm_es.errors import InvalidInputError
 from crm_es.eventstore.event import camel
 from crm_es.reads.model import ReadType
-from crm_es.reads.sql import AND, FALSE, TRUE, Query
+from crm_es.reads.sql import AND, FALSE, TRUE, Query, named
 
 
 def _op(description: str, name: str | None = None) -> Any:
@@ -232,8 +232,8 @@ def in_team(query: Query, column: Composable, members: ReadType, team: Composabl
     return query.exists(
         members.source,
         lambda row: [
-            SQL("{} = {}").format(Identifier(row, "id"), column),
-            SQL("{} = {}").format(Identifier(row, inside), team),
+            SQL("{} = {}").format(named(row, "id"), column),
+            SQL("{} = {}").format(named(row, inside), team),
         ],
     )
 

@@ -5,13 +5,14 @@ Order, keyset and LIMIT stand inside every branch (live and twin; not null and n
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, LiteralString
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import records
 from crm_es.reads.model import Link, ReadType, companion
-from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source
+from crm_es.reads.sql import AND, COMMA, FALSE, UNION, Condition, Query, Source, Text, named, selected
 
 ROW: LiteralString = "t"
 LINK: LiteralString = "l"
@@ -53,8 +54,8 @@ class Listed:
     def tie(self) -> Composable:
         """The column that breaks ties: the record's id, or nothing where the table has none."""
         if isinstance(self.via, Link):
-            return Identifier(LINK, self.via.child)
-        return SQL("NULL::uuid") if self.read.key is None else Identifier(ROW, self.read.key)
+            return named(LINK, self.via.child)
+        return SQL("NULL::uuid") if self.read.key is None else named(ROW, self.read.key)
 
     @property
     def tie_type(self) -> LiteralString:
@@ -111,11 +112,16 @@ def _merged(query: Query, listed: Listed, window: Window, columns: Sequence[str]
     if len(branches) == 1:
         return branches[0]
     return SQL("SELECT {} FROM ({}) AS m ORDER BY {} LIMIT {}").format(
-        COMMA.join(Identifier(name) for name in names),
+        _bare(tuple(names)),
         UNION.join(SQL("({})").format(branch) for branch in branches),
         outer_order(listed, window),
         query.bind(window.limit, "int"),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _bare(names: tuple[str, ...]) -> Text:
+    return Text(COMMA.join(Identifier(name) for name in names))
 
 
 def outer_order(listed: Listed, window: Window) -> Composable:
@@ -165,7 +171,7 @@ def _parts(query: Query, listed: Listed, window: Window) -> Iterator[tuple[Compo
 
 
 def _key(key: Key) -> Composable:
-    return Identifier(key.alias, key.column)
+    return named(key.alias, key.column)
 
 
 def _inner_order(listed: Listed, window: Window) -> Composable:
@@ -230,30 +236,30 @@ def _rows(query: Query, listed: Listed, twin: bool, columns: Sequence[str], part
     """One branch: SELECT … FROM … WHERE …, without order."""
     if isinstance(listed.via, Link):
         table, where = query.rows_of(listed.via.source, LINK, twin=twin)
-        child = Identifier(LINK, listed.via.child)
+        child = named(LINK, listed.via.child)
         target = query.joined(
             listed.read.source,
             ROW,
             listed.read.source.names,
-            lambda j: SQL("{} = {}").format(Identifier(j, "id"), child),
+            lambda j: SQL("{} = {}").format(named(j, "id"), child),
         )
         table = SQL("{} CROSS JOIN {}").format(table, target)
-        where.append(Identifier(LINK, listed.via.parent) + SQL(" = p.id"))
+        where.append(named(LINK, listed.via.parent) + SQL(" = p.id"))
     else:
         table, where = query.rows_of(listed.read.source, ROW, twin=twin)
         if listed.via is not None:
-            where.append(Identifier(ROW, listed.via) + SQL(" = p.id"))
+            where.append(named(ROW, listed.via) + SQL(" = p.id"))
     for beside in {key.beside for key in listed.keys if key.beside is not None}:
         names = [key.column for key in listed.keys if key.beside == beside]
         table = SQL("{} CROSS JOIN {}").format(
-            table, records.joined(query, companion(beside), BESIDE, names, Identifier(ROW, "id"))
+            table, records.joined(query, companion(beside), BESIDE, names, named(ROW, "id"))
         )
     where += [condition(query, ROW) for condition in listed.conditions]
-    chosen = [
-        each + SQL(f" AS c{number}") for number, each in enumerate(records.shown(query, listed.read, ROW, columns))
-    ]
-    chosen += [_key(key) + SQL(f" AS k{number}") for number, key in enumerate(listed.keys)]
-    chosen.append(listed.tie + SQL(" AS kid"))
+    chosen: list[Composable] = (
+        [records.shown(query, listed.read, ROW, columns, records.numbers(len(columns)))] if columns else []
+    )
+    chosen += [selected(key.alias, (key.column,), (f"k{number}",)) for number, key in enumerate(listed.keys)]
+    chosen.append(Composed([listed.tie, SQL(" AS kid")]))
     return SQL("SELECT {} FROM {} WHERE {}").format(COMMA.join(chosen), table, AND.join([*where, *part]))
 
 

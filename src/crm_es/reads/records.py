@@ -1,6 +1,7 @@
 """Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
 
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from crm_es.reads import operands
 from crm_es.reads.model import ReadType, companion, read_of
 from crm_es.reads.session import Moment, Reads
-from crm_es.reads.sql import AND, FALSE, Condition, Query, Source, Viewer
+from crm_es.reads.sql import AND, FALSE, Condition, Query, Source, Text, Viewer, named, selected
 
 ROW: LiteralString = "t"
 
@@ -67,7 +68,7 @@ def _owned(read: ReadType, scope: str) -> Condition:
         return lambda _query, _alias: FALSE
 
     def mine(query: Query, alias: LiteralString) -> Composable:
-        column = Identifier(alias, owned.column)
+        column = named(alias, owned.column)
         own = SQL("{} = {}").format(column, query.bind(query.viewer.member_id, "uuid"))
         if scope == "OWN":
             return own
@@ -81,13 +82,13 @@ def my_team(query: Query, members: ReadType) -> Composable:
     alias = query.alias()
     me = query.bind(query.viewer.member_id, "uuid")
     team = query.select(
-        members.source, alias, [members.team or "id"], lambda: [SQL("{} = {}").format(Identifier(alias, "id"), me)]
+        members.source, alias, [members.team or "id"], lambda: [SQL("{} = {}").format(named(alias, "id"), me)]
     )
     return SQL("({})").format(team)
 
 
 def equal(column: str, value: str) -> Condition:
-    return lambda query, alias: SQL("{} = {}").format(Identifier(alias, column), query.bind(value, "text"))
+    return lambda query, alias: SQL("{} = {}").format(named(alias, column), query.bind(value, "text"))
 
 
 def by_ids(query: Query, read: ReadType, ids: Sequence[object], columns: Sequence[str]) -> Composed:
@@ -106,22 +107,23 @@ def _found(query: Query, read: ReadType, comparison: Composable, columns: Sequen
     parts = []
     for twin in query.branches(read.source):
         table, where = query.rows_of(read.source, ROW, twin=twin)
-        where.append(SQL("{} {}").format(Identifier(ROW, read.key or "id"), comparison))
+        where.append(SQL("{} {}").format(named(ROW, read.key or "id"), comparison))
         where += [condition(query, ROW) for condition in visible(read, query.viewer)]
-        chosen = [each + SQL(f" AS c{number}") for number, each in enumerate(shown(query, read, ROW, columns))]
-        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
+        chosen = shown(query, read, ROW, columns, numbers(len(columns)))
+        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(chosen, table, AND.join(where)))
     return SQL(" UNION ALL ").join(parts)
 
 
-def null(type_: LiteralString) -> Composable:
-    """Of a type, or sums and joins over it would take it for text."""
-    return SQL("NULL::{}").format(SQL(type_))
+@cache
+def numbers(count: int) -> tuple[str, ...]:
+    return tuple(f"c{number}" for number in range(count))
 
 
-def shown(query: Query, read: ReadType, alias: LiteralString, columns: Sequence[str]) -> list[Composable]:
-    """The columns, NULL in the place of those the viewer may not see."""
+def shown(query: Query, read: ReadType, alias: str, columns: Sequence[str], called: Sequence[str]) -> Text:
+    """The columns under other names, NULL in the place of those the viewer may not see."""
     masked = read.masked(query.viewer.masked(read.entity))
-    return [null(read.source.type_of(name)) if name in masked else Identifier(alias, name) for name in columns]
+    nulls = [read.source.type_of(name) if name in masked else "" for name in columns] if masked else ()
+    return selected(alias, tuple(columns), tuple(called), tuple(nulls))
 
 
 def joined(query: Query, read: ReadType, alias: str, columns: Sequence[str], on: Composable) -> Composable:
@@ -130,13 +132,10 @@ def joined(query: Query, read: ReadType, alias: str, columns: Sequence[str], on:
     for twin in query.branches(read.source):
         inner = query.alias()
         table, where = query.rows_of(read.source, inner, twin=twin)
-        where.append(SQL("{} = {}").format(Identifier(inner, read.key or "id"), on))
+        where.append(SQL("{} = {}").format(named(inner, read.key or "id"), on))
         where += [condition(query, inner) for condition in visible(read, query.viewer)]
-        chosen = [
-            each + SQL(" AS ") + Identifier(name)
-            for name, each in zip(columns, shown(query, read, inner, columns), strict=True)
-        ]
-        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(SQL(", ").join(chosen), table, AND.join(where)))
+        chosen = shown(query, read, inner, columns, columns)
+        parts.append(SQL("SELECT {} FROM {} WHERE {}").format(chosen, table, AND.join(where)))
     return SQL("LATERAL ({}) AS {}").format(SQL(" UNION ALL ").join(parts), Identifier(alias))
 
 

@@ -4,6 +4,7 @@ workspace, `removed`, and `asOf`, so no query can forget them. Pages of a connec
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, LiteralString
 
 from psycopg.abc import AdaptContext
@@ -79,6 +80,54 @@ class Numbered(Composable):
         return self._text.encode()
 
 
+class Text(Composable):
+    """SQL of declarations alone, rendered once for all statements that say it: composing takes longer than many a row."""
+
+    def __init__(self, made: Composable) -> None:
+        super().__init__(made)
+        self._text = made.as_bytes(None)
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:  # noqa: ARG002  # psycopg's signature
+        return self._text
+
+
+@lru_cache(maxsize=10_000)
+def named(alias: str, name: str) -> Text:
+    return Text(Identifier(alias, name))
+
+
+@lru_cache(maxsize=10_000)
+def selected(
+    alias: str, names: tuple[str, ...], called: tuple[str, ...] = (), nulls: tuple[LiteralString, ...] = ()
+) -> Text:
+    """A SELECT list, with other names when there are any; in the place of what has a type among the `nulls`, NULL of it."""
+    found: list[Composable] = [named(alias, name) for name in names]
+    if nulls:
+        found = [null(type_) if type_ else shown for type_, shown in zip(nulls, found, strict=True)]
+    if called:
+        found = [SQL("{} AS {}").format(each, Identifier(name)) for each, name in zip(found, called, strict=True)]
+    return Text(COMMA.join(found))
+
+
+@lru_cache(maxsize=10_000)
+def _table(schema: str, name: str, alias: str) -> Text:
+    return Text(SQL("{} AS {}").format(Identifier(schema, name), Identifier(alias)))
+
+
+@lru_cache(maxsize=10_000)
+def _standing(alias: str) -> Text:
+    return Text(SQL("NOT {}").format(named(alias, "removed")))
+
+
+def _compared(alias: str, name: str, operator: LiteralString, parameter: Composable) -> Composable:
+    return SQL("{} {} {}").format(named(alias, name), SQL(operator), parameter)
+
+
+def null(type_: LiteralString) -> Composable:
+    """Of a type, or sums and joins over it would take it for text."""
+    return SQL("NULL::{}").format(SQL(type_))
+
+
 Condition = Callable[["Query", LiteralString], Composable]
 """A row condition on the rows under an alias."""
 
@@ -142,23 +191,21 @@ class Query:
         if source.model not in _NO_MODELS:
             self.models.add(source.model)
         name = f"{source.table.name}_history" if twin else source.table.name
-        where: list[Composable] = [
-            SQL("{} = {}").format(Identifier(alias, "workspace_id"), self.bind(self.viewer.workspace, "uuid"))
-        ]
+        where: list[Composable] = [_compared(alias, "workspace_id", "=", self.bind(self.viewer.workspace, "uuid"))]
         if source.ends:
-            where.append(SQL("NOT {}").format(Identifier(alias, "removed")))
+            where.append(_standing(alias))
         if self.past and source.model not in _NO_MODELS:
             at = self.bind(self.at, "bigint")
-            where.append(SQL("{} <= {}").format(Identifier(alias, "position"), at))
+            where.append(_compared(alias, "position", "<=", at))
             if twin:
-                where.append(SQL("{} > {}").format(Identifier(alias, "valid_to_position"), at))
-        return SQL("{} AS {}").format(Identifier(source.model, name), Identifier(alias)), where
+                where.append(_compared(alias, "valid_to_position", ">", at))
+        return _table(source.model, name, alias), where
 
     def select(
         self, source: Source, alias: LiteralString, columns: Iterable[str], where: Callable[[], Sequence[Composable]]
     ) -> Composed:
         """The rows of `source` at the query's moment, one SELECT a branch; `where` adds conditions on the alias."""
-        listed = COMMA.join(Identifier(alias, name) for name in columns) or SQL("1")
+        listed = selected(alias, tuple(columns))
         parts = []
         for twin in self.branches(source):
             table, own = self.rows_of(source, alias, twin=twin)

@@ -102,8 +102,7 @@ def _rows(
 
 
 def _columns(query: Query, read: ReadType, columns: Sequence[str]) -> list[Composable]:
-    shown = zip(records.shown(query, read, records.ROW, columns), columns, strict=True)
-    return [each + SQL(" AS ") + Identifier(name) for each, name in shown]
+    return [records.shown(query, read, records.ROW, columns, columns)]
 
 
 def _counted(query: Query, given: Mapping[str, Any]) -> Condition:
