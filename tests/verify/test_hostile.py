@@ -85,6 +85,18 @@ def test_an_index_that_promises_too_much_is_refused_at_once(tmp_path: Path, both
     assert (code, said["file"]) == (1, "events/index.json")
 
 
+@pytest.mark.parametrize("position", [0, -1, HUGE])
+def test_heads_at_no_position_are_refused_at_once(tmp_path: Path, both: Both, position: int) -> None:
+    case = of(tmp_path, custody=False)
+    sealed = json.loads(case.read("heads/sealed.json"))
+    case.write("heads/sealed.json", pretty({**sealed, "position": position}))
+    rehash(case)
+
+    code, said = both(case.words())
+
+    assert (code, said["file"]) == (1, "heads/sealed.json")
+
+
 @pytest.mark.parametrize("byte", [b"\n", b"\x00"])
 def test_a_file_that_swells_is_not_read_to_its_end(tmp_path: Path, byte: bytes) -> None:
     """64 MiB of it would be two gigabytes of hashes."""

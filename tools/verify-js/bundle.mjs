@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { checkEventsFile, count, eventsName, linesOf } from "./events.mjs";
 import { INCOMPLETE, OK, Problem, RESULTS, TAMPERED, UNVERIFIABLE } from "./problem.mjs";
-import { canonical, decoded, epochOf, parseNote, signedBy, text, vkey, vkeyBytes, written } from "./text.mjs";
+import { FORMS, canonical, decoded, epochOf, fits, formed, parseNote, signedBy, text, vkey, vkeyBytes, written } from "./text.mjs";
 import { Growing, Tiles, consistent, leafHash, rootByInclusion, sha256 } from "./tree.mjs";
 
 const UNBOUND = ["MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY"];
@@ -16,14 +16,9 @@ const WHOLE = ["which positions are lost", "versions from file to file", "heads 
 const UNREAD = [
   "whether each line is an event of this workspace", "recorded times", "versions", "heads map", "counts of types", "views",
 ];
-const KINDS = ["workspace", "log", "range", "stream", "subject"];
 const hex = (data) => sha256(data).toString("hex");
 const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 const keysAre = (value, ...names) => Object.keys(value).sort().join() === names.sort().join();
-const number = (value) => {
-  if (!/^[0-9]+$/.test(String(value))) throw new Error(`${value} is no number`);
-  return Number(value);
-};
 
 export class Bundle {
   problems = [];
@@ -60,8 +55,8 @@ export class Bundle {
     }
   }
 
-  json(file) {
-    return written(this.read(file), file);
+  json(file, form) {
+    return formed(written(this.read(file), file), form, file);
   }
 
   add(code, reason, where, rank) {
@@ -143,7 +138,7 @@ export class Bundle {
 
   rotation(file) {
     const note = parseNote(this.read(file));
-    const given = this.json(`${file.slice(0, -5)}.json`);
+    const given = this.json(`${file.slice(0, -5)}.json`, FORMS.rotation);
     const state = Buffer.from(given.event);
     const event = JSON.parse(given.event);
     const [old, fresh] = [vkeyBytes(event.data.old_key), vkeyBytes(event.data.new_key)];
@@ -177,7 +172,7 @@ export class Bundle {
     if (promised !== null && promised !== hex(data)) {
       this.add(TAMPERED, "is not the one custody.jsonl ends with", { file: "MANIFEST.json" }, 1);
     }
-    const m = (this.manifest = written(data, "MANIFEST.json"));
+    const m = (this.manifest = formed(written(data, "MANIFEST.json"), FORMS.manifest, "MANIFEST.json"));
     if (m.custody && !existsSync(this.path("custody.jsonl"))) {
       this.add(INCOMPLETE, "is missing", { file: "custody.jsonl" });
     } else if (!m.custody && this.custody) {
@@ -203,19 +198,19 @@ export class Bundle {
     if (lines.pop() !== "" || !lines.length) throw new Problem(TAMPERED, "does not end where a line does", { file });
     let event = null;
     lines.forEach((line, at) => {
-      const [step, before] = [JSON.parse(line), event];
+      const [step, before] = [formed(JSON.parse(line), FORMS.step, file), event];
       const leaf = leafHash(Buffer.from(step.event));
       const root = rootByInclusion(leaf, step.position - 1, this.note.size, step.proof.map(decoded));
       if (!root?.equals(this.note.root) || canonical(step) !== line || !keysAre(step, "position", "event", "proof")) {
         throw new Problem(TAMPERED, `line ${at + 1} is not in the signed log`, { file });
       }
-      event = JSON.parse(step.event);
+      event = formed(JSON.parse(step.event), FORMS.told, file);
       if (event.version !== at + 1 || (before && before.stream !== event.stream)) {
         throw new Problem(INCOMPLETE, `version ${at + 1} of the export is missing`, { file });
       }
     });
     if (event.type !== "export.completed") throw new Problem(INCOMPLETE, "does not end with the completion", { file });
-    return String(event.data.manifest_sha256);
+    return formed(event, FORMS.completed, file).data.manifest_sha256;
   }
 
   checkFiles() {
@@ -255,12 +250,13 @@ export class Bundle {
     const [m, scope] = [this.manifest, this.manifest.scope];
     const whole = { workspace: [1, m.position], log: [1, m.treeSize], range: [scope.from, scope.to] };
     const [first, last] = whole[scope.kind] ?? [1, 0];
-    if (!KINDS.includes(scope.kind) || !(first > 0 && first <= last + 1)) {
+    const known = Object.hasOwn(FORMS.scopes, scope.kind) && fits(scope, FORMS.scopes[scope.kind]);
+    if (!known || !fits("absorbed" in scope ? scope.absorbed : [], ["string"]) || !(first > 0 && first <= last + 1)) {
       throw new Problem(TAMPERED, "has a scope that is none", { file: "MANIFEST.json" });
     }
     const file = "events/index.json";
     if (this.altered.has(file)) return;
-    const { eventsPerFile: each, files: index } = this.json(file);
+    const { eventsPerFile: each, files: index } = this.json(file, FORMS.index);
     if (!(each > 0 && each <= MOST_EVENTS) || last - first + 1 > each * index.length) {
       throw new Problem(TAMPERED, "is not the index of these files", { file });
     }
@@ -324,7 +320,7 @@ export class Bundle {
     const root = tiles.root(tiles.size);
     let [to, holds] = [0, false];
     this.noting("consistency.json", () => {
-      const growth = this.json("consistency.json");
+      const growth = this.json("consistency.json", FORMS.growth);
       to = growth.to;
       const hashes = growth.hashes.map(decoded);
       const same = keysAre(growth, "from", "to", "hashes") && growth.from === tiles.size && to === note.size;
@@ -347,19 +343,18 @@ export class Bundle {
   checkSealed() {
     const [m, tiles, file] = [this.manifest, this.tiles, "heads/sealed.json"];
     if (!m.headsPosition && m.scope.kind === "log") return;
-    const sealed = this.json(file);
+    const sealed = this.json(file, FORMS.sealed);
     const index = sealed.position - 1;
-    const inside = index >= 0 && index < tiles.size;
+    if (!(index >= 0 && index < tiles.size)) throw new Problem(TAMPERED, "is not at a position of the log", { file });
     const tile = Math.floor(index / 256);
-    const data = inside ? tiles.proven(0, tile) : Buffer.alloc(0);
+    const data = tiles.proven(0, tile);
     const leaf = data.subarray((index % 256) * 32, (index % 256) * 32 + 32);
     if (!this.altered.has(tiles.name(0, tile)) && !leaf.equals(leafHash(Buffer.from(sealed.event)))) {
       throw new Problem(TAMPERED, "is not the event that was recorded", { file });
     }
-    const event = JSON.parse(sealed.event);
-    const said = Object.fromEntries(
-      Object.entries(event.data).map(([name, value]) => [name, name === "root" ? value : number(value)]),
-    );
+    const event = formed(JSON.parse(sealed.event), FORMS.heads, file);
+    const { size, root, leaves } = event.data;
+    const said = { size: Number(size), root, leaves: Number(leaves) };
     const is = [sealed.position, said.size, said.root, event.workspace, event.type];
     const known = [m.headsPosition, m.position, m.headsRoot, m.workspace, "ledger.heads_sealed"];
     if (is.some((value, at) => value !== known[at])) {
@@ -368,7 +363,7 @@ export class Bundle {
     if (m.scope.kind !== "log" && m.headsPosition !== m.treeSize) {
       throw new Problem(TAMPERED, "has a tree of another size than its heads ask for", { file: "MANIFEST.json" });
     }
-    [this.sealed, this.time] = [said, String(event.recorded_at)];
+    [this.sealed, this.time] = [said, event.recorded_at];
   }
 
   checkSince(file) {
@@ -508,7 +503,7 @@ export class Bundle {
 
   checkProofs(heads, files) {
     const [file, scope, sealed] = ["heads/proofs.json", this.manifest.scope, this.sealed];
-    const proofs = this.json(file);
+    const proofs = this.json(file, FORMS.proofs);
     const leaves = new Map();
     for (const { leaf, index, hashes } of proofs.leaves) {
       const root = rootByInclusion(leafHash(Buffer.from(leaf)), index, sealed.leaves, hashes.map(decoded));
@@ -585,7 +580,8 @@ export class Bundle {
   checkEpochs(files) {
     const opened = files.flatMap((file) => file.events).filter(({ ledger }) => ledger?.kind === "ledger.epoch_opened");
     for (const { position, ledger } of opened) {
-      if (number(ledger.data.epoch) > this.epoch) {
+      formed(ledger.data, FORMS.epoch, "events/index.json");
+      if (Number(ledger.data.epoch) > this.epoch) {
         this.add(INCOMPLETE, `lost, says the event at ${position}`, { position: Number(ledger.data.lost_from ?? position) });
       }
     }

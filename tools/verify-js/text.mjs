@@ -46,6 +46,61 @@ export function written(data, file) {
   throw new Problem(TAMPERED, "is not JSON in the form it was written in", { file });
 }
 
+const isInt = Number.isSafeInteger;
+const isBase64 = (value) => {
+  try {
+    return typeof value === "string" && decoded(value).length >= 0;
+  } catch {
+    return false;
+  }
+};
+const isNumber = (value) => (isInt(value) || typeof value === "string") && /^[0-9]{1,18}$/.test(String(value));
+const isNumberOrNull = (value) => value === null || isNumber(value);
+const isLeaf = (value) =>
+  typeof value === "string" && /^(s [^ ]+ [0-9]{1,18} [0-9]{1,18}|p [^ ]+ [0-9]{1,18} [0-9a-f]{64})$/.test(value);
+
+/** What the JSON of a bundle must say, and what of it is read. */
+export const FORMS = {
+  manifest: {
+    format: isInt, origin: "string", workspace: "string", scope: { kind: "string" }, position: isInt, treeSize: isInt,
+    headsPosition: isInt, headsRoot: "string", counts: { events: isInt, byType: { "*": isInt } }, custody: "boolean",
+    rotations: [isInt], files: [{ path: "string", size: isInt, sha256: "string" }],
+  },
+  scopes: { workspace: {}, log: {}, range: { from: isInt, to: isInt }, stream: { id: "string" }, subject: { id: "string" } },
+  index: { eventsPerFile: isInt, files: [{ positions: [[isInt, isInt]] }] },
+  growth: { from: isInt, to: isInt, hashes: [isBase64] },
+  rotation: { event: "string", proof: [isBase64], consistency: [isBase64] },
+  step: { position: isInt, event: "string", proof: [isBase64] },
+  told: { version: isInt, stream: "string", type: "string" },
+  completed: { data: { manifest_sha256: "string" } },
+  sealed: { position: isInt, event: "string" },
+  heads: {
+    data: { size: isNumber, root: "string", leaves: isNumber }, workspace: "string", type: "string", recorded_at: "string",
+  },
+  proofs: { leaves: [{ leaf: isLeaf, index: isInt, hashes: [isBase64] }], subjects: { "*": ["string"] } },
+  epoch: { epoch: isNumber, lost_from: isNumberOrNull, lost_to: isNumberOrNull },
+};
+
+/** A form is a type, or what a function says; of a list the one of all, or each one's; of an object those of these names, or of all. */
+export function fits(value, form) {
+  if (typeof form === "function") return form(value);
+  if (typeof form === "string") return typeof value === form;
+  if (Array.isArray(form)) {
+    if (!Array.isArray(value)) return false;
+    return form.length === 1
+      ? value.every((each) => fits(each, form[0]))
+      : value.length === form.length && value.every((each, at) => fits(each, form[at]));
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return false;
+  if (form["*"]) return Object.values(value).every((each) => fits(each, form["*"]));
+  return Object.entries(form).every(([name, each]) => Object.hasOwn(value, name) && fits(value[name], each));
+}
+
+export function formed(value, form, file) {
+  if (!fits(value, form)) throw new Problem(TAMPERED, "does not say what it must", { file });
+  return value;
+}
+
 export function decoded(word) {
   const value = Buffer.from(word, "base64");
   if (value.toString("base64") !== word) throw new Error("not canonical base64");

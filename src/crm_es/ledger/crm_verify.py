@@ -269,6 +269,74 @@ def written(data: bytes, name: str) -> Any:
     return value
 
 
+def is_base64(value: Any) -> bool:
+    with contextlib.suppress(ValueError, TypeError):
+        return isinstance(value, str) and len(decoded(value)) >= 0
+    return False
+
+
+def is_number(value: Any) -> bool:
+    """What the log writes as a number or, where it may grow large, as digits."""
+    return type(value) in (int, str) and re.fullmatch("[0-9]{1,18}", str(value)) is not None
+
+
+def is_number_or_none(value: Any) -> bool:
+    return value is None or is_number(value)
+
+
+def is_leaf(value: Any) -> bool:
+    """Of the heads map."""
+    form = "s [^ ]+ [0-9]{1,18} [0-9]{1,18}|p [^ ]+ [0-9]{1,18} [0-9a-f]{64}"
+    return isinstance(value, str) and re.fullmatch(form, value) is not None
+
+
+MANIFEST = {
+    "format": int, "origin": str, "workspace": str, "scope": {"kind": str}, "position": int, "treeSize": int,
+    "headsPosition": int, "headsRoot": str, "counts": {"events": int, "byType": {str: int}}, "custody": bool,
+    "rotations": [int], "files": [{"path": str, "size": int, "sha256": str}],
+}  # fmt: skip
+SCOPES: Dict[str, Any] = {
+    "workspace": {}, "log": {}, "range": {"from": int, "to": int}, "stream": {"id": str}, "subject": {"id": str},
+}  # fmt: skip
+INDEX = {"eventsPerFile": int, "files": [{"positions": [[int, int]]}]}
+GROWTH = {"from": int, "to": int, "hashes": [is_base64]}
+ROTATION = {"event": str, "proof": [is_base64], "consistency": [is_base64]}
+STEP = {"position": int, "event": str, "proof": [is_base64]}
+SEALED = {"position": int, "event": str}
+HEADS = {"size": is_number, "root": str, "leaves": is_number}
+PROOFS = {"leaves": [{"leaf": is_leaf, "index": int, "hashes": [is_base64]}], "subjects": {str: [str]}}
+EPOCH = {"epoch": is_number, "lost_from": is_number_or_none, "lost_to": is_number_or_none}
+
+
+def fits(value: Any, form: Any) -> bool:
+    """Whether a JSON value is of a type, or what a function says of it. A list: all of its one form, or each of its own.
+    An object: with these names, or with `str` for any name."""
+    if isinstance(form, type):
+        return type(value) is form
+    if isinstance(form, list):
+        each = form * len(value) if type(value) is list and len(form) == 1 else form
+        return type(value) is list and len(value) == len(each) and all(map(fits, value, each))
+    if isinstance(form, dict):
+        forms = dict.fromkeys(value, form[str]) if type(value) is dict and str in form else form
+        return type(value) is dict and all(name in value and fits(value[name], forms[name]) for name in forms)
+    return bool(form(value))
+
+
+def formed(value: Any, form: Any, name: str) -> Any:
+    if not fits(value, form):
+        raise Problem(TAMPERED, "does not say what it must", file=name)
+    return value
+
+
+@contextlib.contextmanager
+def parsing(name: str) -> Iterator[None]:
+    """What cannot be read as it must was altered. Around what reads, and nothing else: a mistake in here is no alteration."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise Problem(TAMPERED, f"is not as it was written: {error}", file=name) from None
+
+
 def epoch_of(origin: str) -> Tuple[str, int]:
     """A log that lost history goes on as ORIGIN/2, then ORIGIN/3."""
     found = re.fullmatch(r"(.*)/([2-9]|[1-9][0-9]{1,8})", origin)
@@ -334,18 +402,16 @@ class Bundle:
             raise Problem(UNVERIFIABLE, f"cannot be read: {error.strerror}", file=name) from None
         raise Problem(UNVERIFIABLE, "is too large to be read", file=name)
 
-    def json(self, name: str) -> Any:
-        return written(self.read(name), name)
+    def json(self, name: str, form: Any) -> Any:
+        return formed(written(self.read(name), name), form, name)
 
     @contextlib.contextmanager
-    def noting(self, name: Optional[str] = None) -> Iterator[None]:
-        """A problem is noted and the verifier goes on; what cannot be read as it must was altered."""
+    def noting(self) -> Iterator[None]:
+        """A problem is noted and the verifier goes on."""
         try:
             yield
         except Problem as problem:
             self.add(problem)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
-            self.add(Problem(TAMPERED, f"is not as it was written: {error}", file=name))
 
     # -- what there is
 
@@ -402,7 +468,7 @@ class Bundle:
         folder = Path(self.directory) / "rotations"
         for note_file in sorted(folder.glob("*.note"), key=lambda path: (len(path.name), path.name)):
             name = f"rotations/{note_file.name}"
-            with self.noting(name):
+            with self.noting():
                 size, old, new = self._rotation(name)
                 if keys and keys[-1][1] != old:
                     raise Problem(TAMPERED, "does not follow from the rotation before", file=name)
@@ -410,11 +476,13 @@ class Bundle:
         return keys if self.key in [key for _, key in keys] else [(0, self.key)]
 
     def _rotation(self, name: str) -> Tuple[int, bytes, bytes]:
-        note = parse_note(self.read(name))
-        proof = self.json(f"{name[:-5]}.json")
-        event = proof["event"].encode()
-        data = json.loads(event)["data"]
-        old, new = vkey_bytes(data["old_key"]), vkey_bytes(data["new_key"])
+        data = self.read(name)
+        with parsing(name):
+            note = parse_note(data)
+            proof = self.json(f"{name[:-5]}.json", ROTATION)
+            event = proof["event"].encode()
+            said = json.loads(event)
+            kind, old, new = said["type"], vkey_bytes(said["data"]["old_key"]), vkey_bytes(said["data"]["new_key"])
         hashes, growth = [[decoded(each) for each in proof[field]] for field in ("proof", "consistency")]
         holds = (
             set(proof) == {"event", "proof", "consistency"}
@@ -422,7 +490,7 @@ class Bundle:
             and note.origin == self.note.origin
             and signed_by(note, old, new)
             and root_by_inclusion(leaf_hash(event), note.size - 1, note.size, hashes) == note.root
-            and json.loads(event)["type"] == "ledger.key_rotated"
+            and kind == "ledger.key_rotated"
         )
         if not holds:
             raise Problem(TAMPERED, "does not hand one key over to the other", file=name)
@@ -438,12 +506,10 @@ class Bundle:
             promised = self._custody()
         except Problem as problem:
             promised, self.custody_trouble = None, problem
-        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            promised, self.custody_trouble = None, Problem(TAMPERED, f"is unreadable: {error}", file="custody.jsonl")
         self.custody_holds = promised is not None
         if promised not in (None, sha256(data).hexdigest()):
             self.add(Problem(TAMPERED, "is not the one custody.jsonl ends with", file="MANIFEST.json", rank=1))
-        m = self.manifest = written(data, "MANIFEST.json")
+        m = self.manifest = formed(written(data, "MANIFEST.json"), MANIFEST, "MANIFEST.json")
         if m["custody"] and not (Path(self.directory) / "custody.jsonl").exists():
             self.add(Problem(INCOMPLETE, "is missing", file="custody.jsonl"))
         elif not m["custody"] and self.custody:
@@ -452,11 +518,7 @@ class Bundle:
         if not right or epoch_of(m["origin"])[0].rpartition("/")[2] != m["workspace"]:
             raise Problem(TAMPERED, "is of another log than CHECKPOINT", file="MANIFEST.json")
         sizes = m["headsPosition"], m["position"], m["treeSize"]
-        if (
-            not all(type(size) is int for size in sizes)
-            or min(*sizes, m["treeSize"] - 1) < 0
-            or max(sizes) > m["treeSize"]
-        ):
+        if min(*sizes, m["treeSize"] - 1) < 0 or max(sizes) > m["treeSize"]:
             raise Problem(TAMPERED, "has sizes that cannot be", file="MANIFEST.json")
         for size in m["rotations"]:
             if not (Path(self.directory) / f"rotations/{size}.note").exists():
@@ -466,22 +528,27 @@ class Bundle:
         """Each step of the export with its proof; the last names the manifest's hash."""
         if not (Path(self.directory) / "custody.jsonl").exists():
             return None
-        lines = self.read("custody.jsonl").decode().split("\n")
+        data = self.read("custody.jsonl")
+        with parsing("custody.jsonl"):
+            lines = data.decode().split("\n")
         if lines.pop() or not lines:
             raise Problem(TAMPERED, "does not end where a line does", file="custody.jsonl")
         event: Dict[str, Any] = {}
         for version, line in enumerate(lines, 1):
-            step, before = json.loads(line), event
-            leaf, proof = leaf_hash(step["event"].encode()), [decoded(each) for each in step["proof"]]
-            root = root_by_inclusion(leaf, step["position"] - 1, self.note.size, proof)
-            if root != self.note.root or canonical(step) != line or set(step) != {"position", "event", "proof"}:
+            with parsing("custody.jsonl"):
+                step, before = formed(json.loads(line), STEP, "custody.jsonl"), event
+                entry, same = step["event"].encode(), canonical(step) == line
+            proof = [decoded(each) for each in step["proof"]]
+            root = root_by_inclusion(leaf_hash(entry), step["position"] - 1, self.note.size, proof)
+            if root != self.note.root or not same or set(step) != {"position", "event", "proof"}:
                 raise Problem(TAMPERED, f"line {version} is not in the signed log", file="custody.jsonl")
-            event = json.loads(step["event"])
+            with parsing("custody.jsonl"):
+                event = formed(json.loads(entry), {"version": int, "stream": str, "type": str}, "custody.jsonl")
             if event["version"] != version or before.get("stream", event["stream"]) != event["stream"]:
                 raise Problem(INCOMPLETE, f"version {version} of the export is missing", file="custody.jsonl")
         if event["type"] != "export.completed":
             raise Problem(INCOMPLETE, "does not end with the completion", file="custody.jsonl")
-        return str(event["data"]["manifest_sha256"])
+        return str(formed(event, {"data": {"manifest_sha256": str}}, "custody.jsonl")["data"]["manifest_sha256"])
 
     def check_files(self) -> None:
         """Every file that is not of events/ against the manifest; those are hashed where they are read. Who reads no event
@@ -527,7 +594,7 @@ class Bundle:
                     if tiles.name(level, number) not in {problem.where.get("file") for problem in self.problems}:
                         self.add(Problem(INCOMPLETE, "is missing", file=tiles.name(level, number)))
                 elif level or number in untouched:
-                    with self.noting(tiles.name(level, number)):
+                    with self.noting():
                         tiles.proven(level, number)
             row, level = {number >> 8 for number in row}, level + 1
 
@@ -535,8 +602,8 @@ class Bundle:
         """The tiles' right edge comes to a root that the tree of CHECKPOINT contains."""
         tiles, note = Tiles(self.directory, self.manifest["treeSize"]), self.note
         root, to, holds = tiles.root(tiles.size), 0, False
-        with self.noting("consistency.json"):
-            growth = self.json("consistency.json")
+        with self.noting():
+            growth = self.json("consistency.json", GROWTH)
             to, hashes = growth["to"], [decoded(each) for each in growth["hashes"]]
             same = set(growth) == {"from", "to", "hashes"} and growth["from"] == tiles.size and to == note.size
             holds = same and consistent(tiles.size, root, note.size, note.root, hashes)
@@ -590,12 +657,15 @@ class Bundle:
         """Which positions each events file must hold."""
         scope, m = self.manifest["scope"], self.manifest
         ends = {"workspace": (1, m["position"]), "log": (1, m["treeSize"])}
-        first, last = (scope["from"], scope["to"]) if scope["kind"] == "range" else ends.get(scope["kind"], (1, 0))
-        if scope["kind"] not in ("workspace", "log", "range", "stream", "subject") or not 0 < first <= last + 1:
+        form, absorbed = SCOPES.get(scope["kind"], {"no": "scope"}), scope.get("absorbed", [])
+        is_scope = fits(scope, form) and fits(absorbed, [str])
+        is_range = is_scope and scope["kind"] == "range"
+        first, last = (scope["from"], scope["to"]) if is_range else ends.get(scope["kind"], (1, 0))
+        if not is_scope or not 0 < first <= last + 1:
             raise Problem(TAMPERED, "has a scope that is none", file="MANIFEST.json")
         if "events/index.json" in self.altered:
             return
-        written_index = self.json("events/index.json")
+        written_index = self.json("events/index.json", INDEX)
         each, index = written_index["eventsPerFile"], written_index["files"]
         if not 0 < each <= MOST_EVENTS or last - first + 1 > each * len(index):
             raise Problem(TAMPERED, "is not the index of these files", file="events/index.json")
@@ -666,10 +736,11 @@ class Bundle:
         """What was lost before the epochs that the auditor does not know of."""
         opened = [(p, data) for file in files for p, kind, data in file.ledger if kind == "ledger.epoch_opened"]
         for position, data in opened:
+            formed(data, EPOCH, "events/index.json")
             if int(data["epoch"]) > self.epoch:
                 reason = f"lost up to {data['lost_to']}, says the event at {position}"
                 self.add(Problem(INCOMPLETE, reason, position=int(data["lost_from"] or position)))
-        gone = [(int(data["lost_from"]), int(data["lost_to"])) for _, data in opened if data["lost_from"]]
+        gone = [(int(data["lost_from"]), int(data["lost_to"] or 0)) for _, data in opened if data["lost_from"]]
         for position in chain(*(file.lost for file in files)):
             if opened and not any(first <= position <= last for first, last in gone):
                 self.add(Problem(TAMPERED, "is no event, and no epoch says that it was lost", position=position))
@@ -695,13 +766,17 @@ class Bundle:
         m, name = self.manifest, "heads/sealed.json"
         if not m["headsPosition"] and m["scope"]["kind"] == "log":
             return
-        sealed, tiles = self.json(name), Tiles(self.directory, m["treeSize"])
+        sealed, tiles = self.json(name, SEALED), Tiles(self.directory, m["treeSize"])
         index, event = sealed["position"] - 1, sealed["event"].encode()
-        data = tiles.proven(0, index >> 8) if 0 <= index < tiles.size else b""
+        if not 0 <= index < tiles.size:
+            raise Problem(TAMPERED, "is not at a position of the log", file=name)
+        data = tiles.proven(0, index >> 8)
         if tiles.name(0, index >> 8) not in self.altered and data[(index & 255) * 32 :][:32] != leaf_hash(event):
             raise Problem(TAMPERED, "is not the event that was recorded", file=name)
-        event = json.loads(event)
-        said = {field: value if field == "root" else int(value) for field, value in event["data"].items()}
+        with parsing(name):
+            event = json.loads(event)
+        formed(event, {"data": HEADS, "workspace": str, "type": str, "recorded_at": str}, name)
+        said = {field: event["data"][field] if field == "root" else int(event["data"][field]) for field in HEADS}
         known = (m["headsPosition"], m["position"], m["headsRoot"], m["workspace"], "ledger.heads_sealed")
         if (sealed["position"], said["size"], said["root"], event["workspace"], event["type"]) != known:
             raise Problem(TAMPERED, "does not seal the heads that the manifest names", file=name)
@@ -753,12 +828,11 @@ class Bundle:
     def check_proofs(self, heads: Dict[str, Tuple[int, int]]) -> None:
         """The sealed head of each stream of this bundle, and that these are all streams of its subject."""
         name, scope, sealed = "heads/proofs.json", self.manifest["scope"], self.sealed
-        proofs, leaves = self.json(name), {}
+        proofs, leaves = self.json(name, PROOFS), {}
         for proof in proofs["leaves"]:
             leaf, hashes = proof["leaf"].encode(), [decoded(each) for each in proof["hashes"]]
-            if root_by_inclusion(leaf_hash(leaf), proof["index"], sealed["leaves"], hashes) != bytes.fromhex(
-                sealed["root"]
-            ):
+            root = root_by_inclusion(leaf_hash(leaf), proof["index"], sealed["leaves"], hashes)
+            if not root or root.hex() != sealed["root"]:
                 raise Problem(TAMPERED, "has a leaf that is not in the sealed map", file=name)
             kind, stream, *numbers = proof["leaf"].split(" ")
             leaves[kind, stream] = numbers
@@ -802,11 +876,12 @@ class Bundle:
         """Whom the contact's own stream says that it holds, its streams are here too: and nobody else's."""
         held: Set[str] = set()
         files = (Lines(Path(self.directory) / events_name(number)) for number in range(len(self.runs)))
-        for event in map(json.loads, filter(None, chain.from_iterable(chain.from_iterable(files)))):
-            if event["stream"] == scope["id"] and event["type"] == "contact.merged":
-                held |= set(event["data"]["absorbed_ids"])
-            elif event["stream"] == scope["id"] and event["type"] == "contact.released":
-                held -= set(event["data"]["absorbed_ids"])
+        with parsing("heads/proofs.json"):
+            for event in map(json.loads, filter(None, chain.from_iterable(chain.from_iterable(files)))):
+                if event["stream"] == scope["id"] and event["type"] == "contact.merged":
+                    held |= set(event["data"]["absorbed_ids"])
+                elif event["stream"] == scope["id"] and event["type"] == "contact.released":
+                    held -= set(event["data"]["absorbed_ids"])
         if held - set(scope.get("absorbed", [])):
             missing = ", ".join(sorted(held - set(scope.get("absorbed", []))))
             raise Problem(INCOMPLETE, f"leaves out whom the contact has absorbed: {missing}", file="MANIFEST.json")
@@ -818,12 +893,12 @@ class Bundle:
     def check(
         self, since: Optional[str] = None, new: bool = False, sample: int = 0, seed: Optional[str] = None
     ) -> None:
-        with self.noting("MANIFEST.json"):
+        with self.noting():
             self.check_folder()
             self.check_signature()
             self.check_manifest()
             self.check_files()
-            with self.noting("events/index.json"):
+            with self.noting():
                 self.check_scope()
             if self.log_only and self.manifest["scope"]["kind"] in FEW:
                 reason = "is of some streams, and only what events say tells which: leave out --log-only"
@@ -831,11 +906,11 @@ class Bundle:
             self.check_tiles()
             with self.noting():
                 self.check_growth()
-            with self.noting("heads/sealed.json"):
+            with self.noting():
                 self.check_sealed()
             after = 0
             if since is not None:
-                with self.noting(since):
+                with self.noting():
                     after = self.check_since(since)
             if self.scoped:  # of few streams only the whole proves that nothing is left out
                 few = self.manifest["scope"]["kind"] in FEW
@@ -879,11 +954,11 @@ class Bundle:
     def check_whole(self, files: Sequence[EventsFile], folder: Optional[str]) -> None:
         """What takes all events; with what they say, if that was spilled into a folder."""
         if not any(problem.where.get("position") for problem in self.problems):
-            with self.noting("MANIFEST.json"):
+            with self.noting():
                 self.check_counts(files)
             if folder is not None:
                 self.check_heads(folder, any(file.lost for file in files))
-        with self.noting("events/index.json"):
+        with self.noting():
             self.check_epochs(files)
 
     def check_heads(self, folder: str, lost: bool) -> None:
@@ -891,7 +966,7 @@ class Bundle:
         if self.sealed and kind in ("workspace", "log"):
             self.check_map(folder)
         elif self.sealed and kind in FEW:
-            with self.noting("heads/proofs.json"):
+            with self.noting():
                 self.check_proofs(heads)
 
     def sample(self, number: int, chance: random.Random) -> None:
