@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,30 +39,40 @@ from projections import READ_MODELS, members
 from tests.conftest import Servers, _clone
 from tests.waiting import PATIENCE_SECONDS
 
+OFTEN, SELDOM = 0.05, 1.0
+"""Seconds after which whoever waits to be notified looks all the same: often, to end soon; seldom, where it lasts."""
 ROLES = {"admin": ("admin",), "auditor": ("auditor",), "sales": ("sales",), "nobody": ()}
 
 
 @dataclass(frozen=True)
 class Place:
-    """What all API tests of a run share."""
+    """What all API tests of a worker share, an engine among it: opening one for each took longer than most of them."""
 
     urls: DatabaseUrls
     settings: Settings
     keys: KeyStore
+    engine: Engine | None = None
 
 
 @pytest.fixture(scope="session")
-def place(servers: Servers, ready: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(_clone(servers.urls(EMBEDDED_VERSION), ready), tmp_path_factory.mktemp("api")) as made:
-        yield made
+async def place(
+    servers: Servers,
+    ready: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    anyio_backend: str,  # noqa: ARG001
+) -> AsyncIterator[Place]:
+    urls = _clone(servers.urls(EMBEDDED_VERSION), ready)
+    with a_place(urls, tmp_path_factory.mktemp("api"), poll=SELDOM) as made:
+        async with running(made, {}, poll=SELDOM) as engine:
+            yield replace(made, engine=engine)
 
 
 @contextmanager
-def a_place(urls: DatabaseUrls, folder: Path) -> Iterator[Place]:
+def a_place(urls: DatabaseUrls, folder: Path, *, poll: float = OFTEN) -> Iterator[Place]:
     """A database with a projector behind it."""
     settings = Settings(data_dir=folder, projection_wait_ms=60_000)
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
-    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=0.05)
+    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=poll)
     with projector.running():
         yield Place(urls, settings, keys)
     keys.close()
@@ -153,14 +163,16 @@ class Api:
 
 
 @asynccontextmanager
-async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Engine]:
+async def running(place: Place, known: dict[str, Identity], *, poll: float = OFTEN) -> AsyncIterator[Engine]:
+    """An engine of one's own."""
+
     async def authenticate(token: str) -> Identity:
         return known[token] if token in known else await authenticator.authenticate(token)
 
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
     connections = ReadConnections(place.urls.app, size=4)
     following, recording = (
-        Progress.following(place.urls.app, poll=0.05, watched=members),
+        Progress.following(place.urls.app, poll=poll, watched=members),
         KeyUses.recording(place.urls.app, gather=0),
     )
     try:
@@ -195,10 +207,21 @@ async def shared_api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa
 
 
 @asynccontextmanager
+async def lodging(engine: Engine, known: dict[str, Identity]) -> AsyncIterator[Engine]:
+    """The engine that is there, which takes these tokens too."""
+
+    async def authenticate(token: str) -> Identity:
+        return known[token] if token in known else await engine.authenticate(token)
+
+    yield replace(engine, authenticate=authenticate)
+
+
+@asynccontextmanager
 async def opened(place: Place) -> AsyncIterator[Api]:
     workspace_id, known = WorkspaceId(uuid4()), dict[str, Identity]()
     known |= {name: identity(workspace_id, *roles) for name, roles in ROLES.items()}
-    app = serving(place.settings, lambda: running(place, known))
+    engine = place.engine
+    app = serving(place.settings, lambda: running(place, known) if engine is None else lodging(engine, known))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:

@@ -38,7 +38,7 @@ LIST = """query List($first: Int) { contacts(first: $first) {
 async def reading(request, place, anyio_backend):  # noqa: ARG001
     """An application whose queries are answered by one executor alone."""
     settings = dataclasses.replace(place.settings, compiled_reads=request.param)
-    async with opened(dataclasses.replace(place, settings=settings)) as api:
+    async with opened(dataclasses.replace(place, settings=settings, engine=None)) as api:
         yield api
 
 
@@ -331,7 +331,7 @@ async def test_a_purpose_that_cannot_be_kept_is_refused(api, purpose):
 async def test_mass_reading_is_an_event_for_the_auditor(place, anyio_backend):  # noqa: ARG001
     settings = dataclasses.replace(place.settings, mass_read=3)
     events = """{ events(filter: {type: {eq: "access.mass_read_noticed"}}) { nodes { type data actor { kind } } } }"""
-    async with opened(dataclasses.replace(place, settings=settings)) as api:
+    async with opened(dataclasses.replace(place, settings=settings, engine=None)) as api:
         for name in ("Ada", "Bea", "Cleo"):
             await register(api, name)
 
