@@ -51,6 +51,7 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 def fill(urls: DatabaseUrls, workspace: uuid.UUID, events: int) -> None:
     """Straight into the table: appending is measured elsewhere."""
     with psycopg.connect(urls.owner, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # nobody looks at the bytes
         for first in range(1, events + 1, 50_000):
             last = min(events, first + 49_999)
             connection.execute(FILL, {"workspace": workspace, "first": first, "last": last})

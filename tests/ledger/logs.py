@@ -32,9 +32,11 @@ def state_of(workspace, stream, version, topic, data):
         "actor": {"kind": "SYSTEM"},
         "data": data,
         "recorded_at": HOLE,
+        "schema": 1,
         "stream": str(stream),
         "type": topic,
         "version": version,
+        "via": None,
         "workspace": str(workspace),
     }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
@@ -48,8 +50,9 @@ class Writer:
     workspace: UUID
     versions: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
 
-    def append(self, *events, written=lambda state: state):
-        """Events of one command: (stream, topic, data). `written`: what becomes of their bytes, which nobody looks at."""
+    def append(self, *events, written=lambda state: state, hole=hole_of):
+        """Events of one command: (stream, topic, data). `written`: what becomes of their bytes on the way.
+        `hole`: where they say that the time goes."""
         states, versions = [], []
         for stream, topic, data in events:
             self.versions[stream] += 1
@@ -64,7 +67,7 @@ class Writer:
                 "'{}','{}','{}','{}', '{}','{}','{}','{}', '{}','{}','{}','{}','{}', '{}','{}','{}')",
                 [
                     self.workspace, uuid4(), count, [1] * count, [stream for stream, _, _ in events], versions,
-                    [topic for _, topic, _ in events], states, [hole_of(state) for state in states],
+                    [topic for _, topic, _ in events], states, [hole(state) for state in states],
                 ],
             ).fetchone()  # fmt: skip
         assert said is not None

@@ -41,12 +41,16 @@ PRETENCES = [
 
 @pytest.mark.parametrize("written", PRETENCES)
 def test_no_event_is_signed_that_says_it_is_the_sealers_own(here, writer, database, workspace, written):
-    """The application may append any bytes: such an event would be a map of heads of its own to every verifier."""
+    """Should such bytes ever come into the log, it would be a map of heads of its own to every verifier."""
     other = Writer(database.app, uuid4())
     other.fill(3)
     writer.fill(10)
-    writer.append((uuid4(), "deal.won", {}), written=written)
+    writer.append((uuid4(), "deal.won", {}))
     writer.fill(5)
+    ((state,),) = here.rows("SELECT state FROM es.events WHERE workspace_id = %s AND sequence = 11", workspace)
+    here.tamper(
+        f"UPDATE es.events SET state = '\\x{written(bytes(state)).hex()}' WHERE workspace_id = '{workspace}' AND sequence = 11"
+    )
 
     here.seal()
     here.seal()

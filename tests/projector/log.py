@@ -35,6 +35,7 @@ class Log:
         command = uuid4()
         at = START + timedelta(minutes=len(self.by_id))
         with psycopg.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")  # the log's own triggers would look at the bytes
             for stream, event in events:
                 version = self.versions[stream] = self.versions.get(stream, 0) + 1
                 position = self.positions[workspace] = self.positions.get(workspace, 0) + 1
