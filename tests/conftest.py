@@ -247,7 +247,13 @@ def _admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
 
 
 def _copy(connection: psycopg.Connection, name: str, source: str) -> None:
-    connection.execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
+    statement = f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy"
+    try:
+        connection.execute("SET file_copy_method = clone")  # in the kernel: half the work
+        connection.execute(statement)
+    except psycopg.Error:
+        connection.execute("RESET ALL")  # PostgreSQL, the system or the file system knows no such thing
+        connection.execute(statement)
     if source != "template1":
         connection.execute(f"GRANT CREATE ON DATABASE {name} TO crm_projector")  # clones take no grants along
 
