@@ -105,7 +105,7 @@ def explained(connection, field, operand, index):
     """The plan, where there is no index but this one and nothing may be read from end to end."""
     read, query = read_of(audit.Event), Query(Viewer(workspace=uuid4(), member_id=None, now=NOW), None)
     listed = Listed(read=read, via=None, keys=(), conditions=(filters.condition(EventFilter(**{field: operand})),))
-    statement = pages.count(query, listed, None).as_string(connection)
+    statement = pages.count(query, [listed], None).as_string(connection)
     with connection.transaction(force_rollback=True):
         for name, constraint in connection.execute(INDEXES).fetchall():
             if constraint and not constraint.endswith(index):

@@ -1,8 +1,10 @@
 """A small CRM of our own, declared as a room would: the tests read it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import strawberry
 from psycopg.sql import SQL, Composable, Identifier
@@ -12,8 +14,8 @@ from crm_es.api.accounting import Executor
 from crm_es.api.enums import describe
 from crm_es.api.nodes import Money, Node
 from crm_es.api.scalars import SCALARS, Position
-from crm_es.projector.contract import Column, Index, Table
-from crm_es.reads import filters
+from crm_es.projector.contract import Table
+from crm_es.reads import filters, records
 from crm_es.reads.declare import (
     Argument,
     Beside,
@@ -22,20 +24,32 @@ from crm_es.reads.declare import (
     Orders,
     Owned,
     Source,
+    batched,
     column,
     computed,
     connection,
+    either,
+    id_of,
     lookup,
     many,
+    merged,
     money,
+    named,
+    named_value,
     one,
     read_type,
     values,
 )
+from crm_es.reads.model import Connection, read_of
+from crm_es.reads.session import Moment
 from crm_es.reads.sql import Query as SqlQuery
+from tests.reads.small_tables import ACTIVITY, COMPANY, CONTACT, EMAIL, EVENT, GUEST, LETTER, MEETING, MEMBER, TABLES
+
+__all__ = ["ACTIVITY", "COMPANY", "CONTACT", "EMAIL", "EVENT", "GUEST", "LETTER", "MEETING", "MEMBER", "TABLES"]
 
 NAME = "small"
 VERSION = 1
+TOPICS = frozenset[str]()
 
 
 class RecordStatus(StrEnum):
@@ -50,103 +64,6 @@ class Stage(StrEnum):
 
 describe(RecordStatus, "Where it is.", ACTIVE="In use.", ARCHIVED="Put away.")
 describe(Stage, "How far.", LEAD="Not yet.", CUSTOMER="Bought.")
-
-_ENTITY = (
-    Column(name="id", type="uuid"),
-    Column(name="version", type="int"),
-    Column(name="record_status", type="text"),
-    Column(name="created_at", type="timestamptz"),
-    Column(name="updated_at", type="timestamptz"),
-)
-CONTACT = Table(
-    name="contact",
-    columns=(
-        *_ENTITY,
-        Column(name="display_name", type="text", personal=True),
-        Column(name="company_id", type="uuid", null=True),
-        Column(name="owner_id", type="uuid", null=True),
-        Column(name="stage", type="text"),
-        Column(name="tags", type="text[]", personal=True),
-        Column(name="last_at", type="timestamptz", null=True),
-        Column(name="note", type="text", null=True),
-        Column(name="phones", type="jsonb", personal=True),
-    ),
-    indexes=(
-        Index(name="name", columns=("display_name",), order=True),
-        Index(name="created", columns=("created_at",), order=True),
-        Index(name="last", columns=("last_at",), descending=True, order=True),
-        Index(name="company", columns=("company_id", "display_name"), order=True),
-    ),
-)
-COMPANY = Table(
-    name="company",
-    columns=(
-        *_ENTITY,
-        Column(name="name", type="text"),
-        Column(name="revenue_minor", type="bigint", null=True),
-        Column(name="revenue_currency", type="text", null=True),
-    ),
-    indexes=(
-        Index(name="name", columns=("name",), order=True),
-        Index(name="created", columns=("created_at",), order=True),
-    ),
-)
-ACTIVITY = Table(
-    name="activity",
-    columns=(
-        Column(name="id", type="uuid"),
-        Column(name="meeting_count", type="int"),
-        Column(name="last_met_at", type="timestamptz", null=True),
-    ),
-    indexes=(
-        Index(name="last", columns=("last_met_at",), order=True),
-        Index(name="last_down", columns=("last_met_at",), order=True, descending=True),
-    ),
-)
-EVENT = Table(
-    name="event",
-    columns=(Column(name="stream_id", type="uuid"), Column(name="type", type="text")),
-    key=("position",),
-    versioned=False,
-    indexes=(Index(name="type", columns=("type",), order=True), Index(name="stream", columns=("stream_id",))),
-)
-EMAIL = Table(
-    name="email",
-    columns=(
-        Column(name="contact_id", type="uuid"),
-        Column(name="address", type="text"),
-        Column(name="is_primary", type="bool"),
-        Column(name="removed", type="bool"),
-    ),
-    key=("contact_id", "address"),
-)
-MEETING = Table(
-    name="meeting",
-    columns=(
-        *_ENTITY,
-        Column(name="subject", type="text"),
-        Column(name="occurred_at", type="timestamptz"),
-        Column(name="private", type="bool"),
-    ),
-    indexes=(Index(name="occurred", columns=("occurred_at",), order=True),),
-)
-GUEST = Table(
-    name="guest",
-    columns=(
-        Column(name="contact_id", type="uuid"),
-        Column(name="meeting_id", type="uuid"),
-        Column(name="occurred_at", type="timestamptz"),
-        Column(name="removed", type="bool"),
-    ),
-    key=("contact_id", "meeting_id"),
-    indexes=(Index(name="time", columns=("contact_id", "occurred_at"), order=True),),
-)
-MEMBER = Table(
-    name="member",
-    columns=(*_ENTITY, Column(name="name", type="text"), Column(name="team_id", type="uuid", null=True)),
-)
-TABLES = (CONTACT, COMPANY, ACTIVITY, EVENT, EMAIL, MEETING, GUEST, MEMBER)
-TOPICS = frozenset[str]()
 
 
 def source(table: Table) -> Source:
@@ -204,6 +121,19 @@ class Email:
 
 def primary(wanted: bool) -> Condition:
     return lambda _query, alias: SQL("{} = {}").format(Identifier(alias, "is_primary"), SQL(str(wanted)))
+
+
+@strawberry.interface(description="Something that happened with somebody.")
+class Happening(Node):
+    occurred_at: datetime = strawberry.field(description="When.")
+
+
+def private(wanted: bool) -> Condition:
+    return lambda query, alias: SQL("{} = {}").format(Identifier(alias, "private"), query.bind(wanted, "bool"))
+
+
+def subjects(wanted: list[str]) -> Condition:
+    return lambda query, alias: SQL("{} = ANY ({})").format(Identifier(alias, "subject"), query.bind(wanted, "text[]"))
 
 
 MEETINGS = Link(source=source(GUEST), parent="contact_id", child="meeting_id", orders={"occurred_at": "occurred_at"})
@@ -268,6 +198,23 @@ class Contact(Thing):
         via=MEETINGS,
         description="When we met.",
     )
+    timeline = merged(
+        Connection(
+            target=lambda: Meeting, via=MEETINGS,
+            arguments=(Argument(name="private", type=bool | None, description="Meetings.", where=private),),
+        ),
+        Connection(
+            target=lambda: Letter, via="contact_id", default=(("occurred_at", "DESC"),),
+            arguments=(Argument(name="subjects", type=list[str] | None, description="Letters.", where=subjects),),
+        ),
+        name="HappeningConnection", node=lambda: Happening, among=lambda given: (0, 1) if given["letters"] else (0,),
+        arguments=(
+            Argument(name="private", type=bool | None, description="Meetings."),
+            Argument(name="subjects", type=list[str] | None, description="Letters."),
+            Argument(name="letters", type=bool, default=True, description="With letters."),
+        ),
+        description="Meetings and letters.",
+    )  # fmt: skip
 
 
 @read_type(
@@ -298,7 +245,7 @@ def unless_private(query: SqlQuery, alias: str) -> Composable:
     filter=lambda: MeetingFilter,
     listed=("record_status", "ACTIVE"),
 )
-class Meeting(Thing):
+class Meeting(Thing, Happening):
     """A meeting."""
 
     subject: str = column("subject", "About what.")
@@ -310,6 +257,46 @@ class Meeting(Thing):
         order=("display_name",),
         description="Who was there.",
     )
+
+
+@strawberry.type(description="How a letter came.")
+class Post:
+    stamped: bool = strawberry.field(description="Paid for.")
+    by: Member | None = named(lambda: Member, lambda post: post.sent, "Who sent it.")
+    name: str | None = named_value("name", (by,), "What to call them.")
+    sent: strawberry.Private[tuple[Moment, UUID] | None]
+
+
+def _post(moment: Moment, sender: UUID | None) -> list[Post]:
+    sent = None if sender is None else (moment, sender)
+    return [Post(stamped=True, sent=sent), Post(stamped=False, sent=None)]
+
+
+async def _neighbours(_reads: object, letters: Sequence[Any], given: Mapping[str, Any]) -> list[str | None]:
+    """How many there are of its contact's letters, in words."""
+    moment, read = records.moment_of(letters[0]), read_of(Letter)
+    query = moment.query()
+    of = query.bind([records.raw(letter, "contact_id") for letter in letters], "uuid[]")
+    chosen = query.select(read.source, "t", ("contact_id",), lambda: [SQL("t.contact_id = ANY ({})").format(of)])
+    rows = await moment.rows(query, SQL("SELECT c.contact_id, count(*) FROM ({}) AS c GROUP BY 1").format(chosen))
+    counts = dict(rows)
+    return [given["word"] * counts[records.raw(letter, "contact_id")] or None for letter in letters]
+
+
+@read_type(source(LETTER), entity="TICKET", owned=Owned(column="sender_id", member=lambda: Member))
+class Letter(Happening):
+    """A letter."""
+
+    id: strawberry.ID = id_of("id", "Letter", "Its own.")
+    occurred_at: datetime = column("occurred_at", "When.")
+    subject: str | None = column("subject", "About what.", sensitive=True)
+    sender = one("sender_id", lambda: Member, "Who wrote it.")
+    about = either("about_kind", "about_id", {"FIRM": lambda: Company, "PERSON": lambda: Contact}, Thing, "Whom of.")
+    post: list[Post] | None = computed(_post, ("sender_id",), "How it came.", contextual=True, nulls=True)
+    neighbours: str | None = batched(
+        _neighbours, str | None, "How many more.", columns=("contact_id",), sensitive=True,
+        arguments=(Argument(name="word", type=str, default="x", description="For each."),),
+    )  # fmt: skip
 
 
 CompanyFilter = filters.filter_type(
@@ -358,5 +345,5 @@ class Query:
 
 
 schema = strawberry.Schema(
-    Query, config=StrawberryConfig(scalar_map=SCALARS), types=[Member], execution_context_class=Executor
+    Query, config=StrawberryConfig(scalar_map=SCALARS), types=[Member, Letter], execution_context_class=Executor
 )

@@ -5,6 +5,7 @@ parameters.
 """
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from graphql import (
@@ -24,6 +25,7 @@ from graphql import (
     get_named_type,
     value_from_ast,
 )
+from strawberry import UNSET
 
 from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.sql import Slot
@@ -43,6 +45,17 @@ def shape(type_: GraphQLInputType, value: Any) -> Any:
     if isinstance(type_, GraphQLInputObjectType):
         return tuple((name, shape(type_.fields[name].type, item)) for name, item in sorted(value.items()))
     return value if isinstance(type_, GraphQLEnumType) else "value"
+
+
+def taken(value: Any, environment: Any) -> Any:
+    """What was given, its slots filled for one request."""
+    if isinstance(value, Slot):
+        return value.take(environment)
+    if isinstance(value, list):
+        return [taken(each, environment) for each in value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return type(value)(**{name: taken(each, environment) for name, each in value.__dict__.items() if each is not UNSET})
 
 
 def given(field: GraphQLField, node: FieldNode, variables: Variables) -> dict[str, Any]:

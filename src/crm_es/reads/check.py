@@ -17,7 +17,7 @@ from graphql import (
 
 from crm_es.projector.contract import Index, Table
 from crm_es.reads.errors import DeclarationError
-from crm_es.reads.model import Beside, Connection, Link, Many, Merged, One, ReadType, Value, read_of
+from crm_es.reads.model import Beside, Connection, Either, Link, Many, Merged, NamedValue, One, ReadType, Value, read_of
 from crm_es.reads.sql import Source
 
 MAPS: dict[str, frozenset[str]] = {
@@ -64,6 +64,11 @@ def _field(read: ReadType | None, declared: Any, type_: Any) -> Iterator[str]:
             yield from _value(declared.beside or read.source, declared, type_)
         case One() if read is not None:
             yield from _columns(read.source, [declared.column])
+        case Either() if read is not None:
+            yield from _columns(read.source, declared.columns)
+        case NamedValue():
+            for each in declared.of:
+                yield from _columns(read_of(each.target()).source, [declared.column])
         case Many() | Connection():
             target = read_of(declared.target())
             yield from _via(target, declared.via)

@@ -1,5 +1,6 @@
 """The Relay types made for each read type: XConnection, XEdge, XOrder, XOrderField; and the arguments every connection takes."""
 
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import cache
 from typing import Any, Protocol
@@ -10,9 +11,10 @@ from strawberry.types.arguments import StrawberryArgument
 
 from crm_es.api.enums import OrderDirection, describe
 from crm_es.api.nodes import AsOf, PageInfo
+from crm_es.api.rules import PARENT
 from crm_es.eventstore.event import camel
 from crm_es.reads.later import Later
-from crm_es.reads.model import Argument, Connection, Lookup, Merged, read_of
+from crm_es.reads.model import Argument, Connection, Lookup, Merged, Summed, read_of
 
 PAGE = 50
 LARGEST_PAGE = 1000
@@ -60,6 +62,11 @@ def connection_type(node: type[Any], name: str | None = None) -> type[Any]:
     }
     fields |= getattr(node, "__connection__", {})
     return strawberry.type(type(f"{stem}Connection", (), fields), description=f"A page of a list of {node_name}.")
+
+
+def summed(of: Callable[[Listing], Awaitable[Any]], description: str) -> Any:
+    """A field of a connection, worked out from sums over its whole list."""
+    return strawberry.field(of, description=description, metadata={"rule": PARENT, "read": Summed(of=of)})
 
 
 def _edge_type(node: type[Any], node_name: str, stem: str) -> type[Any]:
@@ -128,5 +135,5 @@ def lookup_arguments(declared: Lookup) -> list[StrawberryArgument]:
 
 __all__ = [
     "LARGEST_PAGE", "PAGE", "UNSET", "arguments", "camel", "connection_type", "lookup_arguments", "merged_arguments",
-    "order_type",
+    "order_type", "summed",
 ]  # fmt: skip

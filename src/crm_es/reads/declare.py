@@ -36,10 +36,13 @@ from crm_es.reads.model import (
     Beside,
     Connection,
     Declaration,
+    Either,
     Link,
     Lookup,
     Many,
     Merged,
+    Named,
+    NamedValue,
     One,
     Orders,
     Owned,
@@ -55,7 +58,8 @@ from crm_es.workspaces.actions import Action
 
 __all__ = [
     "Argument", "Beside", "Condition", "Link", "Orders", "Owned", "Source", "State", "batched", "column", "computed",
-    "connection", "id_of", "lookup", "many", "merged", "money", "one", "read_of", "read_type", "values",
+    "connection", "either", "id_of", "lookup", "many", "merged", "money", "named", "named_value", "one", "read_of", "read_type",
+    "values",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -102,6 +106,27 @@ def one(column: str, target: Target, description: str | None = None, *, null: bo
     """The record whose id stands in `column`. Null also where the viewer may not see it; `null=False` is a promise."""
     answer = Later(target)
     return _field(One(column=column, target=target, **options), description, answer | None if null else answer)
+
+
+def either(kind: str, column: str, targets: Mapping[str, Target], answer: Any, description: str | None = None) -> Any:
+    """The record whose id stands in `column`, of the type that stands in `kind`; null also where the viewer may not see it."""
+    return _field(Either(kind=kind, column=column, targets=targets), description, answer | None)
+
+
+def named(target: Target, of: Callable[[Any], tuple[Moment, UUID] | None], description: str | None = None) -> Any:
+    """On a plain type: the record whose id its objects hold, at a moment; null also where the viewer may not see it."""
+    return _answered(_field(Named(target=target, of=of), description, Later(target) | None))
+
+
+def named_value(column: str, of: tuple[Any, ...], description: str | None = None) -> Any:
+    """On a plain type: a column of the first record there is of these `named` ones."""
+    return _answered(_field(NamedValue(of=tuple(each.metadata["read"] for each in of), column=column), description))
+
+
+def _answered(made: Any) -> Any:
+    """No part of the object itself."""
+    made.init = made.repr = made.compare = False
+    return made
 
 
 def many(
@@ -215,7 +240,7 @@ def _described(cls: type[Any]) -> str | None:
     return " ".join(cls.__doc__.split()) if cls.__doc__ else None
 
 
-def _field(declared: Declaration, description: str | None, answer: Any = None) -> Any:
+def _field(declared: Declaration | Named | NamedValue, description: str | None, answer: Any = None) -> Any:
     made = ReadField(description=description, metadata={"read": declared})
     if answer is not None:
         made.type_annotation = StrawberryAnnotation(answer)

@@ -22,13 +22,12 @@ from graphql import (
     type_from_ast,
     validate,
 )
-from strawberry import UNSET
 
 from crm_es.errors import CrmError
-from crm_es.reads.arguments import shape
+from crm_es.reads.arguments import shape, taken
 from crm_es.reads.build import NullFoundError
+from crm_es.reads.environment import Environment
 from crm_es.reads.errors import NotCompilableError
-from crm_es.reads.levels import Environment
 from crm_es.reads.plan import Compiler, Plan, Root
 from crm_es.reads.session import Permissions, Reads
 from crm_es.reads.sql import Slot, Viewer
@@ -192,18 +191,8 @@ class CompiledReads:
         environment = Environment(variables, reads.present)
         environment.last = last
         if root.as_of is not None:
-            environment.moment = await reads.moment(_taken(root.as_of, environment))
+            environment.moment = await reads.moment(taken(root.as_of, environment))
         return (await root.level.run(environment, None))[None]
-
-
-def _taken(as_of: Any, environment: Environment) -> Any:
-    """An `asOf` object with its slots filled."""
-    values = {
-        name: value.take(environment) if isinstance(value, Slot) else value
-        for name, value in as_of.__dict__.items()
-        if value is not UNSET
-    }
-    return type(as_of)(**values)
 
 
 def fingerprint(permissions: Permissions) -> Hashable:

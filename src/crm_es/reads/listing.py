@@ -49,12 +49,16 @@ def asked(
     read = read_of(declared.target())
     keys = orders(read, declared, given.get("order_by"), moment.viewer)
     size, backwards, cursor = paging(given)
-    order = " ".join(f"{key.column}{'-' if key.descending else '+'}" for key in keys)
-    bound = bound_to(moment.reads.workspace, field, order, moment.at)
+    bound = bound_to(moment.reads.workspace, field, worded(keys), moment.at)
     after = None if cursor is None else moment.reads.cursors.open(bound, cursor, len(keys) + 1)
     held = conditions(read, declared, given, moment.viewer) if holding is None else holding
     listed = Listed(read=read, via=declared.via, keys=keys, conditions=held)
     return Asked(listed, Window(limit=size + 1, after=after, backwards=backwards), size, bound)
+
+
+def worded(keys: Sequence[Key]) -> str:
+    """An order as cursors are bound to it."""
+    return " ".join(f"{key.column}{'-' if key.descending else '+'}" for key in keys)
 
 
 def paging(given: Mapping[str, Any]) -> tuple[int, bool, str | None]:
@@ -183,7 +187,7 @@ class Listing:
     async def _count_all(self, parents: list[UUID | None]) -> list[int]:
         query = self._moment.query()
         given = None if parents == [None] else parents
-        rows = await self._moment.rows(query, pages.count(query, self.ask.listed, given))
+        rows = await self._moment.rows(query, pages.count(query, [self.ask.listed], given))
         return [found[0][0] for found in records.grouped(rows, given)]
 
     def record(self, row: tuple[Any, ...]) -> Any:

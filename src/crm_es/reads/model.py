@@ -76,6 +76,36 @@ class One:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Either:
+    """A record of one of several types: `kind` is the column that tells which, `targets` the types by its values."""
+
+    kind: str
+    column: str
+    targets: Mapping[str, Target]
+    maskable: bool = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.kind, self.column)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """A record that a plain object names: `of(object)` gives its id and the moment it is shown at, or None."""
+
+    target: Target
+    of: Callable[[Any], tuple[Any, Any] | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedValue:
+    """A column of the first of these records that there is."""
+
+    of: tuple[Named, ...]
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
     """A link table between two types. `orders` names the link's own copies of the target's order columns."""
 
@@ -144,6 +174,20 @@ class Lookup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Anything:
+    """A root field: the record with a global id, of one of these read types by name; as of the id's moment unless told."""
+
+    types: Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summed:
+    """A field of a connection: `of(list)`, worked out from sums over the whole list."""
+
+    of: Callable[[Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batched:
     """A field that is no row of a read model (a fold of streams): `load(reads, records, arguments)` answers for all at once."""
 
@@ -154,7 +198,7 @@ class Batched:
     sensitive: bool = False
 
 
-Declaration = Value | One | Many | Connection | Merged | Lookup | Batched
+Declaration = Value | One | Either | Many | Connection | Merged | Lookup | Batched
 
 
 @dataclass(frozen=True, slots=True)

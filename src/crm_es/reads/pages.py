@@ -73,7 +73,11 @@ class Window:
 
 def page(query: Query, listed: Listed, window: Window, columns: Sequence[str], parents: object | None) -> Composed:
     """Rows of (columns…, order keys…, id), behind the parent's number when there are parents."""
-    body = _merged(query, listed, window, columns)
+    return for_each(query, _merged(query, listed, window, columns), parents)
+
+
+def for_each(query: Query, body: Composed, parents: object | None) -> Composed:
+    """The rows of `body`, which calls its parent `p.id`, behind the parent's number; as they are when there are no parents."""
     if parents is None:
         return body
     return SQL("SELECT p.n, c.* FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS c").format(
@@ -81,15 +85,11 @@ def page(query: Query, listed: Listed, window: Window, columns: Sequence[str], p
     )
 
 
-def count(query: Query, listed: Listed, parents: object | None) -> Composed:
-    """How many rows the whole list holds; behind the parent's number when there are parents."""
-    branches = [_rows(query, listed, twin, (), ()) for twin in query.branches(_driver(listed))]
-    body = SQL("SELECT count(*) AS n FROM ({}) AS c").format(UNION.join(branches))
-    if parents is None:
-        return body
-    return SQL("SELECT p.n, c.n FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS c").format(
-        query.bind(parents, "uuid[]"), body
-    )
+def count(query: Query, lists: Sequence[Listed], parents: object | None) -> Composed:
+    """How many rows the whole lists hold together; behind the parent's number when there are parents."""
+    branches = [_rows(query, listed, twin, (), ()) for listed in lists for twin in query.branches(_driver(listed))]
+    body = SQL("SELECT count(*) AS count FROM ({}) AS m").format(UNION.join(branches))
+    return for_each(query, body, parents)
 
 
 def sums(query: Query, listed: Listed, group: str, columns: Sequence[str], parents: object | None) -> Composed:
@@ -99,11 +99,7 @@ def sums(query: Query, listed: Listed, group: str, columns: Sequence[str], paren
     body = SQL("SELECT c.c0, count(*), {} FROM ({}) AS c GROUP BY c.c0").format(
         COMMA.join(totals), UNION.join(branches)
     )
-    if parents is None:
-        return body
-    return SQL("SELECT p.n, s.* FROM unnest({}) WITH ORDINALITY AS p(id, n) CROSS JOIN LATERAL ({}) AS s").format(
-        query.bind(parents, "uuid[]"), body
-    )
+    return for_each(query, body, parents)
 
 
 def _merged(query: Query, listed: Listed, window: Window, columns: Sequence[str]) -> Composed:

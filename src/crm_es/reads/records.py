@@ -1,6 +1,6 @@
 """Records: an instance of the read type that carries its row and the moment it is shown at; found by id, many at once."""
 
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, LiteralString
 from uuid import UUID
@@ -15,7 +15,7 @@ from crm_es.reads.sql import AND, FALSE, Condition, Query, Source, Text, Viewer,
 ROW: LiteralString = "t"
 
 
-def made(read: ReadType, row: Sequence[Any], moment: Moment) -> Any:
+def made(read: ReadType, row: Sequence[Any] | Mapping[int, Any], moment: Moment) -> Any:
     """The record of a row laid out as `read.columns` (longer ones keep their tail)."""
     record = object.__new__(read.cls)
     record.__dict__.update(_row=row, _moment=moment)
@@ -93,8 +93,10 @@ def equal(column: str, value: str) -> Condition:
 
 def by_ids(query: Query, read: ReadType, ids: Sequence[object], columns: Sequence[str]) -> Composed:
     """The rows with these ids that the viewer may see, as (columns…) named c0, c1 and so on."""
-    if len(ids) == 1:
-        return by_id(query, read, ids[0], columns)
+    return by_id(query, read, ids[0], columns) if len(ids) == 1 else by_any(query, read, ids, columns)
+
+
+def by_any(query: Query, read: ReadType, ids: object, columns: Sequence[str]) -> Composed:
     return _found(query, read, SQL("= ANY ({})").format(query.bind(ids, read.key_type + "[]")), columns)
 
 

@@ -1,6 +1,6 @@
 """The generic executor: answers a declared field, through loaders, so that each level of a query is one statement."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial, singledispatch
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,21 @@ from strawberry import UNSET
 
 from crm_es.api import ids
 from crm_es.reads import listing, pages, records
-from crm_es.reads.model import Batched, Connection, Lookup, Many, Merged, One, ReadType, Value, is_sensitive, read_of
+from crm_es.reads.model import (
+    Batched,
+    Connection,
+    Either,
+    Lookup,
+    Many,
+    Merged,
+    Named,
+    NamedValue,
+    One,
+    ReadType,
+    Value,
+    is_sensitive,
+    read_of,
+)
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Viewer
@@ -90,6 +104,40 @@ def _of_one(declared: One, _name: str, read: ReadType) -> Answer:
         return records.load(source._moment, target[0], id_)  # noqa: SLF001
 
     return answer
+
+
+@answerer.register(Either)
+def _of_either(declared: Either, _name: str, read: ReadType) -> Answer:
+    kind, place = read.index[declared.kind], read.index[declared.column]
+
+    def answer(source: Any, _info: Any, _given: dict[str, Any]) -> Any:
+        target = declared.targets.get(source._row[kind])  # noqa: SLF001
+        id_ = source._row[place]  # noqa: SLF001
+        return None if target is None or id_ is None else records.load(source._moment, read_of(target()), id_)  # noqa: SLF001
+
+    return answer
+
+
+@answerer.register(Named)
+def _of_named(declared: Named, _name: str, _read: None) -> Answer:
+    return lambda source, _info, _given: _find_named(declared, source)
+
+
+@answerer.register(NamedValue)
+def _of_named_value(declared: NamedValue, _name: str, _read: None) -> Answer:
+    async def answer(source: Any, _info: Any, _given: dict[str, Any]) -> Any:
+        for each in declared.of:
+            loading = _find_named(each, source)
+            if loading is not None and (found := await loading) is not None:
+                return records.raw(found, declared.column)
+        return None
+
+    return answer
+
+
+def _find_named(declared: Named, source: Any) -> Awaitable[Any] | None:
+    named = declared.of(source)
+    return None if named is None else records.load(named[0], read_of(declared.target()), named[1])
 
 
 @answerer.register(Many)
