@@ -3,6 +3,7 @@
 `schema.graphql` is what `text()` prints: `crm-es schema` writes it, and a test compares the two.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import strawberry
@@ -25,6 +26,7 @@ from crm_es.interactions.graphql import Interaction, InteractionQueries
 from crm_es.interactions.milestones import Milestone
 from crm_es.interactions.mutations import InteractionMutations
 from crm_es.reads.declare import connection, lookup
+from crm_es.reads.model import Anything
 from crm_es.sales.bulk_mutations import BulkDealMutations
 from crm_es.sales.graphql import Deal, Pipeline, Product, SalesQueries, Stage
 from crm_es.sales.mutations import DealMutations
@@ -110,6 +112,13 @@ def _root(resolver: Any, rule: Rule, description: str) -> Any:
     return strawberry.field(resolver=resolver, description=description, extensions=[Guard(rule)])
 
 
+def _any(resolver: Any, types: Callable[[], Mapping[str, type[Any]]], description: str) -> Any:
+    """The resolver answers where there is no plan."""
+    made = _root(resolver, SIGNED_IN, description)
+    made.metadata = {**made.metadata, "read": Anything(types=types)}
+    return made
+
+
 def _called(name: str, field: Any) -> Any:
     """A field whose name Python keeps for itself."""
     field.graphql_name = name
@@ -133,9 +142,13 @@ class Query(
     ArticleQueries,
 ):
     viewer: workspaces.Viewer = _root(workspaces.viewer, SIGNED_IN, "You.")
-    node: Node | None = _root(_node, SIGNED_IN, "Anything by its id; null where there is nothing that you may see.")
+    node: Node | None = _any(
+        _node, lambda: finding.KINDS.read, "Anything by its id; null where there is nothing that you may see."
+    )
     nodes: list[Node | None] = _root(_nodes, SIGNED_IN, "The same for several, in their order.")
-    entity: Entity | None = _root(_entity, SIGNED_IN, "Any record as of any moment: history pages, time sliders.")
+    entity: Entity | None = _any(
+        _entity, lambda: finding.KINDS.dated, "Any record as of any moment: history pages, time sliders."
+    )
     member: workspaces.Member | None = lookup(lambda: workspaces.Member, "A member by id.")
     members = connection(
         lambda: workspaces.Member, filter=False, order=False, default=(("name_folded", "ASC"),),

@@ -177,13 +177,13 @@ async def test_a_payload_shows_the_milestone_that_it_made(api):
 async def test_many_timelines_take_no_more_statements_than_one(api, story, monkeypatch):
     await a_contact(api, "Bob")
     query = f"query($n: Int) {{ contacts(first: $n) {{ nodes {{ timeline(first: 9) {{ nodes {{ {ITEM} }} }} }} }} }}"
-    counted, rows = [], Snapshot.rows
+    counted, fetch = [], Snapshot.fetch
 
-    async def counting(self, *args):
+    async def counting(self, *args, **options):
         counted[-1] += 1
-        return await rows(self, *args)
+        return await fetch(self, *args, **options)
 
-    monkeypatch.setattr(Snapshot, "rows", counting)
+    monkeypatch.setattr(Snapshot, "fetch", counting)
     for first in (1, 2):
         counted.append(0)
         found = await api.ask(query, n=first)

@@ -32,9 +32,14 @@ class Kinds:
         self.other |= finders
 
     @property
+    def dated(self) -> dict[str, type[Any]]:
+        """Read types of records with a stream."""
+        return {name: cls for name, cls in self.read.items() if issubclass(cls, Entity)}
+
+    @property
     def entities(self) -> frozenset[str]:
         """Those with a stream: they can be shown as of any moment."""
-        return frozenset(name for name, cls in self.read.items() if issubclass(cls, Entity))
+        return frozenset(self.dated)
 
 
 KINDS = Kinds()

@@ -18,7 +18,7 @@ from crm_es.interactions.enums import Direction, InteractionType, ParticipantPar
 from crm_es.interactions.preview import LONGEST, beginning, needed
 from crm_es.interactions.timeline import LINKS, TimelineItem
 from crm_es.reads import filters, operands, records
-from crm_es.reads.connections import Listing
+from crm_es.reads.connections import Listing, summed
 from crm_es.reads.declare import (
     Argument,
     Link,
@@ -32,10 +32,10 @@ from crm_es.reads.declare import (
     lookup,
     many,
     money,
+    named,
     one,
     read_type,
 )
-from crm_es.reads.later import Later
 from crm_es.reads.model import read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
@@ -44,16 +44,6 @@ from crm_es.service import ticket_graphql
 from crm_es.values import Money as Amount
 from crm_es.workspaces import graphql as workspaces
 from projections import interactions
-
-_ContactLater = Later(lambda: contact_graphql.Contact)
-
-
-async def _contact(self: "Participant") -> Any:
-    return await _found(self.moment, contact_graphql.Contact, self.contact_id)
-
-
-async def _member(self: "Participant") -> Any:
-    return await _found(self.moment, workspaces.Member, self.member_id)
 
 
 @ruled(PARENT)
@@ -65,14 +55,11 @@ class Participant:
     contact_id: strawberry.Private[UUID | None]
     member_id: strawberry.Private[UUID | None]
 
-    contact: Any = strawberry.field(
-        resolver=_contact, graphql_type=_ContactLater | None, description="A contact, if you may see it."
-    )
-    member: Any = strawberry.field(resolver=_member, graphql_type=workspaces.Member | None, description="A colleague.")
-
-
-async def _found(moment: Moment, cls: type[Any], id_: UUID | None) -> Any:
-    return None if id_ is None else await records.load(moment, read_of(cls), id_)
+    contact = named(
+        lambda: contact_graphql.Contact, lambda one: one.contact_id and (one.moment, one.contact_id),
+        "A contact, if you may see it.",
+    )  # fmt: skip
+    member = named(lambda: workspaces.Member, lambda one: one.member_id and (one.moment, one.member_id), "A colleague.")
 
 
 def _participants(moment: Moment, rows: Sequence[Mapping[str, Any]]) -> list[Participant]:
@@ -168,11 +155,8 @@ class Interaction(Entity, TimelineItem):
     """A call, email, meeting, note or purchase, recorded once on the timeline of those who took part."""
 
     __connection__ = {  # noqa: RUF012  # read when the connection type is made
-        "summary": strawberry.field(
-            _summary, description="What the whole list adds up to. Worked out only when asked for.",
-            metadata={"rule": PARENT},
-        )
-    }  # fmt: skip
+        "summary": summed(_summary, "What the whole list adds up to. Worked out only when asked for.")
+    }
 
     type: InteractionType = column("type", "What kind it was.", render=InteractionType)
     direction: Direction | None = column("direction", "Who began it.", render=Direction)

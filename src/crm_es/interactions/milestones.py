@@ -1,9 +1,8 @@
 """What became of deals and tickets, as timelines show it between interactions."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 from uuid import UUID
 
 from psycopg.sql import SQL, Composable, Identifier
@@ -12,8 +11,8 @@ from strawberry import ID
 from crm_es.api.nodes import Entity, Money
 from crm_es.interactions.timeline import TimelineItem
 from crm_es.reads import records
-from crm_es.reads.declare import Source, batched, column, computed, id_of, read_type
-from crm_es.reads.model import ReadType, read_of
+from crm_es.reads.declare import Source, column, computed, either, id_of, read_type
+from crm_es.reads.model import ReadType, Target, read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import TRUE, Query
 from crm_es.sales import graphql as sales_graphql
@@ -22,15 +21,13 @@ from crm_es.service import ticket_graphql
 from crm_es.workspaces import audit
 from projections import milestones
 
-
-def _kinds() -> Mapping[str, ReadType]:
-    """What milestones are about, by the entity type in their rows."""
-    return {"DEAL": read_of(sales_graphql.Deal), "TICKET": read_of(ticket_graphql.Ticket)}
+_KINDS: Final[Mapping[str, Target]] = {"DEAL": lambda: sales_graphql.Deal, "TICKET": lambda: ticket_graphql.Ticket}
+"""What milestones are about, by the entity type in their rows."""
 
 
 def _shown(query: Query, alias: LiteralString) -> Composable:
     """Those of the deals and tickets that the viewer may see, wherever they stand."""
-    kinds = _kinds()
+    kinds = {name: read_of(target()) for name, target in _KINDS.items()}
     if not any(records.visible(read, query.viewer) for read in kinds.values()):
         return TRUE
     either = [
@@ -53,15 +50,6 @@ def _record_shown(query: Query, alias: LiteralString, read: ReadType) -> Composa
     )
 
 
-async def _entities(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[Entity | None]:
-    kinds = _kinds()
-    loading = [
-        records.load(records.moment_of(one), kinds[records.raw(one, "entity_type")], records.raw(one, "entity_id"))
-        for one in found
-    ]
-    return list(await asyncio.gather(*loading))
-
-
 def _amount(moment: Moment, minor: int, currency: str) -> Money | None:
     return None if "amount" in moment.reads.masked("DEAL") else amount_of(minor, currency)
 
@@ -80,9 +68,7 @@ class Milestone(TimelineItem):
     id: ID = id_of("id", "Milestone", "Its own under asOf.", maskable=False)
     occurred_at: datetime = column("occurred_at", "When it happened in the world.")
     kind: str = column("kind", "The topic of the event it was, as `deal.won`.")
-    entity: Entity | None = batched(
-        _entities, Entity | None, "The deal or ticket it happened to.", columns=("entity_type", "entity_id")
-    )
+    entity: Entity | None = either("entity_type", "entity_id", _KINDS, Entity, "The deal or ticket it happened to.")
     amount: Money | None = computed(
         _amount, ("amount_minor", "amount_currency"), "What the deal was worth then; null also where amounts are masked.",
         contextual=True,

@@ -10,13 +10,13 @@ from strawberry import ID
 
 from crm_es.api.enums import RecordStatus
 from crm_es.api.nodes import Entity, Money, Node
-from crm_es.api.rules import PARENT
 from crm_es.contacts import company_graphql
 from crm_es.contacts import graphql as contact_graphql
 from crm_es.contacts.parts import ExternalId, external_ids, left
 from crm_es.interactions import graphql as interaction_graphql
 from crm_es.interactions.timeline import OF_ITSELF, timeline
 from crm_es.reads import filters, records
+from crm_es.reads.connections import summed
 from crm_es.reads.declare import (
     Argument,
     Condition,
@@ -225,11 +225,8 @@ class Deal(Entity):
     """A chance of a sale."""
 
     __connection__ = {  # noqa: RUF012  # read when the connection type is made
-        "summary": strawberry.field(
-            summary, description="What the whole list adds up to. Worked out only when asked for.",
-            metadata={"rule": PARENT},
-        )
-    }  # fmt: skip
+        "summary": summed(summary, "What the whole list adds up to. Worked out only when asked for.")
+    }
 
     record_status: RecordStatus = column("record_status", "Where it is in its life.", render=RecordStatus)
     name: str | None = column("name", "What it is called; null once all whom it was about are erased.")

@@ -26,7 +26,7 @@ from crm_es.eventstore.aggregate import Ref
 from crm_es.eventstore.event import Erased, Fact, changed_fields
 from crm_es.reads import filters, listing, pages, records
 from crm_es.reads.connections import connection_type
-from crm_es.reads.declare import Orders, Source, column, computed, read_type
+from crm_es.reads.declare import Orders, Source, column, computed, named, named_value, read_type
 from crm_es.reads.filters import filter_type
 from crm_es.reads.model import read_of
 from crm_es.reads.pages import Listed, Window
@@ -117,35 +117,19 @@ def masked_of(context: Context, entity_type: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Who:
+    """Shown as they were known at a moment."""
+
     moment: Moment
     id: UUID | None
-    on_behalf_of: UUID | None
 
 
-async def _actor_member(self: "Actor") -> Member | None:
-    member: Member | None = await _of(self, ActorKind.MEMBER, Member)
-    return member
+def _a(kind: ActorKind) -> Any:
+    """The record of an actor of this kind."""
+    return lambda actor: (actor.who.moment, actor.who.id) if actor.kind == kind and actor.who.id else None
 
 
-async def _actor_key(self: "Actor") -> ApiKey | None:
-    api_key: ApiKey | None = await _of(self, ActorKind.API_KEY, ApiKey)
-    return api_key
-
-
-async def _of(actor: "Actor", kind: ActorKind, cls: type[Any]) -> Any:
-    who = actor.who
-    return await records.load(who.moment, read_of(cls), who.id) if actor.kind == kind and who.id else None
-
-
-async def _actor_name(self: "Actor") -> str | None:
-    found = await _actor_member(self) or await _actor_key(self)
-    return None if found is None else records.raw(found, "name")
-
-
-def _actor_behalf(self: "Actor") -> "Actor | None":
-    if self.who.on_behalf_of is None:
-        return None
-    return Actor(kind=ActorKind.MEMBER, authenticated_by=None, who=_Who(self.who.moment, self.who.on_behalf_of, None))
+_MEMBER: Final = named(lambda: Member, _a(ActorKind.MEMBER), "The person.")
+_KEY: Final = named(lambda: ApiKey, _a(ActorKind.API_KEY), "The program's key.")
 
 
 @ruled(PARENT)
@@ -154,10 +138,10 @@ def _actor_behalf(self: "Actor") -> "Actor | None":
 )
 class Actor:
     kind: ActorKind = strawberry.field(description="A person, a program, or crm-es itself.")
-    name: str | None = strawberry.field(resolver=_actor_name, description="What to call them.")
-    member: Member | None = strawberry.field(resolver=_actor_member, description="The person.")
-    api_key: ApiKey | None = strawberry.field(resolver=_actor_key, description="The program's key.")
-    on_behalf_of: "Actor | None" = strawberry.field(resolver=_actor_behalf, description="Whom they acted for.")
+    name: str | None = named_value("name", (_MEMBER, _KEY), "What to call them.")
+    member: Member | None = _MEMBER
+    api_key: ApiKey | None = _KEY
+    on_behalf_of: "Actor | None" = strawberry.field(description="Whom they acted for.")
     authenticated_by: str | None = strawberry.field(description="How they proved who they are.")
     who: strawberry.Private[_Who]
 
@@ -171,7 +155,8 @@ class Origin:
 
 def actor(moment: Moment, kind: str, id_: UUID | None, behalf: UUID | None, auth: str | None) -> Actor:
     """Who caused something, as they were known at a moment."""
-    return Actor(kind=ActorKind(kind), authenticated_by=auth, who=_Who(moment, id_, behalf))
+    principal = None if behalf is None else actor(moment, ActorKind.MEMBER, behalf, None, None)
+    return Actor(kind=ActorKind(kind), on_behalf_of=principal, authenticated_by=auth, who=_Who(moment, id_))
 
 
 def _actor(moment: Moment, *who: Any) -> Actor:
