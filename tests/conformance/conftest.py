@@ -12,7 +12,7 @@ from crm_es.serving.projecting import decoding
 from crm_es.serving.sealing import sealing
 from crm_es.workspaces.tokens import DevelopmentIssuer
 from projections import READ_MODELS
-from tests.demo.conftest import demo  # noqa: F401  # a demo of these tests' own, since they change it
+from tests.demo.conftest import demo, seeded_demo  # noqa: F401  # a demo of these tests' own, since they change it
 
 
 @dataclass

@@ -29,10 +29,23 @@ async def owner_store(settings, urls):
 
 
 @pytest.fixture(scope="session")
-def demo(servers, ready, pytestconfig, tmp_path_factory):
-    """(settings, urls, what was seeded), all of it projected."""
+def seeded_demo(servers, ready, pytestconfig, tmp_path_factory):
+    """(settings, urls, what was seeded): the log alone, read by nobody yet."""
     original, folder = pytestconfig.stash[RUN_DIR] / "demo", tmp_path_factory.mktemp("demo") / "data"
-    template = servers.template(EMBEDDED_VERSION, "crm_demo", partial(make, original), source=ready)
+    template = servers.template(EMBEDDED_VERSION, "crm_demo_log", partial(make, original), source=ready)
+    yield from copied(servers, template, original, folder)
+
+
+@pytest.fixture(scope="session")
+def demo(servers, seeded_demo, tmp_path_factory):
+    """The same, all of it projected."""
+    original, folder = seeded_demo[0].data_dir, tmp_path_factory.mktemp("demo") / "data"
+    template = servers.template(EMBEDDED_VERSION, "crm_demo", partial(project, seeded_demo), source="crm_demo_log")
+    yield from copied(servers, template, original, folder)
+
+
+def copied(servers, template, original, folder):
+    """A database and keys like those of the demo that was made once for all workers: seeding takes long."""
     shutil.copytree(original, folder)
     urls = _clone(servers.urls(EMBEDDED_VERSION), template)
     yield Settings(data_dir=folder), urls, pickle.loads((folder / "made").read_bytes())  # noqa: S301  # our own
@@ -40,13 +53,15 @@ def demo(servers, ready, pytestconfig, tmp_path_factory):
 
 
 def make(folder, urls):
-    """The one that all demos of this run are copies of: seeding takes long."""
     settings = Settings(data_dir=folder)
 
     async def seeded():
         async with owner_store(settings, urls) as store:
             return await seed(store, datetime.now(UTC).date(), lambda *_: None)
 
-    made = asyncio.run(seeded())
+    (folder / "made").write_bytes(pickle.dumps(asyncio.run(seeded())))
+
+
+def project(seeded, urls):
+    settings, _, made = seeded
     settle(settings, urls.projector, made.log_id)
-    (folder / "made").write_bytes(pickle.dumps(made))

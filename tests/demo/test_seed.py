@@ -24,8 +24,8 @@ def topics(urls):
     return dict(asked(urls, "SELECT topic, count(*) FROM es.events WHERE workspace_id = %(demo)s GROUP BY topic"))
 
 
-async def test_the_log_holds_what_was_promised(demo):
-    _, urls, _ = demo
+async def test_the_log_holds_what_was_promised(seeded_demo):
+    _, urls, _ = seeded_demo
 
     counts = topics(urls)
 
@@ -38,8 +38,8 @@ async def test_the_log_holds_what_was_promised(demo):
     assert min(counts["contact.archived"], counts["contact.restored"], counts["contact.owner_changed"]) >= 20
 
 
-async def test_recorded_times_are_in_the_past_and_in_order(demo):
-    _, urls, _ = demo
+async def test_recorded_times_are_in_the_past_and_in_order(seeded_demo):
+    _, urls, _ = seeded_demo
 
     [(first, last, disorder)] = asked(
         urls,
@@ -55,8 +55,8 @@ async def test_recorded_times_are_in_the_past_and_in_order(demo):
     assert disorder == 0
 
 
-async def test_the_workspace_is_a_demo_for_ever(demo):
-    settings, urls, _ = demo
+async def test_the_workspace_is_a_demo_for_ever(seeded_demo):
+    settings, urls, _ = seeded_demo
 
     async with owner_store(settings, urls) as store:
         loaded = await store.load(WORKSPACE, DEMO, DEMO)
@@ -64,8 +64,8 @@ async def test_the_workspace_is_a_demo_for_ever(demo):
     assert loaded.state.demo
 
 
-async def test_seeding_again_finds_it_and_records_nothing(demo):
-    settings, urls, made = demo
+async def test_seeding_again_finds_it_and_records_nothing(seeded_demo):
+    settings, urls, made = seeded_demo
     before = topics(urls)
 
     async with owner_store(settings, urls) as store:
