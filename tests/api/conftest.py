@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,6 +52,7 @@ class Place:
     urls: DatabaseUrls
     settings: Settings
     keys: KeyStore
+    poll: float = OFTEN
     engine: Engine | None = None
 
 
@@ -63,7 +65,7 @@ async def place(
 ) -> AsyncIterator[Place]:
     urls = _clone(servers.urls(EMBEDDED_VERSION), ready)
     with a_place(urls, tmp_path_factory.mktemp("api"), poll=SELDOM) as made:
-        async with running(made, {}, poll=SELDOM) as engine:
+        async with running(made, {}) as engine:
             yield replace(made, engine=engine)
 
 
@@ -74,8 +76,11 @@ def a_place(urls: DatabaseUrls, folder: Path, *, poll: float = OFTEN) -> Iterato
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=poll)
     with projector.running():
-        yield Place(urls, settings, keys)
+        yield Place(urls, settings, keys, poll)
     keys.close()
+
+
+permissions = cache(Permissions.of)
 
 
 def identity(
@@ -88,7 +93,7 @@ def identity(
         member_id=member_id,
         api_key_id=None,
         role_keys=roles,
-        permissions=Permissions.of(roles),
+        permissions=permissions(roles),
         expires_at=datetime.now(UTC) + lasts,
     )
 
@@ -163,7 +168,7 @@ class Api:
 
 
 @asynccontextmanager
-async def running(place: Place, known: dict[str, Identity], *, poll: float = OFTEN) -> AsyncIterator[Engine]:
+async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Engine]:
     """An engine of one's own."""
 
     async def authenticate(token: str) -> Identity:
@@ -172,7 +177,7 @@ async def running(place: Place, known: dict[str, Identity], *, poll: float = OFT
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
     connections = ReadConnections(place.urls.app, size=4)
     following, recording = (
-        Progress.following(place.urls.app, poll=poll, watched=members),
+        Progress.following(place.urls.app, poll=place.poll, watched=members),
         KeyUses.recording(place.urls.app, gather=0),
     )
     try:
