@@ -82,8 +82,8 @@ async def test_1000_moments_of_a_long_random_service_desk_equal_their_fold(histo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3, 4])
-async def test_1000_moments_of_long_random_histories_equal_their_fold(histories, seed):
-    found, answered = await compare(histories, seed, 1_500, 1_000)
+async def test_1000_moments_of_three_long_random_histories_equal_their_fold(histories, seed):
+    found, answered = await compare(histories, seed, 1_500, 334)
 
-    assert answered.total() > 300
+    assert answered.total() > 100
     assert len(found["admin"].done) == len(set(DEEDS))
