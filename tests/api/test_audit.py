@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from crm_es.values import EmailAddress
-from crm_es.workspaces import member, team
+from crm_es.workspaces import folding, member, team
 from tests.api.desk import done, queue, ticket
 from tests.api.test_contacts import UPDATE, register
 
@@ -195,6 +195,36 @@ async def test_a_page_of_events_reads_each_stream_once_whatever_its_size(api):
     await api.ask("{ events { nodes { changes { field to } reason } } }", who="auditor")
 
     assert len(reads) == 1
+
+
+async def test_a_page_of_a_long_record_is_folded_from_what_was_kept_on_the_way(api, monkeypatch):
+    """The first page folds it piece by piece, the next ones read what came since the last piece; until a person is erased."""
+    monkeypatch.setattr(folding, "STRIDE", 10)
+    ada = (await register(api, displayName="Ada"))["id"]
+    for number in range(1, 36):
+        await api.ask(UPDATE, input={"id": ada, "jobTitle": f"Title {number}"})
+    reads, original = [], api.engine.store.recorder.read_streams
+
+    def counted(workspace, after, **kwargs):
+        found = original(workspace, after, **kwargs)
+        reads.append(sum(map(len, found[0].values())))
+        return found
+
+    api.engine.store.recorder.read_streams = counted
+
+    async def page(**given):
+        reads.clear()
+        found = (await api.ask(HISTORY, who="auditor", id=ada, first=3, **given))["entity"]["history"]
+        moves = [(each["from"], each["to"]) for node in found["nodes"] for each in node["changes"]]
+        assert moves == [(f"Title {n - 1}", f"Title {n}") for n in (node["version"] - 1 for node in found["nodes"])]
+        return sum(reads), max(reads), found["pageInfo"]["endCursor"]
+
+    first, most, cursor = await page()
+    second, _, cursor = await page(after=cursor)
+    api.engine.store.forget_cached()
+    third, _, _ = await page(after=cursor)
+
+    assert (first, most, second, third) == (36, 10, 3, 30)
 
 
 async def test_a_moment_in_the_future_is_out_of_range(api):

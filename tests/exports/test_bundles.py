@@ -13,6 +13,7 @@ from crm_es.api import ids
 from crm_es.api.scalars import instant
 from crm_es.errors import RuleViolatedError
 from crm_es.eventstore.event import WorkspaceId
+from crm_es.exports import trail
 from crm_es.exports.bundle import DEMO
 from crm_es.exports.making import part_of
 from crm_es.exports.view import TOMBSTONE
@@ -258,6 +259,20 @@ def cell(value):
     return f"'{said}" if said.startswith(("=", "+", "-", "@", "\t", "\r")) else said
 
 
+@pytest.mark.usefixtures("full")
+async def test_a_late_range_knows_what_its_records_were_before(office, monkeypatch):
+    """Their earlier events are folded a few at a time."""
+    whole = await office.make()
+    end = position_of(whole)
+    monkeypatch.setattr(trail, "PAGE", 7)
+
+    late = await office.make(Wanted(scope=ExportScope.RANGE, first=end // 2, last=end, upto=end), name="late")
+
+    expected = [row for row in rows(whole, "audit_trail") if int(row["position"]) >= end // 2]
+    assert rows(late, "audit_trail") == expected
+    assert any(row["before"] for row in expected)
+
+
 async def test_nothing_of_another_workspace_is_in_it(office, full):
     bundle = await office.make()
 
@@ -289,45 +304,6 @@ async def test_each_scope_is_proved_complete_and_narrows_its_views(office, full)
             assert [row["id"] for row in rows(bundle, "companies")] == [str(company)]
         else:
             assert {int(row["position"]) for row in found} == set(range(20, 61))
-
-
-async def test_a_survivor_is_exported_with_what_named_only_whom_it_absorbed(office, api):
-    ada, bea, cleo = [await contact(api, name) for name in ("Ada", "Bea", "Cleo")]
-    of_old = {"type": "NOTE", "contactIds": [cleo], "body": "Of old.", "occurredAt": "2025-01-01T00:00:00Z"}
-    told = await said(api, "recordInteraction", "interaction { id }", **of_old)
-    note = str(ids.decode(told["interaction"]["id"]).id)
-    for survivor, absorbed in ((bea, cleo), (ada, bea)):
-        await said(api, "mergeContacts", "position", survivorId=survivor, absorbedId=absorbed, reason="one person")
-    one, *others = [ids.decode(each).id for each in (ada, bea, cleo)]
-
-    bundle = await office.make(Wanted(scope=ExportScope.SUBJECT, id=one))
-    await said(api, "unmergeContact", "position", absorbedId=bea, reason="two after all")
-    later = await office.make(Wanted(scope=ExportScope.SUBJECT, id=one), name="later")
-    before = await office.make(Wanted(scope=ExportScope.SUBJECT, id=one, upto=position_of(bundle)), name="before")
-
-    scope = {"kind": "subject", "id": str(one)}
-    scopes = [json.loads((each / "MANIFEST.json").read_text())["scope"] for each in (bundle, later)]
-    assert scopes == [{**scope, "absorbed": sorted(map(str, others))}, scope]
-    assert [verify(each) for each in (bundle, later, before)] == [0, 0, 0]
-    assert [row["id"] for row in rows(bundle, "interactions")] == [note]
-    assert rows(later, "interactions") == []
-    assert {UUID(row["id"]) for row in rows(bundle, "contacts")} == {one, *others}
-    assert files(before, *SAME) == files(bundle, *SAME)
-    held = [set(row[1]) for row in logged(office)]
-    assert [{one, *others} <= each for each in held] == [True, False, True]
-    assert all(one in each for each in held)
-
-
-async def contact(api, name):
-    return (await said(api, "registerContact", "contact { id }", displayName=name))["contact"]["id"]
-
-
-async def said(api, mutation, answer, **given):
-    kind = f"{mutation[0].upper()}{mutation[1:]}Input"
-    document = f"mutation($i: {kind}!) {{ {mutation}(input: $i) {{ {answer} userErrors {{ message }} }} }}"
-    told = (await api.ask(document, i=given))[mutation]
-    assert told["userErrors"] == []
-    return told
 
 
 @pytest.mark.usefixtures("full")

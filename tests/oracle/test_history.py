@@ -13,6 +13,7 @@ from crm_es.interactions.interaction import Interaction
 from crm_es.sales.deal import DEAL
 from crm_es.sales.pipeline import PIPELINE
 from crm_es.sales.product import PRODUCT
+from crm_es.workspaces import folding
 from crm_es.workspaces.member import MEMBER
 from tests.oracle import desk
 from tests.oracle.history import DEEDS, History
@@ -134,7 +135,11 @@ async def compare(histories, seed, steps, count):
     return explained
 
 
-async def test_60_values_of_a_random_history_are_what_the_events_say(histories):
+@pytest.mark.parametrize("stride", [folding.STRIDE, 2])
+async def test_60_values_of_a_random_history_are_what_the_events_say(histories, monkeypatch, stride):
+    """With records that count as long, too: they are folded piece by piece, from what was kept."""
+    monkeypatch.setattr(folding, "STRIDE", stride)
+
     assert (await compare(histories, 11, 200, 60)).total() > 15
 
 

@@ -76,8 +76,8 @@ class Reader:
         rows, _ = self._recorder.read_streams(workspace, {stream: after}, upto=upto)
         return self._codec.decode_many(row for _, row in rows.get(stream, ()))
 
-    def histories(self, workspace: WorkspaceId, streams: Sequence[UUID]) -> dict[UUID, list[Fact]]:
-        rows, _ = self._recorder.read_streams(workspace, dict.fromkeys(streams, 0))
+    def histories(self, workspace: WorkspaceId, after: Mapping[UUID, int], upto: int) -> dict[UUID, list[Fact]]:
+        rows, _ = self._recorder.read_streams(workspace, after, upto=upto)
         facts = iter(self._codec.decode_many(row for stream in rows.values() for _, row in stream))
         return {stream: [next(facts) for _ in found] for stream, found in rows.items()}
 

@@ -16,6 +16,7 @@ from crm_es.eventstore.event import NO_KEYS, Fact
 
 CACHE_SIZE = 20_000
 STREAMS = 50_000
+LONG = 200  # streams on the way of which states are kept
 CACHE_SECONDS = 60.0  # states hold plaintext: an erased person must leave memory as fast as the keys do
 
 
@@ -47,6 +48,7 @@ class States:
         self._lock = threading.Lock()
         self._kept: dict[tuple[UUID, UUID, str], tuple[float, Loaded[Any]]] = {}
         self._seen: dict[tuple[UUID, UUID, str], float] = {}
+        self._passed: dict[tuple[UUID, UUID], tuple[float, dict[int, Any]]] = {}
 
     def get(self, workspace: UUID, aggregate: Aggregate[Any, Any], stream: UUID) -> Loaded[Any] | None:
         entry = self._kept.get((workspace, stream, aggregate.name))
@@ -69,6 +71,28 @@ class States:
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()
+            self._passed.clear()
+
+    # -- on the way of long streams, for who asks what was
+
+    def passed(self, workspace: UUID, stream: UUID, version: int) -> tuple[int, Any] | None:
+        """What was noted last at that version or before it, with the version."""
+        until, noted = self._passed.get((workspace, stream), (0.0, {}))
+        if until <= time.monotonic():
+            return None
+        with self._lock:
+            nearest = max((each for each in noted if each <= version), default=None)
+        return None if nearest is None else (nearest, noted[nearest])
+
+    def note_passed(self, workspace: UUID, stream: UUID, version: int, value: Any) -> None:
+        """For as long as since the first that was noted of the stream."""
+        now, key = time.monotonic(), (workspace, stream)
+        with self._lock:
+            known = self._passed.get(key)
+            if known is None or known[0] <= now:
+                known = self._passed[key] = (now + self._seconds, {})
+            known[1][version] = value
+            _trim(self._passed, LONG)
 
     # -- which streams there are: none ever goes
 

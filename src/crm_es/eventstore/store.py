@@ -140,9 +140,20 @@ class Store:
         """A stream's events with their envelopes, oldest first; `after` and `upto` are versions."""
         return await self._run(self._reader.facts, workspace, stream, after, END if upto is None else upto)
 
-    async def histories(self, workspace: WorkspaceId, streams: Iterable[UUID]) -> dict[UUID, list[Fact]]:
-        """Several streams' events with their envelopes, read together."""
-        return await self._run(self._reader.histories, workspace, list(streams))
+    async def histories(
+        self, workspace: WorkspaceId, streams: Iterable[UUID] | Mapping[UUID, int], *, upto: int | None = None
+    ) -> dict[UUID, list[Fact]]:
+        """Several streams' events with their envelopes, read together: all, or those after a version of each."""
+        after = streams if isinstance(streams, Mapping) else dict.fromkeys(streams, 0)
+        return await self._run(self._reader.histories, workspace, after, END if upto is None else upto)
+
+    def passed(self, workspace: WorkspaceId, stream: UUID, version: int) -> tuple[int, Any] | None:
+        """What who folds long streams noted a while ago, at that version or nearest before it."""
+        return self._states.passed(workspace, stream, version)
+
+    def note_passed(self, workspace: WorkspaceId, stream: UUID, version: int, value: Any) -> None:
+        """It is forgotten with the cached states."""
+        self._states.note_passed(workspace, stream, version, value)
 
     async def stored(self, workspace: WorkspaceId, stream: UUID, version: int) -> bytes | None:
         """The very bytes of an event, as recorded."""

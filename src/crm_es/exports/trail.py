@@ -82,7 +82,9 @@ _EARLIER: Final = """
 SELECT notification_id, sequence, state
 FROM es.events
 WHERE workspace_id = %(workspace)s AND originator_id = ANY (%(streams)s) AND sequence <= %(upto)s
+  AND (originator_id, originator_version) > (%(stream)s, %(version)s)
 ORDER BY originator_id, originator_version
+LIMIT %(limit)s
 """
 
 
@@ -149,13 +151,17 @@ class Trail:
             return list(self._decode([Stored(*row) for row in cursor.fetchall()]))
 
     def _recall(self, facts: Sequence[Fact]) -> None:
-        """Fold what came before of the page's streams that are not at hand."""
+        """Fold what came before of the page's streams that are not at hand, a page at a time."""
         began = {fact.stream for fact in facts if fact.version == 1}
         missing = {fact.stream for fact in facts} - began - self._known.keys()
         self._known |= {stream: _Stream() for stream in began | missing}
         if missing:
-            for fact in self._facts(_EARLIER, streams=list(missing), upto=facts[0].position - 1):
-                self._known[fact.stream].evolve(fact)
+            asked = {"streams": list(missing), "upto": facts[0].position - 1, "limit": PAGE}
+            at: dict[str, Any] = {"stream": UUID(int=0), "version": 0}
+            while earlier := self._facts(_EARLIER, **asked, **at):
+                for fact in earlier:
+                    self._known[fact.stream].evolve(fact)
+                at = {"stream": earlier[-1].stream, "version": earlier[-1].version}
 
     def _forget(self) -> None:
         while len(self._known) > REMEMBERED:

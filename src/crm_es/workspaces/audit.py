@@ -33,7 +33,7 @@ from crm_es.reads.pages import Listed, Window
 from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import Condition
 from crm_es.workspaces import event_filters
-from crm_es.workspaces.folding import aggregate_of, changed, told
+from crm_es.workspaces.folding import Told, aggregate_of, changed, told
 from crm_es.workspaces.graphql import ApiKey, Member
 from crm_es.workspaces.log import InclusionProof, of_event
 from projections import audit_trail
@@ -42,9 +42,13 @@ TRAIL: Final = Source("audit_trail", audit_trail.EVENT)
 
 
 async def _fact(self: Any, info: Info) -> Fact:
-    known = await told(info.context, records.raw(self, "stream_id"))
-    fact: Fact = known.facts[records.raw(self, "version") - 1]
-    return fact
+    return (await _told_of(self, info)).fact(records.raw(self, "version"))
+
+
+async def _told_of(self: Any, info: Info) -> Told:
+    """Its record just before it and just after."""
+    version = records.raw(self, "version")
+    return await told(info.context, records.raw(self, "stream_id"), version - 1, version)
 
 
 # -- a field's change
@@ -82,9 +86,9 @@ class FieldChange:
 
 
 async def _changes(self: Any, info: Info) -> list[FieldChange]:
-    known, version = await told(info.context, records.raw(self, "stream_id")), records.raw(self, "version")
+    known, version = await _told_of(self, info), records.raw(self, "version")
     before, after = known.shown(version - 1), known.shown(version)
-    fact, entity_type = known.facts[version - 1], records.raw(self, "entity_type")
+    fact, entity_type = known.fact(version), records.raw(self, "entity_type")
     hidden, aggregate = masked_of(info.context, entity_type), aggregate_of(entity_type)
     names = changed(fact, before, after, hidden=hidden)
     finding.note(info.context, finding.about(self), {*names} - hidden)

@@ -4,7 +4,7 @@ Values are folded from the record's stream, as history's are; whoever may read t
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -27,7 +27,7 @@ from crm_es.reads import listing, records
 from crm_es.reads.model import Connection, read_of
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import Condition
-from crm_es.workspaces import audit
+from crm_es.workspaces import audit, folding
 from crm_es.workspaces.audit import Event, EventConnection, FieldChange
 from crm_es.workspaces.folding import Told, aggregate_of, told
 from crm_es.workspaces.jobs import Import, import_of
@@ -56,7 +56,7 @@ class Ends:
     def names(self) -> Iterator[str]:
         """The fields that differ, or that were destroyed and set meanwhile, as the record lists them."""
         before, after = self.told.shown(self.since), self.told.shown(self.until)
-        between = self.told.facts[self.since : self.until]
+        between = self.told.between(self.since, self.until)
         touched = {name for fact in between for name in changed_fields(fact.event)}
         anew = any(map(_says_anew, between)) and self.since > 0
         for name in dict.fromkeys((*after, *before)):
@@ -125,8 +125,8 @@ async def diff(
     before, after = await asyncio.gather(_seen(named, since), _seen(named, until))
     if before is None and after is None:
         return None
-    known = await told(info.context, named.id)
     first, last = (0 if one is None else int(records.raw(one, "version")) for one in (before, after))
+    known = await told(info.context, named.id, min(first, last), max(first, last))
     ends = Ends(known, named.id, first, last)
     return Diff(from_=before, to=after, changes=list(ends.changes(info.context)), ends=ends)
 
@@ -180,25 +180,36 @@ async def explain(
     if record is None:
         return None
     field = _named(named.type, field)
-    known = await told(info.context, named.id)
     upto = int(records.raw(record, "version"))
-    version, value, rule = setter(known, field, upto), known.shown(upto).get(field), None
-    if field == "probability" and value is None:
-        version, value, rule = _of_stage(known, upto), _chance(record), "stage.probability"
-    if version is None:
+    known = await _lately(info.context, named.id, upto)
+    value, rule = known.shown(upto).get(field), None
+    of_stage = field == "probability" and value is None
+    if of_stage:
+        value, rule = _chance(record), "stage.probability"
+    found = await _set(info.context, named.id, upto, ("probability", "stage") if of_stage else (field,))
+    if found is None:
         return None
-    fact = known.facts[version - 1]
+    known, fact = found
     return await _explained(info.context, fact, value, field, rule or await _rule(info.context, known, fact))
+
+
+async def _lately(context: Context, stream: UUID, upto: int) -> Told:
+    return await told(context, stream, max(0, upto - folding.STRIDE), upto)
+
+
+async def _set(context: Context, stream: UUID, upto: int, names: Sequence[str]) -> tuple[Told, Fact] | None:
+    """What gave the last of these fields its value, looked for from the end on."""
+    while upto:
+        known = await _lately(context, stream, upto)
+        if found := [version for name in names if (version := setter(known, name, upto))]:
+            return known, known.fact(max(found))
+        upto = known.base
+    return None
 
 
 def _chance(deal: Any) -> float | None:
     found = records.raw(deal, "probability")
     return None if found is None else float(found)
-
-
-def _of_stage(known: Told, upto: int) -> int | None:
-    """The version at which a deal came to have its stage's chance."""
-    return max((found for name in ("probability", "stage") if (found := setter(known, name, upto))), default=None)
 
 
 async def _rule(context: Context, known: Told, fact: Fact) -> str | None:
@@ -207,7 +218,7 @@ async def _rule(context: Context, known: Told, fact: Fact) -> str | None:
         return RULES.get(fact.topic, fact.topic)
     if fact.topic != "deal.moved" or fact.causation_id is None:
         return None
-    was = known.states[fact.version - 1]
+    was = known.state(fact.version - 1)
     pipeline = await context.engine.store.load(aggregate_of("pipeline"), context.workspace, was.pipeline_id)
     retired = {stage.id for stage, _ in pipeline.state.retired} if pipeline else set()
     return "stage.retiredAt" if was.stage_id in retired else None
@@ -224,13 +235,14 @@ def _named(type_name: str, field: str) -> str:
 
 
 def setter(known: Told, field: str, upto: int) -> int | None:
-    """The version at which the value came that stands at `upto`; of what the fold cannot tell, the last to touch it.
+    """The version at which the value came that stands at `upto`, if it is told; of what the fold cannot tell, the last to touch
+    it.
 
     An event names no field that it leaves at its default, nor one that follows from others (the name of a contact who has but
     a family name), and yet sets them.
     """
     elsewhere = field in aggregate_of(known.entity_type).elsewhere
-    for fact in reversed(known.facts[:upto]):
+    for fact in reversed(known.between(known.base, upto)):
         was, now = known.shown(fact.version - 1).get(field), known.shown(fact.version).get(field)
         named = field in changed_fields(fact.event)
         if named and (elsewhere or fact.erased):
