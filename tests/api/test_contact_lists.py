@@ -7,6 +7,7 @@ import pytest
 from crm_es.reads.driver import Snapshot
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions, may
+from tests.api.conftest import opened
 from tests.api.test_companies import company
 from tests.api.test_contacts import REGISTER, UPDATE, register
 from tests.api.test_interactions import record, record_many
@@ -29,6 +30,18 @@ async def names(api, who="admin", **variables):
 
 @pytest.fixture
 async def people(api):
+    return await known(api)
+
+
+@pytest.fixture(scope="module")
+async def looked_at(place, anyio_backend):  # noqa: ARG001
+    """An application that knows them, for all tests that change nothing."""
+    async with opened(place) as api:
+        await known(api)
+        yield api
+
+
+async def known(api):
     acme = await company(api)
     return {
         "ada": await register(
@@ -64,17 +77,15 @@ async def people(api):
         ({"createdAt": {"past": "PT1H"}, "id": {"in": []}}, []),
     ],
 )
-@pytest.mark.usefixtures("people")
-async def test_a_filter_finds_what_it_says(api, given, found):
-    assert await names(api, filter=given) == found
+async def test_a_filter_finds_what_it_says(looked_at, given, found):
+    assert await names(looked_at, filter=given) == found
 
 
-@pytest.mark.usefixtures("people")
-async def test_a_shared_view_is_true_for_whoever_opens_it(api):
+async def test_a_shared_view_is_true_for_whoever_opens_it(looked_at):
     mine = {"ownerId": {"isMe": True}}
 
-    assert await names(api, who="sales", filter=mine) == ["Ada Lovelace"]
-    assert await names(api, who="admin", filter=mine) == []
+    assert await names(looked_at, who="sales", filter=mine) == ["Ada Lovelace"]
+    assert await names(looked_at, who="admin", filter=mine) == []
 
 
 async def test_contacts_are_ordered_by_their_last_interaction_now_and_then(api, people):

@@ -9,6 +9,7 @@ from crm_es.reads.driver import Snapshot
 from crm_es.workspaces.actions import Action, EntityType, Scope
 from crm_es.workspaces.permissions import Permissions, may
 from tests.api import contract
+from tests.api.conftest import opened
 from tests.api.desk import done, queue, refused, shown, ticket
 from tests.api.test_companies import company
 from tests.api.test_contacts import register
@@ -34,6 +35,17 @@ async def titles(api, who="admin", **variables):
 
 @pytest.fixture
 async def desk(api):
+    return await furnished(api)
+
+
+@pytest.fixture(scope="module")
+async def looked_at(place, anyio_backend):  # noqa: ARG001
+    """An application and its desk, for all tests that change nothing."""
+    async with opened(place) as api:
+        yield api, await furnished(api)
+
+
+async def furnished(api):
     """Three tickets: one of a company's person, urgent and held; one with sales; one resolved in another queue."""
     acme = await company(api)
     ada = await register(api, companyId=acme["id"])
@@ -89,12 +101,15 @@ def given(desk, filter):
         ({"not": {"breached": False}}, []),
     ],
 )
-async def test_a_filter_finds_what_it_says(api, desk, filter, found):
+async def test_a_filter_finds_what_it_says(looked_at, filter, found):
+    api, desk = looked_at
+
     assert await titles(api, filter=given(desk, filter)) == found
 
 
-@pytest.mark.usefixtures("desk")
-async def test_mine_are_mine(api):
+async def test_mine_are_mine(looked_at):
+    api, _ = looked_at
+
     assert await titles(api, who="sales", filter={"assigneeId": {"isMe": True}}) == ["taken"]
 
 
@@ -107,14 +122,16 @@ async def test_mine_are_mine(api):
         ("UPDATED_AT", ["held", "taken", "done"]),
     ],
 )
-@pytest.mark.usefixtures("desk")
-async def test_an_order_goes_both_ways(api, field, found):
+async def test_an_order_goes_both_ways(looked_at, field, found):
+    api, _ = looked_at
+
     assert await titles(api, orderBy=[{"field": field}]) == found
     assert await titles(api, orderBy=[{"field": field, "direction": "DESC"}]) == found[::-1]
 
 
-@pytest.mark.usefixtures("desk")
-async def test_what_has_no_due_time_comes_last(api):
+async def test_what_has_no_due_time_comes_last(looked_at):
+    api, _ = looked_at
+
     for direction in ("ASC", "DESC"):
         assert len(await titles(api, orderBy=[{"field": "SLA_DUE_AT", "direction": direction}])) == 3
 
