@@ -1,8 +1,8 @@
 """`--log-only` proves each byte of each event and its place, reads none, and says what it did not look at.
 
-What a hostile log could make of that, and what must not come of it: that a forger who holds the signing key (nobody else can
-reach what is not read) gets words that a full look would earn; that a bundle of one contact passes, of which only what events
-say tells that it is complete; that places without an event hide where no epoch says they were lost.
+What a hostile log could make of that, and what must not come of it: that whoever wrote what is not read (before it was signed, or
+with the key; views, on their way) gets words that a full look would earn; that a bundle of one contact passes, of which only what
+events say tells that it is complete; that places without an event hide where no epoch says they were lost.
 """
 
 import json
