@@ -4,8 +4,8 @@
 An invented log of purchases, 1 KB a state, a new stream for each event and a contact named in most: the heads map is as large as
 it gets. `--bundle DIR` takes a bundle that is there. CPU seconds are of all its processes together, Python's start included;
 memory is of the largest of them. The floor is what it costs to inflate the same events and compute their tree, reading nothing.
-`--bytes N` makes states of that size (those of the real imports are of 1,002); `--floor N` fails where `--log-only` is slower
-than N events a second and core.
+`--like DIR` takes the states of another bundle over and over instead, which only `--log-only` can look at: versions do not follow
+one another. `--floor N` fails where `--log-only` is slower than N events a second and core.
 """
 
 import argparse
@@ -20,7 +20,8 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import chain, islice
+from itertools import count as count_from
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -39,8 +40,8 @@ CONTACTS = 4  # events a contact
 class Log:
     """States one after the other, always the same; nothing of them is kept."""
 
-    def __init__(self, count: int, size: int) -> None:
-        self.count, self.secret = count, 90 + (size - 912) * 3 // 4
+    def __init__(self, count: int) -> None:
+        self.count = count
         self.chance = random.Random(1)
         self.workspace = self.uuid()
 
@@ -56,7 +57,7 @@ class Log:
             contact = stream if first else contact
             sealed = {
                 "$pii": 1,
-                "c": b64encode(self.chance.randbytes(self.secret)).decode(),
+                "c": b64encode(self.chance.randbytes(90)).decode(),
                 "k": self.uuid(),
                 "n": "ue5vFp+FRtEdGWN0",
             }
@@ -112,6 +113,33 @@ def write(log: Log, directory: Path) -> tuple[str, str]:
     return origin, public
 
 
+def write_unread(count: int, like: Path, directory: Path) -> None:
+    """A bundle of so many states of another, without heads."""
+    files, workspace = (
+        sorted((like / "events").glob("*.gz")),
+        json.loads((like / "MANIFEST.json").read_bytes())["workspace"],
+    )
+    origin, key, tree = f"bench.example/log/{workspace}", Ed25519PrivateKey.generate(), Growing()
+
+    def states() -> Iterator[bytes]:
+        lines = chain.from_iterable(
+            chain.from_iterable(crm_verify.Lines(path) for _ in count_from(0) for path in files)
+        )
+        return islice(lines, count)
+
+    tree.add(map(leaf_hash, states()))
+    tiles = {(tile.level, tile.number): hashes for tile, hashes in tree.take()}
+    contents = Contents(
+        origin=origin, workspace=UUID(workspace), scope={"kind": "log"}, position=count, tree_size=count, heads_position=0,
+    )  # fmt: skip
+    writer = BundleWriter(directory, contents)
+    writer.events(lambda _: enumerate(states(), 1), lambda _: "unread")
+    writer.tiles(lambda tile: tiles[tile.level, tile.number])
+    writer.manifest(Purpose(requester="bench", purpose="bench", created_at="", tool="bench"), custody=False)
+    checkpoint = Checkpoint(origin=origin, size=count, root=tree.root())
+    writer.seal(sign(checkpoint, key), checkpoint, vkey(origin, public_of(key)))
+
+
 def half(log: Log, origin: str, key: Ed25519PrivateKey) -> str:
     """A checkpoint that an auditor may have kept."""
     tree, size = Growing(), log.count // 2
@@ -144,7 +172,7 @@ class Given(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=250_000)
-    parser.add_argument("--bytes", type=int, default=912)
+    parser.add_argument("--like", type=Path)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--floor", type=int, default=0)
@@ -152,31 +180,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as folder:
         bundle = given.bundle or Path(folder) / "bundle"
         if not given.bundle:
-            apart(write, Log(given.events, given.bytes), bundle)
+            apart(*((write_unread, given.events, given.like) if given.like else (write, Log(given.events))), bundle)
         events = json.loads((bundle / "MANIFEST.json").read_bytes())["counts"]["events"]
-        speed = measure(
-            Given(bundle, (bundle / "ORIGIN").read_text().strip(), bundle / "PUBLIC_KEY", events), given.rounds
-        )
+        measured = Given(bundle, (bundle / "ORIGIN").read_text().strip(), bundle / "PUBLIC_KEY", events)
+        speed = measure(measured, given.rounds, unread=bool(given.like))
     if speed < given.floor:
         sys.exit(f"--log-only: {speed:,.0f} events/s and core, {given.floor:,} are wanted")
 
 
-def measure(given: Given, rounds: int) -> float:
+def measure(given: Given, rounds: int, *, unread: bool) -> float:
     """Events a second and core with `--log-only`."""
     sizes, inflated, hashed = zip(*(apart(floor, given.bundle) for _ in range(rounds)), strict=True)
     print(f"{given.events:,} events, {sizes[0] / given.events:,.0f} bytes each")
     for name, seconds in (("inflate", min(inflated)), ("and the tree (RFC 6962)", min(hashed))):
         print(f"floor: {name}: {given.events / seconds:,.0f} events/s and core")
     print(f"to start: {min(run('full', '--help')[1] for _ in range(rounds)):.2f} s")
-    speeds = [
-        told(given, jobs, rounds, "full", *words)
-        for words in ((), ("--log-only",))
-        for jobs in (1, os.cpu_count() or 1)
-    ]
+    cores = 1, os.cpu_count() or 1
+    for jobs in () if unread else cores:
+        told(given, jobs, rounds, "full")
+    speed, *_ = [told(given, jobs, rounds, "full", "--log-only") for jobs in cores]
     kept = given.bundle.with_name("kept")
     if kept.exists():
         told(given, 1, rounds, "since", str(kept), "--new", "--log-only", part=2)
-    return speeds[2]
+    return speed
 
 
 def told(given: Given, jobs: int, rounds: int, mode: str, *words: str, part: int = 1) -> float:
