@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -10,8 +11,12 @@ from graphql import parse
 from strawberry.schema.config import StrawberryConfig
 
 from crm_es.api.scalars import SCALARS
+from crm_es.reads.environment import Environment
+from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.execute import CompiledReads
 from crm_es.reads.extension import CompiledQueries
+from crm_es.reads.levels import AnyLevel, RecordLevel
+from crm_es.reads.model import ReadType
 from tests.reads import small
 from tests.reads.world import World, gid
 
@@ -150,6 +155,22 @@ async def test_what_it_leaves_to_the_generic_executor(world: World) -> None:
     async with world.operation() as reads:
         for query, variables in left.items():
             assert await compiled.answer(query, reads, variables) is None, query
+
+
+async def test_what_has_no_plan_for_a_type_is_found_out_once(world: World) -> None:
+    asked = []
+
+    def refuse(read: ReadType, *, past: bool) -> RecordLevel:
+        asked.append((read.name, past))
+        raise NotCompilableError("no plan")
+
+    level = AnyLevel(1, gid("Contact", uuid4()), {"Contact": small.Contact}, refuse)
+    async with world.operation() as reads:
+        for _ in range(2):
+            with pytest.raises(NotCompilableError, match="no plan"):
+                await level.run(Environment({}, reads.present), None)
+
+    assert asked == [("Contact", False)]
 
 
 async def test_the_inputs_of_a_mutation_are_not_looked_at(world: World) -> None:

@@ -117,6 +117,8 @@ class Expressions:
     # Values
 
     def _value(self, place: Place, declared: Value, made: GraphQLField, selection: Selection) -> str:
+        if declared.present and place.level.past:
+            raise NotCompilableError(f"{place.read.name}.{selection.name} of the past")
         columns = self._columns(place, declared, selection)
         if columns is None:
             return _as(made, "None")

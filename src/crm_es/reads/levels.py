@@ -50,20 +50,30 @@ class AnyLevel:
         self._id = id_
         self._types = types
         self._make = make
-        self._known: dict[tuple[str, bool], RecordLevel] = {}
+        self._known: dict[tuple[str, bool], RecordLevel | NotCompilableError] = {}
 
     async def run(self, environment: Environment, _parents: Sequence[Any] | None) -> Mapping[Any, Any]:
-        """Raises: NotCompilableError for what is in no table."""
+        """Raises: NotCompilableError for what is in no table, or is asked for what has no plan."""
         named = ids.decode(taken(self._id, environment), ("id",))
         if named.type not in self._types:
             raise NotCompilableError(f"the id of a {named.type}")
         if environment.moment.at is None:
             environment.moment = await environment.moment.reads.moment_at(named.at)
-        kind = (named.type, environment.moment.at is not None)
-        level = self._known.get(kind)
-        if level is None:
-            level = self._known[kind] = self._make(read_of(self._types[named.type]), past=kind[1])
+        level = self._level(named.type, past=environment.moment.at is not None)
         return await level.run(environment, None)
+
+    def _level(self, type_: str, *, past: bool) -> RecordLevel:
+        """A refusal is kept too: finding it out takes longer than many an answer."""
+        found = self._known.get((type_, past))
+        if found is None:
+            try:
+                found = self._make(read_of(self._types[type_]), past=past)
+            except NotCompilableError as exc:
+                found = exc
+            self._known[type_, past] = found
+        if isinstance(found, NotCompilableError):
+            raise NotCompilableError(found.message)
+        return found
 
 
 class ManyLevel:

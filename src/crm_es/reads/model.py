@@ -48,6 +48,7 @@ class Value:
     A null in `columns[0]` answers null unless `nulls`. `contextual` puts the record's `Moment` before the columns.
     `sensitive`, here and below: whoever reads it is noted in the access log with the field's name.
     `beside`: the columns stand in another table, in the row with the record's id. `promised`: no row that is shown lacks it.
+    `present`: an object that names records as they are now, whenever its own is shown.
     """
 
     columns: tuple[str, ...]
@@ -60,6 +61,7 @@ class Value:
     beside: Source | None = None
     promised: bool = False
     sensitive: bool = False
+    present: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

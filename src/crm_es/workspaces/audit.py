@@ -279,7 +279,11 @@ class Event(Node):
     occurred_at: datetime = column("occurred_at", "When it happened in the world.")
     recorded_at: datetime = column("recorded_at", "When it was recorded; rises strictly.")
     actor: Actor = computed(
-        _actor, ("actor_kind", "actor_id", "on_behalf_of", "authenticated_by"), "Who caused it.", contextual=True
+        _actor,
+        ("actor_kind", "actor_id", "on_behalf_of", "authenticated_by"),
+        "Who caused it.",
+        contextual=True,
+        present=True,
     )
     origin: Origin | None = computed(
         _origin, ("stream_id", "client", "address"), "Where it came from.", contextual=True
