@@ -18,16 +18,17 @@ from tests.verify.judges import verdict
 from tests.verify.mutations import Case
 
 SOURCE = Path(crm_verify.__file__)
+MOST_FILES = 100
+"""Of events in a bundle: what is in them is what takes thought, and opening them what takes time."""
 
 
 def honest(folder: Path, seed: int) -> Case:
     chance = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
     events = chance.choice([7, 30, 63, 64, 65, 255, 256, 257, 300, 511, 512, chance.randrange(7, 900)])
-    return written(
-        folder, seed, kind, events=events, custody=kind != "log" and chance.random() < 0.8,
-        rotated=chance.random() < 0.4, per_file=chance.choice([1, 7, 64, 256, 16_384]),
-    )  # fmt: skip
+    custody, rotated = kind != "log" and chance.random() < 0.8, chance.random() < 0.4
+    per_file = max(chance.choice([1, 7, 64, 256, 16_384]), events // MOST_FILES)
+    return written(folder, seed, kind, events=events, custody=custody, rotated=rotated, per_file=per_file)
 
 
 @pytest.mark.parametrize("seed", range(100, 130))
