@@ -36,17 +36,22 @@ def test_an_honest_log_raises_no_alarm(tmp_path: Path, seed: int) -> None:
     case = honest(tmp_path, seed)
 
     code, said = verdict(case.words())
+    unread = verdict([*case.words(), "--log-only"])[0]
 
     assert (code, said["result"]) == (0, "ok"), said
+    assert unread == (3 if case.kind in ("stream", "subject") else 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hundred", range(10))
 def test_a_thousand_honest_logs_raise_no_alarm(tmp_path: Path, hundred: int) -> None:
     for seed in range(1_000 + hundred * 100, 1_100 + hundred * 100):
-        code, said = verdict(honest(tmp_path, seed).words())
+        case = honest(tmp_path, seed)
+        code, said = verdict(case.words())
+        unread = verdict([*case.words(), "--log-only"])
 
         assert code == 0, (seed, said)
+        assert unread[0] == (3 if case.kind in ("stream", "subject") else 0), (seed, unread)
 
 
 def test_the_verifier_imports_nothing_of_ours() -> None:
