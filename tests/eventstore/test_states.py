@@ -9,7 +9,7 @@ HERE, STREAM = uuid4(), uuid4()
 
 
 def test_the_nearest_before_a_version_is_found():
-    kept = States()
+    kept = States(seconds=1e6)
     for version in (500, 1000, 1500):
         kept.note_passed(HERE, STREAM, version, f"at {version}")
 
@@ -20,7 +20,7 @@ def test_the_nearest_before_a_version_is_found():
 
 
 def test_it_is_forgotten_with_the_rest_and_after_a_while():
-    kept, brief = States(), States(seconds=0.0)
+    kept, brief = States(seconds=1e6), States(seconds=0.0)
     for each in (kept, brief):
         each.note_passed(HERE, STREAM, 500, "a name")
     kept.forget()
@@ -30,7 +30,7 @@ def test_it_is_forgotten_with_the_rest_and_after_a_while():
 
 
 def test_of_many_streams_the_newest_are_kept():
-    kept, streams = States(), [uuid4() for _ in range(2 * states.LONG)]
+    kept, streams = States(seconds=1e6), [uuid4() for _ in range(2 * states.LONG)]
     for stream in streams:
         kept.note_passed(HERE, stream, 500, "a name")
 
