@@ -16,9 +16,10 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 PREPARED = 500
-_TWIN = (
-    b'_history"'  # a history twin is planned for its position anew: one plan for all moments reads ten times as much
-)
+_TWIN = b'_history"'
+# A history twin is planned for its position anew, as one plan for all moments reads ten times as much; but it is parsed once.
+_ANEW = b"SET LOCAL plan_cache_mode = force_custom_plan"
+_AS_EVER = b"SET LOCAL plan_cache_mode = auto"
 CANCEL_SECONDS = 5.0
 
 
@@ -54,10 +55,11 @@ class Wire:
         pgconn = self.connection.pgconn
         for text, parameters in statements:
             if _TWIN in text:
-                pgconn.send_query_params(text, self._dumped(parameters), result_format=1)
+                self._send(pgconn, _ANEW, ())
+                self._send(pgconn, text, parameters)
+                self._send(pgconn, _AS_EVER, ())
             else:
-                self._prepare(pgconn, text)
-                pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
+                self._send(pgconn, text, parameters)
         pgconn.pipeline_sync()
         self._answers = []
         return await self.rest()
@@ -128,6 +130,10 @@ class Wire:
             self._watched = None
             if not loop.is_closed():
                 loop.remove_reader(socket)
+
+    def _send(self, pgconn: PGconn, text: bytes, parameters: Sequence[object]) -> None:
+        self._prepare(pgconn, text)
+        pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
 
     def _prepare(self, pgconn: PGconn, text: bytes) -> None:
         """Prepare a statement new to the connection; the least used goes when there are too many.
