@@ -149,6 +149,20 @@ async def test_the_access_log_is_told_the_same(world: World) -> None:
         assert ("subject" in world.trail.fields) is (subjects != [])  # said of letters that are there
 
 
+async def test_a_sensitive_field_of_a_record_that_no_row_leads_to_is_not_told(world: World) -> None:
+    anna = world.insert(small.CONTACT, display_name="Anna")
+    firm = world.insert(small.COMPANY, name="Acme")
+    query = """query ($id: ID!) { contact(id: $id) { timeline { nodes { ... on Letter {
+      about { label ... on Contact { emails { address } } } } } } } }"""
+    told_of = []
+    for kind, id_ in (("FIRM", firm), ("PERSON", anna)):
+        world.insert(small.LETTER, contact_id=anna, about_kind=kind, about_id=id_)
+        await both(world, {"id": gid("Contact", anna)}, query)
+        told_of.append(world.trail.fields)
+
+    assert told_of == [set(), {"emails"}]
+
+
 async def test_it_holds_nothing_of_another_workspace(world: World) -> None:
     """Read as the owner, whom row-level security does not fence: the statement's own fence stands alone."""
     anna = world.insert(small.CONTACT, display_name="Anna")

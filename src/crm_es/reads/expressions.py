@@ -93,7 +93,7 @@ class Expressions:
         made = field_of(type_, selection)
         declared = declared_of(made)
         if declared is not None and is_sensitive(declared) and not self._masked(place, selection):
-            place.level.sensitive.add(selection.name)
+            place.level.sensitive[selection.name, None if place.joined is None else place.key] = None
         match declared:
             case Value():
                 return self._value(place, declared, made, selection)

@@ -59,7 +59,8 @@ class Shape:
     joins: list[Joined] = field(default_factory=list)
     joined_columns: list[tuple[Joined, str]] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
-    sensitive: set[str] = field(default_factory=set)
+    sensitive: dict[tuple[str, str | None], None] = field(default_factory=dict)
+    """(field, place of the id of the joined record it is of)"""
     noted: dict[tuple[str | None, tuple[str, ...]], None] = field(default_factory=dict)
     """(type, place of the id) of the records that a row answers; without a type, the places of a record it is about."""
     _noted: list[tuple[str | None, list[int]]] | None = None
@@ -176,7 +177,7 @@ class Shape:
         if not rows:
             return
         trail.rows += len(rows)
-        trail.fields |= self.sensitive
+        trail.fields |= {name for name, place in self.sensitive if self._there(place, rows)}
         if self._noted is None:
             self._noted = [(name, [*map(self.column_of, places)]) for name, places in self.noted]
         for name, places in self._noted:
@@ -186,6 +187,13 @@ class Shape:
                 continue
             for row in rows:
                 trail.saw(*records.about(row[place] for place in places))
+
+    def _there(self, place: str | None, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether any of the rows leads to a record there."""
+        if place is None:
+            return True
+        number = self.column_of(place)
+        return any(row[number] is not None for row in rows)
 
     async def run_children(self, rows: Sequence[tuple[Any, ...]], environment: Environment) -> None:
         for child in self.children:
