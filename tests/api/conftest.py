@@ -18,7 +18,7 @@ from crm_es.access.writer import AccessLog
 from crm_es.api import ids
 from crm_es.app import serving
 from crm_es.catalog import AGGREGATES
-from crm_es.config import Settings
+from crm_es.config import AccessMode, Settings
 from crm_es.context import MODELS, Engine
 from crm_es.database.place import EMBEDDED_VERSION
 from crm_es.database.urls import DatabaseUrls
@@ -206,8 +206,9 @@ async def api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG00
 
 @pytest.fixture(scope="session")
 async def shared_api(place: Place, anyio_backend) -> AsyncIterator[Api]:  # noqa: ARG001
-    """For tests that record nothing."""
-    async with opened(place) as api:
+    """For tests that record nothing, who read it neither."""
+    async with opened(replace(place, engine=None)) as api:
+        api.engine.access.mode = AccessMode.OFF
         yield api
 
 
