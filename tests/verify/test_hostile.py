@@ -53,6 +53,7 @@ HUGE = 10**15
         {"treeSize": HUGE},
         {"treeSize": HUGE, "headsPosition": HUGE, "position": HUGE - 1},
         {"treeSize": -5},
+        {"headsPosition": 0},
         {"treeSize": 0, "position": 0, "headsPosition": 0},
         {"scope": {"kind": "range", "from": 1, "to": HUGE}},
         {"treeSize": True},

@@ -182,7 +182,7 @@ export class Bundle {
       throw new Problem(TAMPERED, "is of another log than CHECKPOINT", { file: "MANIFEST.json" });
     }
     const sizes = [m.position, m.headsPosition, m.treeSize];
-    if (!sizes.every((size) => Number.isSafeInteger(size) && size >= 0 && size <= m.treeSize) || m.treeSize < 1) {
+    if (!sizes.every((size) => Number.isSafeInteger(size) && size >= 0 && size <= m.treeSize) || m.treeSize < 1 || !(m.headsPosition || m.scope.kind === "log")) {
       throw new Problem(TAMPERED, "has sizes that cannot be", { file: "MANIFEST.json" });
     }
     for (const size of m.rotations) {

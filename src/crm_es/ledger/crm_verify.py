@@ -518,7 +518,8 @@ class Bundle:
         if not right or epoch_of(m["origin"])[0].rpartition("/")[2] != m["workspace"]:
             raise Problem(TAMPERED, "is of another log than CHECKPOINT", file="MANIFEST.json")
         sizes = m["headsPosition"], m["position"], m["treeSize"]
-        if min(*sizes, m["treeSize"] - 1) < 0 or max(sizes) > m["treeSize"]:
+        sealed = m["headsPosition"] or m["scope"]["kind"] == "log"
+        if min(*sizes, m["treeSize"] - 1) < 0 or max(sizes) > m["treeSize"] or not sealed:
             raise Problem(TAMPERED, "has sizes that cannot be", file="MANIFEST.json")
         for size in m["rotations"]:
             if not (Path(self.directory) / f"rotations/{size}.note").exists():
