@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MARK",
         help="fail instead of skipping: node, chromium, openssl, python312",
     )
-    parser.addoption("--requests", type=int, default=150, help="how many requests the fuzzer makes")
+    parser.addoption("--requests", type=int, default=100, help="how many requests the fuzzer makes")
 
 
 RUN_DIR = pytest.StashKey[Path]()

@@ -1,6 +1,6 @@
 """Operations that schemathesis makes of the schema, sent to a running server: none may fail in a way nobody thought of.
 
-A few of each root field in every run, more with --requests, ten thousand by `sh scripts/fuzz`.
+At least one of each root field in every run, more with --requests, ten thousand by `sh scripts/fuzz`.
 """
 
 import asyncio
