@@ -62,6 +62,21 @@ async def test_an_export_without_a_sealer_says_what_it_waits_for(api, place, sea
     assert done["error"] is None
 
 
+async def test_what_one_waited_for_is_not_told_of_it_once_it_is_made(api, place, sealing):
+    id_ = (await asked(api, contactId=await contact_of(api)))["export"]["id"]
+    with working(place), sealing.running():
+        await made(api, id_)
+
+    with psycopg.connect(place.urls.owner, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO es.export_progress (workspace_id, id, done, waits_for) VALUES (%s, %s, 1, 'the sealer')"
+            " ON CONFLICT (workspace_id, id) DO UPDATE SET waits_for = excluded.waits_for",
+            [api.workspace, ids.decode(id_).id],
+        )
+
+    assert (await made(api, id_))["error"] is None
+
+
 async def stopped(office, id_, when):
     """The export, left off as soon as `when` is so."""
 

@@ -81,8 +81,15 @@ async def _progresses(_reads: Any, found: Sequence[Any], _given: Mapping[str, An
 
 
 async def _errors(_reads: Any, found: Sequence[Any], _given: Mapping[str, Any]) -> list[str | None]:
+    """What is still noted of one that has ended is no longer so."""
     begun = await _begun(found)
-    return [records.raw(each, "error") or begun.get(records.raw(each, "id"), (0, None))[1] for each in found]
+    waits = {id_: waits_for for id_, (_, waits_for) in begun.items()}
+    return [
+        waits.get(records.raw(each, "id"))
+        if records.raw(each, "status") == JobStatus.QUEUED
+        else records.raw(each, "error")
+        for each in found
+    ]
 
 
 async def _download(self: Any, info: Info) -> str | None:
@@ -116,8 +123,9 @@ class Export(Job):
     requested_at: datetime = column("requested_at", "When.")
     finished_at: datetime | None = column("finished_at", "When it ended.")
     error: str | None = batched(
-        _errors, str | None, "Why it failed; while it is being made, what it waits for.", columns=("id", "error")
-    )
+        _errors, str | None, "Why it failed; while it is being made, what it waits for.",
+        columns=("id", "status", "error"),
+    )  # fmt: skip
     purpose: str = column("purpose", "What it is for.")
     at: Position | None = column("at", "The position it shows, once it is made.")
     decided_by: Actor | None = computed(
