@@ -1,6 +1,7 @@
 """Processes are killed while sensitive fields are read: whatever was answered is in the access log."""
 
 import asyncio
+from itertools import count
 
 import httpx
 import pytest
@@ -11,15 +12,19 @@ from tests.waiting import PATIENCE_SECONDS
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 REGISTER = """mutation($input: RegisterContactInput!) { registerContact(input: $input) {
   contact { id } userErrors { message } } }"""
-CLIENTS, READS = 8, 600
+CLIENTS, ANSWERS = 8, 360
 
 
 async def read(installation, contacts, harm):
-    """Reads of emails, each an operation with a name of its own; the names of those that were answered."""
-    answered, waiting, numbers = [], dict(harm), iter(range(READS))
+    """Reads of emails until so many are answered, each an operation with a name of its own; the names of the answered.
+
+    However long what was hurt takes to come back: there are answers before, between and after.
+    """
+    answered, waiting, numbers = [], dict(harm), count()
 
     async def work(client):
-        for n in numbers:
+        while len(answered) < ANSWERS:
+            n = next(numbers)
             query = f'query R{n} {{ contact(id: "{contacts[n % len(contacts)]}") {{ emails {{ address }} }} }}'
             try:
                 answer = (await client.post(installation.serving.url, json={"query": query})).json()
@@ -57,5 +62,4 @@ async def test_no_answered_sensitive_read_is_missing_when_processes_are_killed(i
         for operation, fields in installation.sql("SELECT operation, fields FROM access.entry WHERE workspace_id = %s")
         if fields == ["emails"]
     }
-    assert len(answered) > 120
     assert {*answered} <= logged
