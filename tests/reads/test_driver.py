@@ -128,6 +128,24 @@ async def test_who_is_cancelled_while_a_connection_opens_leaves_none_open(shared
         await reading.close()
 
 
+async def test_connections_beside_closed_ones_are_closed_as_they_come_back(shared_database: DatabaseUrls) -> None:
+    reading = ReadConnections(shared_database.app)
+    with none_left_open():
+        await reading.close()
+        assert await pid(reading.beside)
+
+
+async def test_a_connection_that_cannot_be_driven_is_not_left_open(
+    shared_database: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise psycopg.NotSupportedError("no")
+
+    monkeypatch.setattr("crm_es.reads.wire.Transformer", refuse)
+    with none_left_open(), pytest.raises(psycopg.NotSupportedError):
+        await ReadConnections(shared_database.app).take()
+
+
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
     reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=1000)
 

@@ -94,8 +94,12 @@ class ReadConnections:
             connection = await AsyncConnection.connect(with_options(self._url, options), autocommit=True)
         except errors.OperationalError as exc:
             raise UnavailableError(AWAY) from exc
-        set_json_loads(msgspec.json.decode, connection)
-        return Wire(connection)
+        try:
+            set_json_loads(msgspec.json.decode, connection)
+            return Wire(connection)
+        except BaseException:
+            await connection.close()
+            raise
 
     @asynccontextmanager
     async def snapshot(self, workspace: UUID) -> AsyncIterator["Snapshot"]:
@@ -107,6 +111,7 @@ class ReadConnections:
         """One for short looks by those who hold a connection already: for a second of the same they could wait for ever."""
         if self._beside is None:
             self._beside = ReadConnections(self._url, size=1, statement_timeout_ms=self._timeout)
+            self._beside._closed = self._closed  # noqa: SLF001  # one of ourselves
         return self._beside
 
 
