@@ -1,10 +1,12 @@
 """The compiled path answers what the generic executor answers, or leaves it to it."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psycopg
 import pytest
 import strawberry
 from graphql import parse
@@ -12,12 +14,13 @@ from strawberry.schema.config import StrawberryConfig
 
 from crm_es.api.scalars import SCALARS
 from crm_es.reads.environment import Environment
-from crm_es.reads.errors import NotCompilableError
+from crm_es.reads.errors import NotCompilableError, NotReadError, ReadTimeoutError
 from crm_es.reads.execute import CompiledReads
 from crm_es.reads.extension import CompiledQueries
 from crm_es.reads.levels import AnyLevel, RecordLevel
 from crm_es.reads.model import ReadType
 from tests.reads import small
+from tests.reads.test_driver import until
 from tests.reads.world import World, gid
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +181,45 @@ async def test_the_inputs_of_a_mutation_are_not_looked_at(world: World) -> None:
     mutation = parse("mutation ($names: [String!]!) { __typename }")
 
     async with world.operation() as reads:
-        answer = await reading.data("…", reads, {"names": 5}, document=mutation)
+        answer = await reading.result("…", reads, {"names": 5}, document=mutation)
 
     assert answer is None
     assert reading.outcomes == {"not a query": 1}
+
+
+SLOW = """query ($i: ID!) {
+  fine: contact(id: $i) { displayName } slow: contact(id: $i) { company { name } } late: contact(id: $i) { id } }"""
+REQUIRED = (
+    "query ($i: ID!) { fine: contact(id: $i) { displayName } companies { totalCount } late: contact(id: $i) { id } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "data", "errors"),
+    [
+        (SLOW, {"fine": {"displayName": "Anna"}, "slow": None, "late": None}, {"slow": "TIMEOUT", "late": "NOT_READ"}),
+        (REQUIRED, None, {"companies": "TIMEOUT"}),
+    ],
+)
+async def test_a_root_that_takes_too_long_is_named_and_takes_no_answer_from_those_before(
+    world: World, query: str, data: Any, errors: dict[str, str]
+) -> None:
+    anna = world.insert(small.CONTACT, display_name="Anna")
+    async with world.operation() as reads:
+        with psycopg.connect(world.urls.owner) as owner:
+            owner.execute("LOCK TABLE small.company IN ACCESS EXCLUSIVE MODE")
+            asked = asyncio.create_task(compiled.result(query, reads, {"i": gid("Contact", anna)}))
+            await until(lambda: cancelled(owner))
+            found = await asked
+
+    assert found is not None
+    assert msgspec.to_builtins(found.data) == data
+    told = {ReadTimeoutError: "TIMEOUT", NotReadError: "NOT_READ"}
+    assert {each.path[0]: told[type(each.original_error)] for each in found.errors} == errors
+
+
+def cancelled(owner: psycopg.Connection) -> bool:
+    """Whether somebody waited for the companies, and does no more: as at its time limit."""
+    return owner.execute(
+        "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE relation = 'small.company'::regclass AND NOT granted"
+    ).fetchall() == [(True,)]

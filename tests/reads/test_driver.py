@@ -16,7 +16,7 @@ from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import UnavailableError
 from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
-from crm_es.reads.errors import ReadTimeoutError
+from crm_es.reads.errors import NotReadError, ReadTimeoutError
 from crm_es.reads.sql import Query
 from crm_es.reads.wire import PREPARED
 from tests.open_connections import none_left_open
@@ -144,6 +144,18 @@ async def test_a_connection_that_cannot_be_driven_is_not_left_open(
     monkeypatch.setattr("crm_es.reads.wire.Transformer", refuse)
     with none_left_open(), pytest.raises(psycopg.NotSupportedError):
         await ReadConnections(shared_database.app).take()
+
+
+async def test_who_asks_after_a_slow_statement_is_told_that_another_was_slow(world: World) -> None:
+    with held(world.urls) as lock:
+        async with Snapshot(world.reading, world.workspace) as snapshot:
+            slow = asyncio.create_task(snapshot.rows(WAIT, [lock.key]))
+            await lock.awaited()
+            others = [asyncio.create_task(snapshot.rows(ONE)) for _ in range(2)]
+            lock.cancel()
+            found = await asyncio.gather(slow, *others, return_exceptions=True)
+
+    assert [type(each) for each in found] == [ReadTimeoutError, NotReadError, NotReadError]
 
 
 async def test_a_slow_statement_is_a_typed_error(shared_database: DatabaseUrls) -> None:
@@ -358,6 +370,11 @@ class Lock:
 
     async def awaited(self) -> None:
         await until(self.waiting)
+
+    def cancel(self) -> None:
+        """End the statement as its time limit would."""
+        asked = "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
+        assert self.holder.execute(asked, [self.key]).fetchall() == [(True,)]
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from psycopg.types.json import set_json_loads
 
 from crm_es.database.urls import with_options
 from crm_es.errors import UnavailableError
-from crm_es.reads.errors import ReadTimeoutError
+from crm_es.reads.errors import NotReadError, ReadTimeoutError
 from crm_es.reads.places import BOOKMARKS
 from crm_es.reads.wire import Wire
 
@@ -158,7 +158,7 @@ class Snapshot:
     ) -> list[tuple[Any, ...]]:
         """Run one statement, already text; with the `last` one the transaction ends.
 
-        Raises: ReadTimeoutError, UnavailableError.
+        Raises: ReadTimeoutError (NotReadError after another's), UnavailableError.
         """
         async with self._turn:
             if self._closed:  # resolvers of an operation that failed elsewhere
@@ -181,12 +181,12 @@ class Snapshot:
             return found[-1]
 
     async def _read(self, answer: Awaitable[list[list[tuple[Any, ...]]]]) -> list[list[tuple[Any, ...]]]:
-        """Raises: what went wrong; the same again to whoever asks after it."""
+        """Raises: what went wrong; the same again to whoever asks after it, or that another took too long."""
         try:
             found = await answer
         except errors.QueryCanceled as exc:
-            self._failure = ReadTimeoutError()
-            raise self._failure from exc
+            self._failure = NotReadError()
+            raise ReadTimeoutError from exc
         except errors.OperationalError as exc:
             self._failure = UnavailableError(AWAY)
             raise self._failure from exc

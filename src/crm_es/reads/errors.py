@@ -36,8 +36,19 @@ class ReadTimeoutError(UnavailableError):
 
     rule = "read.timeout"
 
+    def __init__(
+        self, message: str = "This took longer than a read may. Ask for a narrower filter or a smaller page."
+    ) -> None:
+        super().__init__(message)
+
+
+class NotReadError(ReadTimeoutError):
+    """Another statement of the operation took too long, and its one moment ended with it. Code TIMEOUT."""
+
+    rule = "read.not_read"
+
     def __init__(self) -> None:
-        super().__init__("This took longer than a read may. Ask for a narrower filter or a smaller page.")
+        super().__init__("Another part of this operation took longer than a read may; this was not read any more.")
 
 
 class ContradictedError(CrmError):

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from graphql import (
     DocumentNode,
+    ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLInputType,
@@ -27,7 +28,7 @@ from crm_es.errors import CrmError
 from crm_es.reads.arguments import shape, taken
 from crm_es.reads.build import NullFoundError
 from crm_es.reads.environment import Environment
-from crm_es.reads.errors import NotCompilableError
+from crm_es.reads.errors import NotCompilableError, ReadTimeoutError
 from crm_es.reads.plan import Compiler, Plan, Root
 from crm_es.reads.session import Permissions, Reads
 from crm_es.reads.sql import Slot, Viewer
@@ -76,7 +77,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class CompiledReads:
-    """`answer` and `data` give None where the generic executor must answer. `outcomes` counts answers and reasons.
+    """`answer` and `result` give None where the generic executor must answer. `outcomes` counts answers and reasons.
 
     Documents are checked by the schema's own rules at most; limits are the caller's.
     """
@@ -93,19 +94,17 @@ class CompiledReads:
         self, text: str, reads: Reads, variables: Mapping[str, Any] | None = None, operation_name: str | None = None
     ) -> bytes | None:
         """The JSON of `data`."""
-        found = await self.data(text, reads, variables, operation_name)
-        return None if found is None else self._encoder.encode(found)
+        found = await self.result(text, reads, variables, operation_name)
+        return None if found is None else self._encoder.encode(found.data)
 
-    async def data(
+    async def result(
         self, text: str, reads: Reads, variables: Mapping[str, Any] | None = None, operation_name: str | None = None,
         *, document: DocumentNode | None = None,
-    ) -> Any | None:  # fmt: skip
-        """`data` as msgspec structs. `document` is the text parsed, where it is known to be valid."""
+    ) -> ExecutionResult | None:  # fmt: skip
+        """`data` is made of msgspec structs. `document` is the text parsed, where it is known to be valid."""
         try:
             plan, coerced = self.plan(text, reads, variables or {}, operation_name, document=document)
-            last = len(plan.roots) == 1
-            answers = [await self._root(root, coerced, reads, last=last) for root in plan.roots]
-            found = plan.together(answers)
+            found = await self._run(plan, coerced, reads)
         except NotCompilableError as exc:
             self.outcomes[exc.message] += 1
             return None
@@ -186,6 +185,20 @@ class CompiledReads:
             return Compiler(prepared.fragments, coerced, viewer).plan(self.schema, prepared.operation)
         except NotCompilableError as exc:
             return Refused(exc.message)
+
+    async def _run(self, plan: Plan, variables: Mapping[str, Any], reads: Reads) -> ExecutionResult:
+        """What took too long is told here, and which: the generic executor would find its moment gone and no answer to any."""
+        answers, errors = list[Any](), list[GraphQLError]()
+        for root in plan.roots:
+            try:
+                answers.append(await self._root(root, variables, reads, last=len(plan.roots) == 1))
+            except ReadTimeoutError as exc:
+                asked = root.selection
+                errors.append(GraphQLError(exc.message, asked.nodes, path=[asked.key], original_error=exc))
+                if root.required:
+                    return ExecutionResult(None, errors)
+                answers.append(None)
+        return ExecutionResult(plan.together(answers), errors or None)
 
     async def _root(self, root: Root, variables: Mapping[str, Any], reads: Reads, *, last: bool) -> Any:
         environment = Environment(variables, reads.present)

@@ -19,13 +19,13 @@ class CompiledQueries(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
         if execution.query and self._wanted(execution.context):
-            data = await self._compiled.data(
+            found = await self._compiled.result(
                 execution.query, execution.context.reads, execution.variables,
                 execution._provided_operation_name,  # noqa: SLF001  # the public one guesses
                 document=execution.graphql_document,
             )  # fmt: skip
-            if data is None:
+            if found is None:
                 execution.context.reads.trail.clear()  # what it read before it gave up is not answered
             else:
-                execution.result = ExecutionResult(data=data, errors=None)
+                execution.result = ExecutionResult(data=found.data, errors=found.errors)
         yield

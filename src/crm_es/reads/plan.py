@@ -14,6 +14,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
+    is_non_null_type,
 )
 
 from crm_es.reads import arguments, listing, resolve
@@ -40,6 +41,8 @@ class Root:
 
     level: Level
     as_of: Any
+    selection: Selection
+    required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +89,18 @@ class Compiler:
 
     def _root(self, query: GraphQLObjectType, selection: Selection) -> Root:
         made = field_of(query, selection)
-        declared, given = declared_of(made), arguments.given(made, selection.nodes[0], self._variables)
-        as_of = given.get("as_of")
-        past = as_of is not None
+        given = arguments.given(made, selection.nodes[0], self._variables)
+        level = self._root_level(made, selection, given)
+        return Root(level, given.get("as_of"), selection, required=is_non_null_type(made.type))
+
+    def _root_level(self, made: GraphQLField, selection: Selection, given: Mapping[str, Any]) -> Level:
+        declared, past = declared_of(made), given.get("as_of") is not None
         if isinstance(declared, Lookup):
-            record = self._record(read_of(declared.target()), selection, given["id"], past=past)
-            return Root(record, as_of)
+            return self._record(read_of(declared.target()), selection, given["id"], past=past)
         if isinstance(declared, Connection):
-            return Root(
-                self._list(declared, f"Query.{selection.name}", made, selection, given, past=past, nested=False), as_of
-            )
+            return self._list(declared, f"Query.{selection.name}", made, selection, given, past=past, nested=False)
         if isinstance(declared, Anything):
-            return Root(self._anything(declared, selection, given), as_of)
+            return self._anything(declared, selection, given)
         raise NotCompilableError(f"{selection.name} is not declared as a lookup or a list")
 
     # Levels
