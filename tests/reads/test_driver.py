@@ -18,7 +18,6 @@ from crm_es.reads import asof
 from crm_es.reads.driver import ReadConnections, Snapshot
 from crm_es.reads.errors import NotReadError, ReadTimeoutError
 from crm_es.reads.sql import Query
-from crm_es.reads.wire import PREPARED
 from tests.open_connections import none_left_open
 from tests.reads import small
 from tests.reads.world import World, build
@@ -35,18 +34,6 @@ async def pid(reading: ReadConnections) -> int:
 
 async def test_a_sound_connection_is_used_again(world: World) -> None:
     assert await pid(world.reading) == await pid(world.reading)
-
-
-async def test_more_statements_than_are_kept_prepared_are_answered(world: World) -> None:
-    async def answer(number: int) -> int:
-        async with world.reading.snapshot(uuid4()) as snapshot:
-            return int((await snapshot.rows(SQL("SELECT {}").format(number)))[0][0])
-
-    before = await pid(world.reading)
-    numbers = [*range(PREPARED * 2), *range(10)]
-
-    assert [await answer(number) for number in numbers] == numbers
-    assert await pid(world.reading) == before
 
 
 async def test_a_cancelled_request_cancels_its_query_and_loses_its_connection(world: World) -> None:
@@ -307,36 +294,6 @@ async def test_how_far_read_models_are_is_found_by_index_though_the_log_was_smal
     assert sum(read[0]) < 100
     world.close()
     await reading.close()
-
-
-async def test_prepared_statements_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crm_es.reads.wire.PREPARED", 5)
-
-    async with world.reading.snapshot(world.workspace) as snapshot:
-        for number in range(20):
-            assert await snapshot.rows(SQL("SELECT {}::int").format(number)) == [(number,)]
-        kept = await snapshot.rows(SQL("SELECT count(*) FROM pg_prepared_statements"))
-
-    assert kept[0][0] <= 6
-
-
-PLANS = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = {}"
-
-
-async def test_a_statement_on_a_history_twin_is_planned_anew(world: World) -> None:
-    """And nothing else is: both in one operation, more often than PostgreSQL tries before it keeps a plan."""
-    past = SQL('SELECT count(*) FROM "small"."contact_history" WHERE position <= $1::bigint')
-    live = SQL("SELECT $1::bigint")
-    async with world.reading.snapshot(uuid4()) as snapshot:
-        for position in range(10):
-            for statement in (past, live):
-                await snapshot.rows(statement, [position])
-        (of_past,), (of_live,) = [
-            await snapshot.rows(SQL(PLANS).format(statement.as_string(None))) for statement in (past, live)
-        ]
-
-    assert of_past == (10, 0)
-    assert of_live == (5, 5)
 
 
 async def test_row_level_security_stands_behind_our_own_predicate(

@@ -16,6 +16,8 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 PREPARED = 500
+PREPARED_BYTES = 1_000_000
+"""Of their text; a connection's process in the server keeps some 65 bytes for each."""
 _TWIN = b'_history"'
 # A history twin is planned for its position anew, as one plan for all moments reads ten times as much; but it is parsed once.
 _ANEW = b"SET LOCAL plan_cache_mode = force_custom_plan"
@@ -29,6 +31,7 @@ class Wire:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
         self._names: dict[bytes, bytes] = {}
+        self._bytes = 0
         self._made = 0
         self._transformer = Transformer(connection)
         self._answers: list[PGresult] = []
@@ -60,6 +63,7 @@ class Wire:
                 self._send(pgconn, _AS_EVER, ())
             else:
                 self._send(pgconn, text, parameters)
+        self._give_up_the_least_used(pgconn)
         pgconn.pipeline_sync()
         self._answers = []
         return await self.rest()
@@ -136,19 +140,21 @@ class Wire:
         pgconn.send_query_prepared(self._names[text], self._dumped(parameters), result_format=1)
 
     def _prepare(self, pgconn: PGconn, text: bytes) -> None:
-        """Prepare a statement new to the connection; the least used goes when there are too many.
-
-        So BEGIN never goes: what precedes it in the pipeline would open a transaction of its own.
-        """
+        """Prepare a statement new to the connection."""
         if text in self._names:
             self._names[text] = self._names.pop(text)
             return
-        if len(self._names) >= PREPARED:
-            old = next(iter(self._names))
-            pgconn.send_query_params(b"DEALLOCATE " + self._names.pop(old), None)
         self._made += 1
+        self._bytes += len(text)
         name = self._names[text] = b"r%d" % self._made
         pgconn.send_prepare(name, text)
+
+    def _give_up_the_least_used(self, pgconn: PGconn) -> None:
+        """Last in the pipeline: before a BEGIN it would open a transaction of its own."""
+        while len(self._names) > PREPARED or self._bytes > PREPARED_BYTES:
+            old = next(iter(self._names))
+            self._bytes -= len(old)
+            pgconn.send_query_params(b"DEALLOCATE " + self._names.pop(old), None)
 
     def _dumped(self, parameters: Sequence[object]) -> Sequence[Any] | None:
         if not parameters:
