@@ -187,6 +187,18 @@ async def test_the_inputs_of_a_mutation_are_not_looked_at(world: World) -> None:
     assert reading.outcomes == {"not a query": 1}
 
 
+async def test_plans_are_kept_by_what_they_make(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crm_es.reads.execute.PLANNED", 1_000)
+    reading = CompiledReads(small.schema._schema)
+    documents = [f"{{ contacts {{ {' '.join(f'a{n}_{i}: totalCount' for i in range(20))} }} }}" for n in range(100)]
+
+    async with world.operation() as reads:
+        kept = [reading.plan(document, reads, {})[0] for document in documents]
+
+        assert reading.plan(documents[-1], reads, {})[0] is kept[-1]
+        assert reading.plan(documents[0], reads, {})[0] is not kept[0]
+
+
 SLOW = """query ($i: ID!) {
   fine: contact(id: $i) { displayName } slow: contact(id: $i) { company { name } } late: contact(id: $i) { id } }"""
 REQUIRED = (

@@ -5,7 +5,6 @@ A document that passed once is remembered, so that a known text pays for its cos
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final
 
@@ -26,34 +25,17 @@ from crm_es.config import AccessMode
 from crm_es.context import Context
 from crm_es.reads.execute import CompiledReads
 from crm_es.reads.extension import CompiledQueries
+from crm_es.reads.recent import CHARACTERS, Recent
 
 QUERY_SECONDS: Final = 10.0
 _REMEMBERED: Final = 1_000
 _MAX_ERRORS: Final = 20
 
 
-class KnownDocuments:
-    """Documents valid for one schema, by text; the least used goes first."""
-
-    def __init__(self) -> None:
-        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
-
-    def get(self, query: str) -> DocumentNode | None:
-        document = self._documents.get(query)
-        if document is not None:
-            self._documents.move_to_end(query)
-        return document
-
-    def put(self, query: str, document: DocumentNode) -> None:
-        self._documents[query] = document
-        if len(self._documents) > _REMEMBERED:
-            self._documents.popitem(last=False)
-
-
 class Gate(SchemaExtension):
     """Strawberry makes one for each operation; what it remembers is the schema's."""
 
-    def __init__(self, known: KnownDocuments) -> None:
+    def __init__(self, known: Recent[DocumentNode]) -> None:
         self.known = known
         self.fresh = True
 
@@ -77,7 +59,7 @@ class Gate(SchemaExtension):
             schema = execution.schema._schema  # noqa: SLF001  # Strawberry has no public name for it
             faults = _faults(schema, document) if self.fresh else []
             if not faults:
-                self.known.put(query, document)
+                self.known.put(query, document, len(query))
             execution.validation_rules = ()
             execution.pre_execution_errors = faults or _charged(schema, document, execution)
         yield
@@ -134,7 +116,7 @@ class CrmSchema(Schema):
     def __init__(
         self, query: type, mutation: type | None, subscription: type | None, *, types: Sequence[type] = ()
     ) -> None:
-        self._known = KnownDocuments()
+        self._known = Recent[DocumentNode](_REMEMBERED, CHARACTERS)
         super().__init__(
             query,
             mutation,

@@ -44,6 +44,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"required": required, "EMPTY": ()}
+        self.size = 0
 
     def named(self, value: Any) -> str:
         name = f"n{len(self.names)}"
@@ -52,6 +53,7 @@ class Builder:
 
     def struct(self, keys: Sequence[str], expressions: Sequence[str]) -> str:
         """A call that makes an object with these keys, in this order."""
+        self.size += 1 + len(keys)
         fields = [(f"f{number}", Any) for number in range(len(keys))]
         made = msgspec.defstruct(
             "Answer", fields, rename={f"f{n}": key for n, key in enumerate(keys)}, gc=False, array_like=False

@@ -2,10 +2,10 @@
 generic executor, which then also says what was wrong.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -30,33 +30,15 @@ from crm_es.reads.build import NullFoundError
 from crm_es.reads.environment import Environment
 from crm_es.reads.errors import NotCompilableError, ReadTimeoutError
 from crm_es.reads.plan import Compiler, Plan, Root
+from crm_es.reads.recent import CHARACTERS, Recent
 from crm_es.reads.session import Permissions, Reads
 from crm_es.reads.sql import Slot, Viewer
 from crm_es.workspaces.actions import Action, EntityType
 
-T = TypeVar("T")
 PLANS = 1000
+PLANNED = 60_000
+"""Objects and fields that plans make together, at about 1 KB each."""
 DOCUMENTS = 500
-
-
-class Recent(Generic[T]):
-    """The values used last, so many of them."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable) -> T | None:
-        found = self._values.get(key)
-        if found is not None:
-            self._values.move_to_end(key)
-        return found
-
-    def put(self, key: Hashable, value: T) -> T:
-        self._values[key] = value
-        if len(self._values) > self._size:
-            self._values.popitem(last=False)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +55,7 @@ class Refused:
     """A document or shape that has no plan, and why."""
 
     reason: str
+    size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +67,8 @@ class CompiledReads:
 
     schema: GraphQLSchema
     outcomes: Counter[str] = field(default_factory=Counter)
-    _documents: Recent[Prepared | Refused] = field(default_factory=lambda: Recent(DOCUMENTS))
-    _plans: Recent[Plan | Refused] = field(default_factory=lambda: Recent(PLANS))
+    _documents: Recent[Prepared | Refused] = field(default_factory=lambda: Recent(DOCUMENTS, CHARACTERS))
+    _plans: Recent[Plan | Refused] = field(default_factory=lambda: Recent(PLANS, PLANNED))
     _numbers: dict[Hashable, int] = field(default_factory=dict)
     _groups: WeakKeyDictionary[Permissions, int] = field(default_factory=WeakKeyDictionary)
     _encoder: msgspec.json.Encoder = field(default_factory=msgspec.json.Encoder)
@@ -121,14 +104,17 @@ class CompiledReads:
         """The plan and the coerced variables. Raises: NotCompilableError, and what wrong arguments raise."""
         asked = (text, operation_name)
         prepared = self._documents.get(asked) or self._documents.put(
-            asked, self._prepare(text, operation_name, document)
+            asked, self._prepare(text, operation_name, document), len(text)
         )
         if isinstance(prepared, Refused):
             raise NotCompilableError(prepared.reason)
         coerced = self._coerce(prepared, variables)
         shapes = tuple((name, shape(prepared.types[name], value)) for name, value in coerced.items())
         key = (asked, shapes, self._group(reads.permissions))
-        plan = self._plans.get(key) or self._plans.put(key, self._compile(prepared, coerced, reads))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._compile(prepared, coerced, reads)
+            self._plans.put(key, plan, plan.size)
         if isinstance(plan, Refused):
             raise NotCompilableError(plan.reason)
         return plan, coerced

@@ -47,10 +47,11 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All root fields of an operation, in order, and what puts their answers together."""
+    """All root fields of an operation, in order, and what puts their answers together. `size` counts objects and fields."""
 
     roots: tuple[Root, ...]
     together: Callable[..., Any]
+    size: int
 
 
 class Compiler:
@@ -82,7 +83,8 @@ class Compiler:
             root = self._root(query, selection)
             expressions.append(f"a[{len(roots)}]")
             roots.append(root)
-        return Plan(tuple(roots), self._builder.function("a", self._builder.struct(keys, expressions)))
+        together = self._builder.function("a", self._builder.struct(keys, expressions))
+        return Plan(tuple(roots), together, self._builder.size)
 
     def _collect(self, type_: GraphQLObjectType, sets: list[Any]) -> list[Selection]:
         return collect(type_, sets, self._fragments, self._variables)
