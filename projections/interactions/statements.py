@@ -59,18 +59,18 @@ WHERE l.workspace_id = %(workspace_id)s AND l.interaction_id = %(interaction)s A
   AND l.canonical_id IS DISTINCT FROM s.canonical_id
 """
 REKEY: Final = """
-WITH touched AS (
-  SELECT DISTINCT interaction_id
+WITH meant AS (
+  SELECT ctid AS place, interaction_id, contact_id, removed,
+         CASE WHEN contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE means_id END AS means_id
   FROM {schema}.interaction_contact
-  WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
-), meant AS (
-  SELECT l.interaction_id, l.contact_id, l.removed,
-         CASE WHEN l.contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE l.means_id END AS means_id
-  FROM {schema}.interaction_contact l
-  JOIN touched t ON t.interaction_id = l.interaction_id
-  WHERE l.workspace_id = %(workspace_id)s AND l.position <= %(position)s
+  WHERE workspace_id = %(workspace_id)s AND position <= %(position)s
+    AND interaction_id = ANY (ARRAY(
+      SELECT interaction_id
+      FROM {schema}.interaction_contact
+      WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
+    ))
 ), settled AS (
-  SELECT interaction_id, contact_id, means_id,
+  SELECT place, means_id,
          CASE WHEN NOT removed
            AND row_number() OVER (PARTITION BY interaction_id, means_id, removed ORDER BY contact_id) = 1 THEN means_id END
            AS canonical_id
@@ -79,8 +79,7 @@ WITH touched AS (
 UPDATE {schema}.interaction_contact l
 SET means_id = s.means_id, canonical_id = s.canonical_id, position = %(position)s
 FROM settled s
-WHERE l.workspace_id = %(workspace_id)s AND l.interaction_id = s.interaction_id AND l.contact_id = s.contact_id
-  AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
+WHERE l.ctid = s.place AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
 """
 REKEY_TICKETS: Final = """
 UPDATE {schema}.interaction

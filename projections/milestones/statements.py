@@ -43,18 +43,18 @@ WHERE (l.means_id, l.canonical_id, l.removed) IS DISTINCT FROM (excluded.means_i
 """
 # Of the links that mean the same contact, the one with the smallest id stands. Rows of later events of the page are spared.
 REKEY: Final = """
-WITH touched AS (
-  SELECT DISTINCT milestone_id
+WITH meant AS (
+  SELECT ctid AS place, milestone_id, contact_id, removed,
+         CASE WHEN contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE means_id END AS means_id
   FROM {schema}.milestone_contact
-  WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
-), meant AS (
-  SELECT l.milestone_id, l.contact_id, l.removed,
-         CASE WHEN l.contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE l.means_id END AS means_id
-  FROM {schema}.milestone_contact l
-  JOIN touched t ON t.milestone_id = l.milestone_id
-  WHERE l.workspace_id = %(workspace_id)s AND l.position <= %(position)s
+  WHERE workspace_id = %(workspace_id)s AND position <= %(position)s
+    AND milestone_id = ANY (ARRAY(
+      SELECT milestone_id
+      FROM {schema}.milestone_contact
+      WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
+    ))
 ), settled AS (
-  SELECT milestone_id, contact_id, means_id,
+  SELECT place, means_id,
          CASE WHEN NOT removed
            AND row_number() OVER (PARTITION BY milestone_id, means_id, removed ORDER BY contact_id) = 1 THEN means_id END
            AS canonical_id
@@ -63,6 +63,5 @@ WITH touched AS (
 UPDATE {schema}.milestone_contact l
 SET means_id = s.means_id, canonical_id = s.canonical_id, position = %(position)s
 FROM settled s
-WHERE l.workspace_id = %(workspace_id)s AND l.milestone_id = s.milestone_id AND l.contact_id = s.contact_id
-  AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
+WHERE l.ctid = s.place AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
 """

@@ -46,7 +46,7 @@ def rekey(batch: Batch, fact: Fact, page: Page) -> None:
     for contact in ids:
         page.meanings[fact.workspace, contact] = target
         batch.put(CONTACT_MEANING, fact, id=contact, means_id=target)
-    batch.execute(fact, _REKEY, absorbed=ids, target=target)
+    batch.execute(fact, REKEY, absorbed=ids, target=target)
     batch.execute(fact, _REKEY_PRIMARY, absorbed=ids, target=target)
 
 
@@ -57,29 +57,28 @@ WHERE workspace_id = %(workspace_id)s AND deal_id = %(deal)s AND contact_id <> A
   AND position <= %(position)s
 """
 # Rows of later events of the page are spared: they know the meaning by then.
-_REKEY: Final = """
-WITH touched AS (
-  SELECT DISTINCT deal_id
-  FROM {schema}.deal_contact
-  WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
-), settled AS (
-  SELECT deal_id, contact_id, means_id,
+REKEY: Final = """
+WITH settled AS (
+  SELECT place, means_id,
          CASE WHEN NOT removed AND row_number() OVER (
            PARTITION BY deal_id, means_id, removed ORDER BY is_primary DESC, contact_id
          ) = 1 THEN means_id END AS canonical_id
   FROM (
-    SELECT l.deal_id, l.contact_id, l.removed, l.is_primary,
-           CASE WHEN l.contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE l.means_id END AS means_id
-    FROM {schema}.deal_contact l
-    JOIN touched t ON t.deal_id = l.deal_id
-    WHERE l.workspace_id = %(workspace_id)s AND l.position <= %(position)s
+    SELECT ctid AS place, deal_id, contact_id, removed, is_primary,
+           CASE WHEN contact_id = ANY (%(absorbed)s) THEN %(target)s ELSE means_id END AS means_id
+    FROM {schema}.deal_contact
+    WHERE workspace_id = %(workspace_id)s AND position <= %(position)s
+      AND deal_id = ANY (ARRAY(
+        SELECT deal_id
+        FROM {schema}.deal_contact
+        WHERE workspace_id = %(workspace_id)s AND contact_id = ANY (%(absorbed)s) AND position <= %(position)s
+      ))
   ) meant
 )
 UPDATE {schema}.deal_contact l
 SET means_id = s.means_id, canonical_id = s.canonical_id, position = %(position)s
 FROM settled s
-WHERE l.workspace_id = %(workspace_id)s AND l.deal_id = s.deal_id AND l.contact_id = s.contact_id
-  AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
+WHERE l.ctid = s.place AND (l.means_id, l.canonical_id) IS DISTINCT FROM (s.means_id, s.canonical_id)
 """
 _REKEY_PRIMARY: Final = """
 UPDATE {schema}.deal d
