@@ -15,6 +15,7 @@ import msgspec
 from psycopg import Connection
 
 from crm_es.errors import NotFoundError, RuleViolatedError, UnavailableError
+from crm_es.exports import gaps
 from crm_es.exports.bundle import BundleWriter, HeadProof, Proven, Rotation
 from crm_es.ledger import heads, heads_parts
 from crm_es.ledger.book import Book
@@ -288,22 +289,22 @@ class Provable:
         publics = {number: public for public, number in Book(self._connection).keys().items()}
         return (log.note, publics[log.key_id]) if log.size >= position else None
 
-    def _events(self, streams: list[UUID] | None, after: int) -> Iterator[tuple[int, bytes]]:
+    def _events(self, streams: list[UUID] | None, after: int) -> Iterator[tuple[int, bytes | None]]:
         first = max(self.first, after + 1)
         asked = {"workspace": self._workspace, "first": first, "last": self.last, "limit": ROWS, "streams": streams}
         if streams is None:
-            while rows := self._rows(asked):
-                yield from rows
-                asked["first"] = rows[-1][0] + 1
+            yield from gaps.told(self._paged(asked), first, self.last, self._pinned.tree_size, self._read)
             return
         with self._connection.transaction(), self._connection.cursor(f"events_{uuid4().hex}", binary=True) as cursor:
             cursor.itersize = ROWS
             cursor.execute(_STREAMS, asked)
             yield from cursor
 
-    def _rows(self, asked: Mapping[str, Any]) -> list[tuple[int, bytes]]:
-        """A statement of its own each: no transaction lasts as long as the reading of a long log."""
-        return self._connection.execute(_RANGE, asked, binary=True).fetchall()
+    def _paged(self, asked: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+        """A statement for each page: no transaction lasts as long as the reading of a long log."""
+        while rows := self._connection.execute(_RANGE, asked, binary=True).fetchall():
+            yield from rows
+            asked["first"] = rows[-1][0] + 1
 
     def _proofs(self, wanted: list[str]) -> list[HeadProof]:
         found = heads_parts.prove(self._connection, self._workspace, self._pinned.position, wanted)

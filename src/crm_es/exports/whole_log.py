@@ -4,7 +4,7 @@ Events come from the table of events and tiles from the sealer's, so an event th
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,10 +16,11 @@ import psycopg
 from psycopg import Connection
 
 from crm_es.errors import NotFoundError
+from crm_es.exports import gaps
 from crm_es.exports.bundle import BundleWriter, Contents, Purpose, Rotation
 from crm_es.ledger.checkpoint import parse, vkey
 from crm_es.ledger.log_events import stream_of
-from crm_es.ledger.merkle import HASH, WIDTH, Tile, leaf_hash
+from crm_es.ledger.merkle import HASH, Tile
 from crm_es.ledger.proofs import TileReader, consistency_proof, inclusion_proof
 from crm_es.ledger.tiles import MissingTileError, reader
 
@@ -54,7 +55,6 @@ FROM es.events
 WHERE workspace_id = %s AND sequence > %s AND sequence <= %s
 ORDER BY sequence
 """
-LOST: Final = leaf_hash(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +120,17 @@ def forgiving(read: TileReader) -> TileReader:
 def _events(
     connection: Connection[Any], workspace: UUID, after: int, at: Newest, read: TileReader
 ) -> Iterator[tuple[int, bytes | None]]:
-    upto = at.size
     with connection.cursor(f"events_{uuid4().hex}", binary=True) as cursor:
         cursor.itersize = ROWS
-        cursor.execute(_EVENTS, [workspace, after, upto])
-        expected = after + 1
-        for position, state, *columns in cursor:
-            yield from _gone(expected, position, upto, read)
-            if not _filed(state, *columns):
-                at.misfiled.append(position)
-            yield position, state
-            expected = position + 1
-        yield from _gone(expected, upto + 1, upto, read)
+        cursor.execute(_EVENTS, [workspace, after, at.size])
+        yield from gaps.told(_looked_at(cursor, at), after + 1, at.size, at.size, read)
+
+
+def _looked_at(rows: Iterable[tuple[Any, ...]], at: Newest) -> Iterator[tuple[int, bytes]]:
+    for position, state, *columns in rows:
+        if not _filed(state, *columns):
+            at.misfiled.append(position)
+        yield position, state
 
 
 def _filed(state: bytes, stream: str, topic: str, version: int, recorded_at: str) -> bool:
@@ -139,14 +138,6 @@ def _filed(state: bytes, stream: str, topic: str, version: int, recorded_at: str
     end = state[state.rfind(b'"recorded_at":"') :]
     said = f'"stream":"{stream}","type":"{topic}","version":{version},'.encode()
     return said in end and end.startswith(b'"recorded_at":"%b"' % recorded_at.encode())
-
-
-def _gone(first: int, end: int, size: int, read: TileReader) -> Iterator[tuple[int, bytes | None]]:
-    """Positions without an event: lost, where the tiles say so."""
-    for position in range(first, end):
-        number, place = divmod(position - 1, WIDTH)
-        hashes = read(Tile(0, number, min(WIDTH, size - number * WIDTH)))
-        yield position, b"" if hashes[place * HASH :][:HASH] == LOST else None
 
 
 def _rotations(connection: Connection[Any], workspace: UUID, at: Newest, read: TileReader) -> Iterator[Rotation]:
