@@ -8,7 +8,8 @@ from typing import Any
 import psutil
 import psycopg
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
+PATIENCE_MS = 1_000 * PATIENCE_SECONDS
 APPENDING = 4711001
 """The lock every append takes."""
 _WAITING = """

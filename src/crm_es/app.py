@@ -109,7 +109,9 @@ async def engine(settings: Settings, urls: DatabaseUrls, *, follows: bool = True
         followed = Progress.following(urls.app, watched=members) if follows else nullcontext(Progress(urls.app))
         progress = await opened.enter_async_context(followed)
         uses = await opened.enter_async_context(KeyUses.recording(urls.app))
-        access = await opened.enter_async_context(AccessLog.running(urls.app, mode=settings.access_log))
+        access = await opened.enter_async_context(
+            AccessLog.running(urls.app, mode=settings.access_log, patience=settings.statement_timeout_ms / 1_000)
+        )
         mass_reads = await opened.enter_async_context(
             watching(store, connections, settings.mass_read, processes=settings.workers)
         )

@@ -135,6 +135,7 @@ class Settings:
     statement_timeout_ms: int = setting(
         "STATEMENT_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 5_000
     )
+    query_timeout_ms: int = setting("QUERY_TIMEOUT_MS", _whole(100, 600_000), "milliseconds from 100 to 600000", 10_000)
     shutdown_seconds: int = setting("SHUTDOWN_SECONDS", _whole(0, 3_600), "seconds from 0 to 3600", 30)
     access_log: AccessMode = setting("ACCESS_LOG", AccessMode, "sensitive, all, async or off", AccessMode.SENSITIVE)
     mass_read: int = setting("MASS_READ", _whole(0, 10_000_000), "a whole number; 0 watches nobody", 5_000)
@@ -158,6 +159,10 @@ class Settings:
     @property
     def production(self) -> bool:
         return self.environment is Environment.PRODUCTION
+
+    @property
+    def query_seconds(self) -> float:
+        return self.query_timeout_ms / 1_000
 
     @property
     def minute_limit_on(self) -> bool:

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
+from tests.sockets import websocket
 from tests.waiting import PATIENCE_SECONDS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -122,7 +123,7 @@ async def page() -> AsyncIterator[Page]:
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            async with connect(await _devtools(Path(profile)), max_size=None) as socket:
+            async with websocket(await _devtools(Path(profile)), max_size=None) as socket:
                 opened = Page(socket)
                 listening = asyncio.create_task(opened.listen())
                 await opened.attach()

@@ -38,6 +38,7 @@ from crm_es.workspaces.permissions import Permissions
 from crm_es.workspaces.tokens import DevelopmentIssuer, Verifier
 from projections import READ_MODELS, members
 from tests.conftest import Servers, _clone
+from tests.patience import patient
 from tests.waiting import PATIENCE_SECONDS, soon
 
 OFTEN, SELDOM = 0.05, 1.0
@@ -69,10 +70,15 @@ async def place(
             yield replace(made, engine=engine)
 
 
+def hurried(engine: Engine) -> Engine:
+    """One whose queries take too long."""
+    return replace(engine, settings=replace(engine.settings, query_timeout_ms=100))
+
+
 @contextmanager
 def a_place(urls: DatabaseUrls, folder: Path, *, poll: float = OFTEN) -> Iterator[Place]:
     """A database with a projector behind it."""
-    settings = Settings(data_dir=folder, projection_wait_ms=60_000)
+    settings = patient(folder)
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=poll)
     with projector.running():
@@ -175,14 +181,15 @@ async def running(place: Place, known: dict[str, Identity]) -> AsyncIterator[Eng
         return known[token] if token in known else await authenticator.authenticate(token)
 
     store = await Store.open(place.urls.app, AGGREGATES, place.keys)
-    connections = ReadConnections(place.urls.app, size=4)
+    timeout = place.settings.statement_timeout_ms
+    connections = ReadConnections(place.urls.app, size=4, statement_timeout_ms=timeout)
     following, recording = (
         Progress.following(place.urls.app, poll=place.poll, watched=members),
         KeyUses.recording(place.urls.app, gather=0),
     )
     try:
         async with (
-            following as progress, recording as uses, AccessLog.running(place.urls.app) as access,
+            following as progress, recording as uses, AccessLog.running(place.urls.app, patience=timeout / 1_000) as access,
             watching(store, connections, place.settings.mass_read) as mass_reads,
         ):  # fmt: skip
             authenticator = Authenticator(

@@ -20,7 +20,7 @@ from crm_es.api.ids import NodeId
 from crm_es.exports.accounting import trail_of
 from crm_es.schema import schema
 from crm_es.workspaces import access_graphql
-from tests.api.conftest import opened
+from tests.api.conftest import hurried, opened
 from tests.api.served import served
 from tests.waiting import PATIENCE_SECONDS, soon
 
@@ -353,9 +353,9 @@ async def test_each_result_that_is_told_as_it_happens_leaves_a_row(place, api):
     query = 'subscription Follow { changes(after: "0") { node { ... on Contact { emails { address } } } } }'
     headers = {"authorization": "Bearer admin", "accept": "text/event-stream", "crm-purpose": "screen"}
 
-    async with served(api.app) as address, httpx.AsyncClient() as client:
+    async with served(api.app) as address, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
         async with client.stream(
-            "POST", f"http://{address}/graphql", json={"query": query}, headers=headers, timeout=PATIENCE_SECONDS
+            "POST", f"http://{address}/graphql", json={"query": query}, headers=headers
         ) as response:
             async for line in response.aiter_lines():
                 if "x.test" in line:
@@ -368,7 +368,7 @@ async def test_each_result_that_is_told_as_it_happens_leaves_a_row(place, api):
 
 
 async def test_what_was_given_up_is_told(place, api):
-    api.app.state.http = GraphQLOverHTTP(schema, api.engine, query_seconds=0.1)
+    api.app.state.http = GraphQLOverHTTP(schema, hurried(api.engine))
     async with AsyncExitStack() as held:
         for _ in range(4):  # all the connections there are
             taken = await api.engine.connections.take()

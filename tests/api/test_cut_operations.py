@@ -8,12 +8,13 @@ import pytest
 from crm_es.reads.driver import ReadConnections
 from tests.api.conftest import Api, Place
 from tests.reads.test_driver import WAIT, held, pid
+from tests.waiting import PATIENCE_MS, PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_loader_that_outlives_its_operation_takes_no_connection(shared_api: Api, place: Place) -> None:
-    connections = ReadConnections(place.urls.app, size=1)
+    connections = ReadConnections(place.urls.app, size=1, statement_timeout_ms=PATIENCE_MS)
     engine = replace(shared_api.engine, connections=connections)
     context = engine.resume(shared_api.known["admin"], client=None, host=None)
     reads = context.reads
@@ -32,5 +33,5 @@ async def test_a_loader_that_outlives_its_operation_takes_no_connection(shared_a
     await asyncio.gather(asked, return_exceptions=True)
 
     assert asked.cancelled()
-    assert await asyncio.wait_for(pid(connections), 60)
+    assert await asyncio.wait_for(pid(connections), PATIENCE_SECONDS)
     await connections.close()

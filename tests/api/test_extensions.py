@@ -22,6 +22,7 @@ from crm_es.values import EmailAddress, Tag
 from crm_es.workspaces import team
 from tests.api.served import served
 from tests.api.test_streams import socket, subscribe
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +93,7 @@ async def test_every_result_of_a_subscription_tells_them_too(api):
         over_socket = json.loads(await opened.recv())["payload"]
         headers = {"authorization": "Bearer auditor", "accept": "text/event-stream"}
         async with (
-            httpx.AsyncClient() as client,
+            httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
             client.stream("POST", f"http://{address}/graphql", json={"query": FOLLOW}, headers=headers) as asked,
         ):
             line = await anext(line async for line in asked.aiter_lines() if line.startswith("data:"))

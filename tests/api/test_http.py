@@ -11,7 +11,7 @@ from crm_es.api.http import GraphQLOverHTTP
 from crm_es.api.limits import BODY_BYTES, VARIABLES_BYTES
 from crm_es.app import serving
 from crm_es.schema import schema
-from tests.api.conftest import running
+from tests.api.conftest import hurried, running
 
 pytestmark = pytest.mark.anyio
 
@@ -257,7 +257,7 @@ async def test_a_failure_before_any_operation_is_masked_and_logged_once(api, cap
 
 
 async def test_a_query_that_takes_too_long_ends(api):
-    api.app.state.http = GraphQLOverHTTP(schema, api.engine, query_seconds=0.1)
+    api.app.state.http = GraphQLOverHTTP(schema, hurried(api.engine))
     async with AsyncExitStack() as held:
         for _ in range(4):  # all the connections there are
             taken = await api.engine.connections.take()

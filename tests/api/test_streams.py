@@ -9,20 +9,18 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import psycopg
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from crm_es.api.limits import BODY_BYTES
-from crm_es.api.sockets import GraphQLOverWebSocket
-from crm_es.schema import schema
 from crm_es.serving.web import config
-from tests.api.conftest import Api, identity
+from tests.api.conftest import Api, hurried, identity
 from tests.api.served import served
+from tests.sockets import following
 from tests.waiting import APPENDING, PATIENCE_SECONDS, soon, wanted
 
 pytestmark = pytest.mark.anyio
 
-PROTOCOL = "graphql-transport-ws"
 FOLLOW = "subscription { changes { id } }"
 REGISTER = 'mutation { registerContact(input: {displayName: "Ada"}) { contact { displayName } projected } }'
 FROM_THE_BEGINNING = 'subscription { changes(after: "0") { id } }'
@@ -30,7 +28,7 @@ FROM_THE_BEGINNING = 'subscription { changes(after: "0") { id } }'
 
 @asynccontextmanager
 async def socket(address: str, token: str) -> AsyncIterator[ClientConnection]:
-    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as opened:
+    async with following(f"ws://{address}/graphql") as opened:
         await opened.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         assert json.loads(await opened.recv()) == {"type": "connection_ack"}
         yield opened
@@ -82,7 +80,7 @@ async def test_a_websocket_is_closed_when_its_token_ends(api):
     ],
 )
 async def test_a_websocket_without_a_token_we_know_is_told_why_it_is_closed(api, message, code, reason):
-    async with served(api.app) as address, connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as opened:
+    async with served(api.app) as address, following(f"ws://{address}/graphql") as opened:
         await opened.send(json.dumps(message))
         await closed(opened)
 
@@ -91,8 +89,8 @@ async def test_a_websocket_without_a_token_we_know_is_told_why_it_is_closed(api,
 
 async def test_an_event_stream_ends_with_its_token_and_says_why(api):
     headers = {"authorization": f"Bearer {brief(api, 1)}", "accept": "text/event-stream"}
-    async with served(api.app) as address, httpx.AsyncClient() as client:
-        response = await client.post(f"http://{address}/graphql", json={"query": FOLLOW}, headers=headers, timeout=None)
+    async with served(api.app) as address, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        response = await client.post(f"http://{address}/graphql", json={"query": FOLLOW}, headers=headers)
 
     told, end = (event.partition("data:") for event in response.text.strip().split("\n\n")[-2:])
     assert json.loads(told[2])["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED", "rule": "token.expired"}
@@ -131,7 +129,11 @@ async def test_a_mutation_begun_over_a_websocket_is_answered_before_the_process_
 async def test_event_streams_break_off_when_the_process_stops(api):
     headers = {"authorization": "Bearer admin", "accept": "text/event-stream"}
     asked = {"json": {"query": FROM_THE_BEGINNING}, "headers": headers}
-    async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as client, AsyncExitStack() as stack:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client,
+        AsyncExitStack() as stack,
+    ):
         async with served(api.app) as address:  # and would wait without end for what stays open
             stream = await stack.enter_async_context(client.stream("POST", f"http://{address}/graphql", **asked))
             told = stream.aiter_bytes()
@@ -144,7 +146,7 @@ async def test_event_streams_break_off_when_the_process_stops(api):
 
 
 async def test_a_query_over_a_websocket_has_an_end_too(api):
-    api.app.state.sockets = GraphQLOverWebSocket(schema, api.engine, query_seconds=0.1)
+    api.app.state.sockets.engine = hurried(api.engine)
     async with served(api.app) as address, socket(address, "admin") as opened, AsyncExitStack() as held:
         for _ in range(4):  # all the connections there are
             taken = await api.engine.connections.take()

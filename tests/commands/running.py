@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.patience import PATIENT
 from tests.waiting import PATIENCE_SECONDS
 
 CRM = [sys.executable, "-m", "crm_es"]
@@ -19,9 +20,7 @@ ADDRESS = re.compile(r"http://\S+/graphql")
 
 
 def environment(data_dir: Path) -> dict[str, str]:
-    """A mutation is shown in its answer however long that takes here."""
-    own = {"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore"}
-    return own | {"CRM_DATA_DIR": str(data_dir), "CRM_PROJECTION_WAIT_MS": "60000"}
+    return PATIENT | {"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore", "CRM_DATA_DIR": str(data_dir)}
 
 
 def crm(data_dir: Path, *argv: str, **settings: str) -> "subprocess.CompletedProcess[str]":

@@ -16,6 +16,7 @@ from crm_es.demo.seed import seed
 from crm_es.eventstore.store import Store
 from crm_es.serving.projecting import opened_keys, settle
 from tests.conftest import RUN_DIR, _clone, _drop
+from tests.patience import patient
 
 
 @asynccontextmanager
@@ -48,7 +49,7 @@ def copied(servers, template, original, folder):
     """A database and keys like those of the demo that was made once for all workers: seeding takes long."""
     shutil.copytree(original, folder)
     urls = _clone(servers.urls(EMBEDDED_VERSION), template)
-    yield Settings(data_dir=folder), urls, pickle.loads((folder / "made").read_bytes())  # noqa: S301  # our own
+    yield patient(folder), urls, pickle.loads((folder / "made").read_bytes())  # noqa: S301  # our own
     _drop(urls)
 
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from crm_es.demo.queries import QUERIES, worth_trying
+from tests.patience import PATIENT
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow  # a demo is seeded, served and met by a browser
@@ -46,12 +47,16 @@ def serving(settings, urls):
 
 def environment(data_dir, urls):
     own = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}  # noqa: TID251  # the child's, not ours
-    return own | {
-        "CRM_DATA_DIR": str(data_dir),
-        "CRM_DATABASE_URL": urls.app,
-        "CRM_OWNER_DATABASE_URL": urls.owner,
-        "CRM_PROJECTOR_DATABASE_URL": urls.projector,
-    }
+    return (
+        own
+        | PATIENT
+        | {
+            "CRM_DATA_DIR": str(data_dir),
+            "CRM_DATABASE_URL": urls.app,
+            "CRM_OWNER_DATABASE_URL": urls.owner,
+            "CRM_PROJECTOR_DATABASE_URL": urls.projector,
+        }
+    )
 
 
 def said(printed, name):

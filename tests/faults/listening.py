@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
 
-PROTOCOL = Subprotocol("graphql-transport-ws")
+from tests.sockets import following
 
 
 @asynccontextmanager
 async def subscribed(url: str, token: str, query: str) -> AsyncIterator[ClientConnection]:
     """`url` is the HTTP address."""
-    async with connect(url.replace("http", "ws", 1), subprotocols=[PROTOCOL]) as socket:
+    async with following(url.replace("http", "ws", 1)) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": query}}))

@@ -12,11 +12,9 @@ import httpx
 import psutil
 import psycopg
 import pytest
-from websockets.asyncio.client import connect
 
 from crm_es.app import serving
 from crm_es.catalog import AGGREGATES
-from crm_es.config import Settings
 from crm_es.database.migrate import migrate
 from crm_es.database.server import EmbeddedServer
 from crm_es.eventstore.codec import Codec
@@ -28,7 +26,8 @@ from crm_es.workspaces.identity import Identity
 from projections import READ_MODELS
 from tests.api.conftest import Api, Place, identity, running
 from tests.api.served import served as ported
-from tests.api.test_streams import PROTOCOL
+from tests.patience import patient
+from tests.sockets import following
 from tests.waiting import ended, eventually, soon
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -59,7 +58,7 @@ class Dying(EmbeddedServer):
 @asynccontextmanager
 async def served(server: Dying) -> AsyncIterator[Api]:
     """The application in a workspace of its own on that server, followed by a projector."""
-    urls, settings = server.start(), Settings(data_dir=server.data_dir)
+    urls, settings = server.start(), patient(server.data_dir)
     migrate(urls.owner)
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
     workspace_id, known = WorkspaceId(uuid4()), dict[str, Identity]()
@@ -131,7 +130,7 @@ async def test_whoever_asks_while_the_database_is_away_is_told_to_come_again(api
     away = [await api.post(query, headers={"crm-min-position": "1"} if n else {}) for n in (0, 1) for query in QUERIES]
     lost = await api.post(REGISTER)
 
-    async with ported(api.app) as address, connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
+    async with ported(api.app) as address, following(f"ws://{address}/graphql") as socket:
         token = api.token(api.known["admin"].member_id)
         await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
         await socket.wait_closed()

@@ -3,18 +3,18 @@ import asyncio
 import pytest
 
 from crm_es.commands.workspaces import command, desk_at
-from crm_es.config import Settings
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.uuids import new_id
 from crm_es.workspaces import workspace
 from crm_es.workspaces.workspace import WORKSPACE
 from tests.imports.office import Office, shared_data
+from tests.patience import patient
 
 
 @pytest.fixture
 def office(ready_database, tmp_path):
     """A new workspace in a database of its own."""
-    opened = Office(settings=Settings(data_dir=tmp_path / "data"), urls=ready_database, folder=tmp_path)
+    opened = Office(settings=patient(tmp_path / "data"), urls=ready_database, folder=tmp_path)
     opened.ids.append(asyncio.run(found(opened)))
     return opened
 

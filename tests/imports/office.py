@@ -23,6 +23,7 @@ from crm_es.imports.session import Done, Request, run_import
 from crm_es.imports.world import identity
 from crm_es.schema import schema
 from tests.gate import held
+from tests.patience import PATIENT
 from tests.waiting import eventually
 
 OTHER_SESSIONS = """
@@ -57,12 +58,16 @@ class Office:
     @property
     def environment(self) -> dict[str, str]:
         own = {k: v for k, v in os.environ.items() if not k.startswith("CRM_")}  # noqa: TID251  # the child's, not ours
-        return own | {
-            "CRM_DATA_DIR": str(self.settings.data_dir),
-            "CRM_DATABASE_URL": self.urls.app,
-            "CRM_OWNER_DATABASE_URL": self.urls.owner,
-            "CRM_PROJECTOR_DATABASE_URL": self.urls.projector,
-        }
+        return (
+            own
+            | PATIENT
+            | {
+                "CRM_DATA_DIR": str(self.settings.data_dir),
+                "CRM_DATABASE_URL": self.urls.app,
+                "CRM_OWNER_DATABASE_URL": self.urls.owner,
+                "CRM_PROJECTOR_DATABASE_URL": self.urls.projector,
+            }
+        )
 
     def file(self, name: str, content: str) -> Path:
         path = self.folder / name

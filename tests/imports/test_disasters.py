@@ -8,13 +8,13 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from crm_es.config import Settings
 from crm_es.database.migrate import migrate
 from crm_es.database.server import EmbeddedServer
 from crm_es.eventstore.event import WorkspaceId
 from tests.gate import held
 from tests.imports.office import EXAMPLES, Office
 from tests.imports.test_real_files import PURCHASES, check_purchases
+from tests.patience import patient
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
 
 async def test_postgresql_killed_in_the_middle_loses_nothing(server, tmp_path, data):
     own, urls = server
-    office = Office(settings=Settings(data_dir=tmp_path / "data"), urls=urls, folder=tmp_path)
+    office = Office(settings=patient(tmp_path / "data"), urls=urls, folder=tmp_path)
     office.ids.append(WorkspaceId(UUID(office.command("workspace", "create", office.name).stdout.split()[-1])))
     arguments = (str(EXAMPLES / "cdnow.toml"), str(data / "purchases" / "cdnow_sample.txt"))
 

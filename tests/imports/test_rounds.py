@@ -17,6 +17,7 @@ from crm_es.imports.rows import Prepared, prepare
 from crm_es.imports.steps import in_order
 from crm_es.imports.table import MappingError
 from crm_es.imports.tally import Rejection
+from tests.waiting import PATIENCE_SECONDS
 
 SCHEMA = build_schema("""
 type Ticket { id: ID! }
@@ -169,7 +170,7 @@ async def test_each_begins_when_the_one_before_has_appended_or_is_done_without()
         first_is_answered.set()
         return "third"
 
-    assert await asyncio.wait_for(in_order([appends, refuses, last]), 10) == ["first", "second", "third"]
+    assert await asyncio.wait_for(in_order([appends, refuses, last]), PATIENCE_SECONDS) == ["first", "second", "third"]
     assert begun == [1, 2, 3]
 
 
@@ -188,7 +189,7 @@ async def test_what_failed_is_raised_as_itself_and_the_others_are_given_up():
         raise ConflictError("Too fast.")
 
     with pytest.raises(ConflictError):
-        await asyncio.wait_for(in_order([waits, fails]), 10)
+        await asyncio.wait_for(in_order([waits, fails]), PATIENCE_SECONDS)
     assert given_up == [True]
 
 

@@ -40,7 +40,6 @@ _NAMES: Final = SQL(", ").join(map(Identifier, COLUMNS))
 _PREPARE: Final = "SELECT access.prepare()"
 _MONTH: Final = "SELECT name, extract(epoch FROM until)::float8 FROM access.month()"
 _WRITTEN: Final = "SELECT access.written(%s::uuid[], %s::uuid[])"
-_OPTIONS: Final = f"-c statement_timeout={round(PATIENCE_SECONDS * 1000)} -c synchronous_commit=on"
 
 _ROWS: Final = Metric("crm_access_rows", "Rows of the access log written, by how the answer waited", ["mode"])
 _LOST: Final = Metric("crm_access_lost", "Rows of the access log that were given up; each gap is a row itself")
@@ -68,7 +67,7 @@ class AccessLog:
         patience: float = PATIENCE_SECONDS,
     ) -> None:  # fmt: skip
         self.mode = mode
-        self._url = with_options(url, _OPTIONS)
+        self._url = with_options(url, f"-c statement_timeout={round(patience * 1_000)} -c synchronous_commit=on")
         self._gather = gather
         self._room = room
         self._patience = patience

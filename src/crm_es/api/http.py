@@ -20,7 +20,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from crm_es.api import requests
-from crm_es.api.execution import QUERY_SECONDS, CrmSchema, took_too_long
+from crm_es.api.execution import CrmSchema, took_too_long
 from crm_es.api.failures import code_of, formatted, masked
 from crm_es.api.requests import EVENT_STREAM, PLAIN_JSON, RESPONSE_JSON, GraphQLRequest, RefusedError
 from crm_es.context import Context, Engine
@@ -50,7 +50,6 @@ class GraphQLOverHTTP:
 
     schema: CrmSchema
     engine: Engine
-    query_seconds: float = QUERY_SECONDS
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +101,7 @@ class GraphQLOverHTTP:
 
     async def run(self, asked: GraphQLRequest, context: Context, kind: OperationType | None) -> ExecutionResult:
         """Queries have an end; a mutation is bounded by the store, and never left in doubt by us. Raises: ProtocolError."""
-        seconds = None if kind is OperationType.MUTATION else self.query_seconds
+        seconds = None if kind is OperationType.MUTATION else self.engine.settings.query_seconds
         try:
             async with asyncio.timeout(seconds):
                 return await self.schema.execute(
@@ -124,7 +123,7 @@ class GraphQLOverHTTP:
             variable_values=asked.variables,
             operation_name=asked.operation_name,
             context_value=context,
-            seconds=self.query_seconds,
+            seconds=self.engine.settings.query_seconds,
         )
         return StreamingResponse(
             _events(results, context, self.closing),

@@ -20,7 +20,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Connec
 from strawberry.types.graphql import OperationType
 from strawberry.types.unset import UNSET, UnsetType
 
-from crm_es.api.execution import QUERY_SECONDS, CrmSchema
+from crm_es.api.execution import CrmSchema
 from crm_es.api.requests import RefusedError, spoken_purpose
 from crm_es.context import Context, Engine
 from crm_es.errors import UnauthenticatedError, UnavailableError
@@ -35,10 +35,9 @@ TRY_AGAIN: Final = 1013
 class Connection:
     """One socket: who opened it, once that is known. Each of its operations gets a context of its own."""
 
-    def __init__(self, schema: CrmSchema, engine: Engine, socket: WebSocket, query_seconds: float) -> None:
+    def __init__(self, schema: CrmSchema, engine: Engine, socket: WebSocket) -> None:
         self._schema = schema
         self._engine = engine
-        self._query_seconds = query_seconds
         self._client = socket.headers.get("user-agent")
         self._host = socket.client.host if socket.client else None
         self.connection_params: Mapping[str, Any] = {}
@@ -67,7 +66,7 @@ class Connection:
         context: Context = self._engine.resume(
             self.identity, client=self._client, host=self._host, purpose=self.purpose
         )
-        given = {**kwargs, "context_value": context, "seconds": self._query_seconds}
+        given = {**kwargs, "context_value": context, "seconds": self._engine.settings.query_seconds}
         return await self._schema.stream(*args, **given)
 
 
@@ -113,17 +112,16 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
 
     graphql_transport_ws_handler_class = Handler
 
-    def __init__(self, schema: CrmSchema, engine: Engine, query_seconds: float = QUERY_SECONDS) -> None:
+    def __init__(self, schema: CrmSchema, engine: Engine) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+            connection_init_wait_timeout=timedelta(seconds=max(INIT_SECONDS, engine.settings.query_seconds)),
             max_subscriptions_per_connection=OPERATIONS,
             allowed_origins=engine.settings.allowed_origins,
         )
         self.engine = engine
-        self.query_seconds = query_seconds
         self.mutations: set[asyncio.Task[Any]] = set()
 
     async def finished(self, seconds: float | None) -> None:
@@ -134,7 +132,7 @@ class GraphQLOverWebSocket(GraphQL[Connection, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Connection:  # noqa: ARG002
         if not isinstance(request, WebSocket) or not isinstance(self.schema, CrmSchema):
             raise TypeError("only WebSockets of our own schema come here")
-        return Connection(self.schema, self.engine, request, self.query_seconds)
+        return Connection(self.schema, self.engine, request)
 
     async def on_ws_connect(self, context: Connection) -> UnsetType | dict[str, object] | None:
         await context.sign_in()

@@ -1,7 +1,7 @@
 """An export is a read of all it holds: a row of the access log, durable before the export is there."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from crm_es.access.entry import LONGEST_PURPOSE, Kind, entry
@@ -20,6 +20,8 @@ from crm_es.workspaces.export import ExportRequested, ExportScope
 
 SHOWN = (Contact, Company, Interaction)
 """Whose sensitive fields stand in the views."""
+PATIENCE_SECONDS: Final = 60.0
+"""For the row in the access log: longer than an answer waits, since an export may have taken an hour to make."""
 
 
 async def held_by(store: Store, workspace: WorkspaceId, asked: ExportRequested, position: int) -> Sequence[NodeId]:
@@ -76,5 +78,5 @@ async def account(
         workspace=workspace, actor=actor, kind=Kind.EXPORT, operation=f"export {export}", trail=trail,
         purpose=purpose[:LONGEST_PURPOSE], position=said["position"],
     )  # fmt: skip
-    async with AccessLog.running(url) as access:
+    async with AccessLog.running(url, patience=PATIENCE_SECONDS) as access:
         await access.record(row)

@@ -1,0 +1,17 @@
+"""Settings under which nobody is told to come again, or stopped, because a machine is slow or pauses."""
+
+from pathlib import Path
+
+from crm_es.config import Settings
+from tests.waiting import PATIENCE_MS, PATIENCE_SECONDS
+
+PATIENT = {
+    "CRM_PROJECTION_WAIT_MS": "60000",
+    "CRM_QUERY_TIMEOUT_MS": str(PATIENCE_MS),
+    "CRM_SHUTDOWN_SECONDS": str(PATIENCE_SECONDS),
+    "CRM_STATEMENT_TIMEOUT_MS": str(PATIENCE_MS),
+}
+
+
+def patient(data_dir: Path) -> Settings:
+    return Settings.from_environment(PATIENT | {"CRM_DATA_DIR": str(data_dir)})
