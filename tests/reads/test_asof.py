@@ -11,8 +11,8 @@ from crm_es.reads import asof
 from crm_es.reads.errors import AsOfOutOfRangeError, NotYetProjectedError
 from tests.reads import small
 from tests.reads.test_compiled import both
-from tests.reads.test_driver import until
 from tests.reads.world import World, gid
+from tests.waiting import soon
 
 pytestmark = pytest.mark.anyio
 RECORD = """
@@ -126,7 +126,7 @@ async def test_what_is_being_recorded_belongs_to_a_moment_as_much_as_what_was(wo
         moment = datetime.now(UTC)
 
         asked = asyncio.create_task(world.ask(ask, {"a": {"time": moment.isoformat()}}))
-        await until(lambda: appending.execute(WAITS_FOR_US).fetchone() is not None or asked.done())
+        await soon(lambda: appending.execute(WAITS_FOR_US).fetchone() is not None or asked.done())
 
     with pytest.raises(NotYetProjectedError):
         await asked

@@ -20,8 +20,8 @@ from crm_es.reads.extension import CompiledQueries
 from crm_es.reads.levels import AnyLevel, RecordLevel
 from crm_es.reads.model import ReadType
 from tests.reads import small
-from tests.reads.test_driver import until
 from tests.reads.world import World, gid
+from tests.waiting import soon
 
 pytestmark = pytest.mark.anyio
 
@@ -221,7 +221,7 @@ async def test_a_root_that_takes_too_long_is_named_and_takes_no_answer_from_thos
         with psycopg.connect(world.urls.owner) as owner:
             owner.execute("LOCK TABLE small.company IN ACCESS EXCLUSIVE MODE")
             asked = asyncio.create_task(compiled.result(query, reads, {"i": gid("Contact", anna)}))
-            await until(lambda: cancelled(owner))
+            await soon(lambda: cancelled(owner))
             found = await asked
 
     assert found is not None

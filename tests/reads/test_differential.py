@@ -20,6 +20,7 @@ from crm_es.reads.execute import CompiledReads
 from crm_es.workspaces.actions import EntityType, Scope
 from tests.reads import small
 from tests.reads.world import Granted, World, build, gid
+from tests.waiting import PATIENCE_MS
 
 compiled = CompiledReads(small.schema._schema)
 LEAVES = {
@@ -206,7 +207,7 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture
 def known(runner: asyncio.Runner, shared_database: DatabaseUrls) -> Iterator[tuple[asyncio.Runner, World]]:
     build(shared_database)
-    reading = ReadConnections(shared_database.app)
+    reading = ReadConnections(shared_database.app, statement_timeout_ms=PATIENCE_MS)
     with closing(World(shared_database, reading)) as world:
         populate(world)
         yield runner, world

@@ -10,6 +10,7 @@ from crm_es.reads.execute import CompiledReads
 from crm_es.workspaces.actions import EntityType, Scope
 from tests.reads import small
 from tests.reads.world import Granted, World, gid
+from tests.waiting import PATIENCE_MS
 
 pytestmark = pytest.mark.anyio
 
@@ -167,7 +168,7 @@ async def test_it_holds_nothing_of_another_workspace(world: World) -> None:
     """Read as the owner, whom row-level security does not fence: the statement's own fence stands alone."""
     anna = world.insert(small.CONTACT, display_name="Anna")
     told(world, anna)
-    unfenced = ReadConnections(world.urls.owner)
+    unfenced = ReadConnections(world.urls.owner, statement_timeout_ms=PATIENCE_MS)
     other, reader = World(world.urls, world.reading), World(world.urls, unfenced)
     told(other, anna)
     reader.workspace, reader.position = world.workspace, world.position

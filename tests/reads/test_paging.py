@@ -15,6 +15,7 @@ from crm_es.reads.driver import ReadConnections
 from crm_es.reads.errors import BadCursorError
 from tests.reads import small
 from tests.reads.world import World, build, gid
+from tests.waiting import PATIENCE_MS
 
 PAGE = """query ($first: Int, $after: String, $last: Int, $before: String, $order: [ContactOrder!], $asOf: AsOf) {
   contacts(first: $first, after: $after, last: $last, before: $before, orderBy: $order, asOf: $asOf) {
@@ -127,7 +128,7 @@ def runner() -> Any:
 @pytest.fixture
 def paged(runner: asyncio.Runner, shared_database: DatabaseUrls) -> Any:
     build(shared_database)
-    reading = ReadConnections(shared_database.app)
+    reading = ReadConnections(shared_database.app, statement_timeout_ms=PATIENCE_MS)
     yield runner, shared_database, reading
     runner.run(reading.close())
 

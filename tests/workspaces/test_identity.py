@@ -31,7 +31,7 @@ from crm_es.workspaces.role import ROLE, Permission
 from crm_es.workspaces.tokens import ApiKeyToken, DevelopmentIssuer, Verifier
 from crm_es.workspaces.workspace import WORKSPACE
 from projections import members
-from tests.waiting import soon
+from tests.waiting import PATIENCE_MS, soon
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,7 @@ async def house(ready_database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[I
     settings = Settings(data_dir=tmp_path)
     keys = KeyStore.open(tmp_path / "keys.sqlite", b"r" * 32)
     store = await Store.open(ready_database.app, AGGREGATES, keys)
-    connections = ReadConnections(ready_database.app, size=2)
+    connections = ReadConnections(ready_database.app, size=2, statement_timeout_ms=PATIENCE_MS)
     house = Installation(
         settings=settings,
         store=store,
