@@ -74,8 +74,8 @@ class Installation:
         self._kill("crm_es.serving.web")
 
     def _kill(self, module: str) -> None:
-        (one,) = [child for child in self.serving.children() if module in child.cmdline()]
-        one.kill()
+        """Once there is one: it may just be started again."""
+        eventually(lambda: any(killed(child) for child in self.serving.children() if runs(child, module)))
 
     def kill_database(self) -> None:
         os.kill(self.postmaster(), signal.SIGKILL)
@@ -141,6 +141,21 @@ class Sender:
             assert payload["userErrors"] == [], payload
             self.acknowledged[command] = payload
             return payload
+
+
+def runs(process: psutil.Process, module: str) -> bool:
+    try:
+        return module in process.cmdline()
+    except psutil.Error:  # it is gone, or waits to be collected
+        return False
+
+
+def killed(process: psutil.Process) -> bool:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    return True
 
 
 def gone(processes: list[psutil.Process]) -> bool:
