@@ -20,7 +20,7 @@ from crm_es.eventstore.log import Entry, Log
 from crm_es.eventstore.recorder import Recorder, RefusedAppendError
 from crm_es.eventstore.store import Store
 from tests.eventstore.samples import FIRM, PERSON, FirmFounded, PersonAdded, PersonChanged, command
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_MS, PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -136,16 +136,21 @@ def faulty(call, rng):
     return broken
 
 
-async def kill_writers(owner, threads, answered):
-    """Cut the writing connection on the server while these threads run, again and again as they get on."""
-    killed = 0
+async def kill_writers(owner, threads, answered, turns):
+    """Cut the writing connection on the server while these threads run, again and again as they get on.
+
+    They get on no faster than that: whoever is scheduled when, there are some 80 attempts.
+    """
+    attempts = killed = 0
     while any(thread.is_alive() for thread in threads):
-        if answered() >= 30 * killed:
+        if answered() >= 30 * attempts:
+            attempts += 1
             rows = owner.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'crm_es append'"
             )
             killed += len(rows.fetchall())
+            turns.release(30)
         await asyncio.sleep(0.005)
     return killed
 
@@ -158,13 +163,14 @@ async def test_300_threads_with_cut_connections_lost_replies_and_a_raising_write
     monkeypatch.setattr(Recorder, "_call", faulty(Recorder._call, random.Random(7)))  # noqa: S311
     recorder = Recorder(shared_database.app)
     log = Log(recorder, store.codec)
-    acknowledged, unknown, lock = [], [], threading.Lock()
+    acknowledged, unknown, lock, turns = [], [], threading.Lock(), threading.Semaphore(30)
 
     def client():
         for _ in range(8):
             asked, stream = command(workspace), uuid4()
             change = Change(stream=stream, version=1, event=FirmFounded(name="x"))
             entry = Entry(command=asked, change=change, key=None)
+            turns.acquire()
             try:
                 log.save(entry, append=Append(command=asked, events=[log.mapper.to_stored_event(entry)], ids=[stream]))
                 kept = acknowledged
@@ -176,7 +182,7 @@ async def test_300_threads_with_cut_connections_lost_replies_and_a_raising_write
     threads = [threading.Thread(target=client) for _ in range(300)]
     for thread in threads:
         thread.start()
-    killed = await kill_writers(owner, threads, lambda: len(acknowledged) + len(unknown))
+    killed = await kill_writers(owner, threads, lambda: len(acknowledged) + len(unknown), turns)
     for thread in threads:
         await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
     stuck = [thread for thread in threads if thread.is_alive()]
@@ -286,8 +292,9 @@ async def test_a_server_that_was_restarted_is_read_from_at_once(store, owner, wo
     await asyncio.gather(*(store._run(store.recorder._query, "SELECT pg_sleep(0.2)", ()) for _ in range(6)))
 
     owner.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE application_name = 'crm_es read' AND datname = current_database()"
+        "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
+        " WHERE application_name = 'crm_es read' AND datname = current_database()",
+        [PATIENCE_MS],
     )
 
     assert (await store.load(PERSON, workspace, id_)).version == 1

@@ -164,14 +164,14 @@ def test_one_sealer_leads_and_another_takes_over(here, writer, workspace):
 def test_checkpoints_are_thinned_to_one_an_hour_after_thirty_days(here, writer, workspace):
     writer.fill(2)
     here.seal()
+    ((half_past,),) = here.rows("SELECT date_trunc('hour', now(), 'UTC') + interval '30 minutes'")
     for size, kind, age in [
         (10, "TIME", "31 days 5 minutes"), (11, "TIME", "31 days 4 minutes"), (12, "HEADS", "31 days 4 minutes"),
         (13, "TIME", "31 days 3 minutes"), (14, "TIME", "29 days 5 minutes"), (15, "TIME", "29 days 4 minutes"),
     ]:  # fmt: skip
         here.rows(
-            "INSERT INTO ledger.checkpoint VALUES (%s, 9, %s, '', date_trunc('hour', now(), 'UTC') + interval '30 minutes'"
-            " - %s::interval, %s, '') RETURNING 1",
-            workspace, size, age, kind,
+            "INSERT INTO ledger.checkpoint VALUES (%s, 9, %s, '', %s - %s::interval, %s, '') RETURNING 1",
+            workspace, size, half_past, age, kind,
         )  # fmt: skip
 
     sealing = here.sealing()
