@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, settings
 from crm_es.database.migrate import migrate
 from crm_es.database.place import EMBEDDED_VERSION, binaries
 from crm_es.database.server import EmbeddedServer
-from crm_es.database.urls import DatabaseUrls, on_database
+from crm_es.database.urls import PATIENCE, DatabaseUrls, on_database
 from crm_es.errors import CrmError
 from crm_es.projector.leader import Leader
 from projections import READ_MODELS
 from tests.sharing import ByFile, long_ones_first
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 MIGRATED = "crm_migrated"
 READY = "crm_ready"
@@ -203,7 +204,7 @@ class Servers:
             if binaries(version) is None:
                 pytest.skip(f"no PostgreSQL {version} on this machine")
             server = EmbeddedServer(self._directory / str(version), version=version, durable=False)
-            self._running[version] = server, server.start()
+            self._running[version] = server, patiently(server.start())
             self.template(version, MIGRATED, lambda urls: migrate(urls.owner), source="template1")
         return self._running[version][1]
 
@@ -216,7 +217,7 @@ class Servers:
                 connection.execute(f"DROP DATABASE IF EXISTS {begun}")
                 _copy(connection, begun, source)
                 fill(urls.on(begun))
-                connection.execute(f"ALTER DATABASE {begun} RENAME TO {name}")
+                _once_left(connection, f"ALTER DATABASE {begun} RENAME TO {name}")
         return name
 
     def leave(self) -> None:
@@ -246,6 +247,25 @@ def _admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def patiently(urls: DatabaseUrls) -> DatabaseUrls:
+    """The same doors, at which one waits long to be let in."""
+    said = {name: getattr(urls, name) for name in ("owner", "app", "projector", "sealer")}
+    usual, patient = (f"connect_timeout={seconds}" for seconds in (PATIENCE["connect_timeout"], PATIENCE_SECONDS))
+    return DatabaseUrls(**{name: url.replace(usual, patient) for name, url in said.items()})
+
+
+def _once_left(connection: psycopg.Connection, statement: str) -> None:
+    """Whoever used the database may still be on the way out: PostgreSQL waits five seconds for them, we longer."""
+
+    def done() -> bool:
+        with suppress(psycopg.errors.ObjectInUse):
+            connection.execute(statement.encode())
+            return True
+        return False
+
+    eventually(done)
+
+
 def _copy(connection: psycopg.Connection, name: str, source: str) -> None:
     statement = f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy"
     try:
@@ -253,7 +273,7 @@ def _copy(connection: psycopg.Connection, name: str, source: str) -> None:
         connection.execute(statement)
     except psycopg.Error:
         connection.execute("RESET ALL")  # PostgreSQL, the system or the file system knows no such thing
-        connection.execute(statement)
+        _once_left(connection, statement)
     if source != "template1":
         connection.execute(f"GRANT CREATE ON DATABASE {name} TO crm_projector")  # clones take no grants along
 

@@ -117,7 +117,7 @@ async def test_who_is_cancelled_while_a_connection_opens_leaves_none_open(shared
 
 
 async def test_connections_beside_closed_ones_are_closed_as_they_come_back(shared_database: DatabaseUrls) -> None:
-    reading = ReadConnections(shared_database.app)
+    reading = ReadConnections(shared_database.app, statement_timeout_ms=PATIENCE_MS)
     with none_left_open():
         await reading.close()
         assert await pid(reading.beside)

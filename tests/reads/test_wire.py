@@ -11,6 +11,7 @@ from crm_es.reads.driver import ReadConnections
 from crm_es.reads.wire import PREPARED
 from tests.reads.test_driver import pid
 from tests.reads.world import World
+from tests.waiting import PATIENCE_MS
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,7 @@ async def test_prepared_statements_are_bounded(
 ) -> None:
     monkeypatch.setattr(f"crm_es.reads.wire.{bound}", most)
     asking = SQL("SELECT {}::int, length(current_query()) FROM pg_prepared_statements").format(SQL(told))
-    reading = ReadConnections(shared_database.app, size=1)
+    reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=PATIENCE_MS)
 
     for _ in range(2):  # what begins an operation is given up in the first
         async with reading.snapshot(uuid4()) as snapshot:
