@@ -53,11 +53,12 @@ class Serving:
             raise
 
     def _listen(self, listening: threading.Event) -> None:
-        """Reads whatever is said, to the end: a full pipe would hold everybody up."""
+        """Reads whatever is said, to the end: a full pipe would hold everybody up. Pytest shows it where a test fails."""
         assert self.process.stderr
         with self.process.stderr as lines:
             for line in lines:
                 self.said.append(line)
+                sys.stderr.write(line)
                 if ADDRESS.search(line):
                     listening.set()
 

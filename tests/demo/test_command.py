@@ -33,7 +33,6 @@ def serving(settings, urls):
     process = subprocess.Popen(
         [sys.executable, "-m", "crm_es", "demo", "--port", "0"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
         env=environment(settings.data_dir, urls),
     )
