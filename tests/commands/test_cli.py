@@ -1,11 +1,8 @@
 """The command line as an operator meets it: real processes, a real database, real sockets."""
 
 import json
-import os
-import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -122,51 +119,6 @@ def test_no_development_token_in_production(data_dir: Path) -> None:
     assert "the development issuer does not sign in production" in done.stderr
 
 
-ROTATED = """
-SELECT EXISTS (
-  SELECT FROM ledger.log l JOIN ledger.key k ON k.id = l.key_id
-  WHERE k.public = %s AND l.workspace_id <> '00000000-0000-0000-0000-000000000000'
-)
-"""
-
-
-def test_serve_answers_whoever_has_a_token_and_nobody_else(data_dir: Path, serving: Serving) -> None:
-    answer = serving.ask("{ viewer { position } }", token(data_dir))
-    refused = serving.ask("{ viewer { position } }", "nonsense")
-
-    assert int(answer["data"]["viewer"]["position"]) > 0
-    assert refused["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-
-
-@pytest.mark.slow
-def test_processes_that_die_are_started_again(data_dir: Path, serving: Serving) -> None:
-    mine = token(data_dir)
-    before = serving.children()
-
-    for child in before:
-        child.kill()
-
-    serving.get_until("/readyz", 200)
-    assert len(before) == 4
-    eventually(lambda: len(serving.children()) == 4)
-    assert "data" in serving.ask("{ viewer { position } }", mine)
-
-
-@pytest.mark.slow
-def test_a_killed_database_comes_back_under_a_running_serve(data_dir: Path, serving: Serving) -> None:
-    mine = token(data_dir)
-    pid_file = next(data_dir.glob("postgres-18/postmaster.pid"))
-    os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
-
-    def told() -> Any:
-        answer = serving.ask("{ viewer { position } }", mine)
-        assert answer.get("data") or answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
-        return answer.get("data")
-
-    assert int(eventually(told)["viewer"]["position"]) > 0
-
-
-@pytest.mark.slow
 def test_nothing_outlives_a_killed_serve(serving: Serving) -> None:
     children = serving.children()
 
@@ -184,60 +136,6 @@ def test_serve_stops_cleanly_when_told(serving: Serving) -> None:
 
     assert code == 0
     assert not any(child.is_running() for child in children)
-
-
-def test_what_was_recorded_is_sealed(data_dir: Path, serving: Serving) -> None:
-    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
-        eventually(
-            lambda: connection.execute("SELECT unsealed = 0 AND signed_at IS NOT NULL FROM ledger.lag()").fetchone()[0]
-        )
-    serving.stop()
-
-    assert (data_dir / "sealer.key").stat().st_mode & 0o077 == 0
-
-
-def test_what_was_sealed_leaves_the_house(data_dir: Path, serving: Serving, tmp_path: Path) -> None:
-    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
-        eventually(lambda: connection.execute("SELECT count(*) FROM ledger.note").fetchone()[0])
-    serving.stop()
-
-    nowhere = crm(data_dir, "anchor", "--once")
-    done = crm(data_dir, "anchor", "--once", "--file", str(tmp_path / "anchored.jsonl"))
-
-    assert (nowhere.returncode, done.returncode) == (1, 0), done.stderr
-    assert "Say where to" in nowhere.stderr
-    assert "evidence outside this house begins with these" in done.stdout
-    assert "crm-es.localhost/log/" in (tmp_path / "anchored.jsonl").read_text()
-
-
-def test_the_keys_of_logs_are_rotated(data_dir: Path, serving: Serving) -> None:
-    token(data_dir)  # something is sealed
-    eventually((data_dir / "sealer.key").exists)
-    done = crm(data_dir, "ledger", "rotate-key")
-
-    assert done.returncode == 0, done.stderr
-    with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
-        eventually(lambda: connection.execute(ROTATED, [bytes.fromhex(done.stdout.strip())]).fetchone()[0])
-    assert serving.stop() == 0
-
-
-def test_a_key_that_is_there_is_not_made_anew(data_dir: Path, serving: Serving) -> None:
-    eventually((data_dir / "sealer.key").exists)
-    serving.stop()
-
-    done = crm(data_dir, "ledger", "new-key")
-
-    assert done.returncode == 1
-    assert "rotate-key" in done.stderr
-
-
-def test_a_taken_port_is_named(data_dir: Path, serving: Serving) -> None:
-    port = serving.url.rsplit(":", 1)[1].split("/")[0]
-
-    done = crm(data_dir, "serve", "--port", port)
-
-    assert done.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
 
 
 def test_live_equals_rebuilt_and_a_rebuild_swaps(data_dir: Path) -> None:
