@@ -79,8 +79,11 @@ def hurried(engine: Engine) -> Engine:
 def a_place(urls: DatabaseUrls, folder: Path, *, poll: float = OFTEN) -> Iterator[Place]:
     """A database with a projector behind it."""
     settings = patient(folder)
+    seconds = settings.query_seconds
     keys = KeyStore.open(settings.key_store_location, root_key(settings.root_key_file))
-    projector = Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=poll)
+    projector = Projector(
+        urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS, poll=poll, query_seconds=seconds
+    )
     with projector.running():
         yield Place(urls, settings, keys, poll)
     keys.close()

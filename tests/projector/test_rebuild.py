@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from uuid import uuid4
@@ -6,6 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from crm_es.database.urls import on_database
 from crm_es.errors import ConfigurationError
 from crm_es.projector import swap
 from crm_es.projector.rebuild import Rebuild
@@ -118,6 +120,31 @@ def test_a_long_reader_does_not_hold_up_the_swap_for_ever(database, rebuild, row
         rebuild.run("boxes")
 
         assert len(rows("SELECT FROM pg_namespace WHERE nspname LIKE 'boxes\\_\\_old%%'")) == 1
+
+
+def test_a_swap_waits_longer_than_any_query_takes_and_for_no_other_database(database):
+    elsewhere = on_database(database.owner, "postgres")
+    with psycopg.connect(database.projector) as own, psycopg.connect(elsewhere) as another:
+        another.execute("SELECT 1")
+        begun = time.monotonic()
+
+        watch = swap.Watch.of(own, 600.0)
+
+        assert watch.deadline > begun + 600
+        assert watch.over(own)
+
+
+@pytest.mark.usefixtures("projected")
+def test_one_is_rebuilt_again_at_once_though_what_it_left_is_still_read(database, rebuild, rows, monkeypatch):
+    monkeypatch.setattr(swap, "GRACE", 0)
+    monkeypatch.setattr(swap.time, "time", lambda: 1e9)  # in the same second
+    with psycopg.connect(database.owner) as reader:
+        reader.execute("SELECT count(*) FROM boxes.box")
+
+        for _ in range(2):
+            rebuild.run("boxes")
+
+    assert rows("SELECT moves FROM boxes.box") == [(39,)]
 
 
 def test_a_killed_rebuild_goes_on_where_it_was(database, log, workspace, projector, rows):

@@ -35,7 +35,8 @@ def rebuild(name: str | None, check: bool) -> None:
     settings = Settings.from_environment()
     with current(settings) as urls, projecting.decoding(settings) as decode:
         with Bar() as bar:
-            outcomes = Rebuild(urls.projector, decode, READ_MODELS).run(name, check=check, report=bar.report)
+            rebuilding = Rebuild(urls.projector, decode, READ_MODELS, query_seconds=settings.query_seconds)
+            outcomes = rebuilding.run(name, check=check, report=bar.report)
         for outcome in outcomes:
             click.echo(told(outcome))
         held = reservations.compare(settings, urls.projector) if check and name is None else {}

@@ -41,10 +41,11 @@ class Leader:
 
     def __init__(
         self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE,
-        given_up: set[str] | None = None,
+        given_up: set[str] | None = None, query_seconds: float = 0.0,
     ) -> None:  # fmt: skip
         self._url = url
         self._given_up = set() if given_up is None else given_up
+        self._query_seconds = query_seconds
         self._models = {m.NAME: m for m in models}
         self._targets: dict[str, Target] = {}
         self._swaps: dict[str, swap.Watch] = {}
@@ -246,7 +247,7 @@ class Leader:
             if live is not None and live.log_id != target.log_id:
                 self._swaps.pop(name, None)
                 continue
-            watch = self._swaps.setdefault(name, swap.Watch.of(self._connection))
+            watch = self._swaps.setdefault(name, swap.Watch.of(self._connection, self._query_seconds))
             if watch.over(self._connection):
                 statistics.renew(self._connection, [name])
                 swap.swap(self._connection, target)

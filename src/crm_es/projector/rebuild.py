@@ -50,8 +50,17 @@ def _silent(_name: str, _reached: int, _newest: int) -> None:
 class Rebuild:
     """Rebuilds `models` one after the other."""
 
-    def __init__(self, url: str, decode: Decode, models: Sequence[ReadModel], *, page_size: int = PAGE) -> None:
+    def __init__(
+        self,
+        url: str,
+        decode: Decode,
+        models: Sequence[ReadModel],
+        *,
+        page_size: int = PAGE,
+        query_seconds: float = 0.0,
+    ) -> None:
         self._url = url
+        self._query_seconds = query_seconds
         self._decode = decode
         self._models = models
         self._page_size = page_size
@@ -113,7 +122,9 @@ class Rebuild:
                     raise ConfigurationError(
                         f"The rebuilt {model.NAME} cannot apply an event; the live one was left as it was: {rebuilt.parked}"
                     )
-                with Leader(self._url, self._decode, [model], page_size=self._page_size) as leader:
+                with Leader(
+                    self._url, self._decode, [model], page_size=self._page_size, query_seconds=self._query_seconds
+                ) as leader:
                     if leader.try_lead():
                         leader.lead(lambda: not leader.swapping, poll=0.1)
                 time.sleep(0.1)

@@ -28,12 +28,14 @@ class Projector:
         *,
         page_size: int = PAGE,
         poll: float = 1.0,
+        query_seconds: float = 0.0,
     ) -> None:
         self._url = url
         self._decode = decode
         self._models = models
         self._page_size = page_size
         self._poll = poll
+        self._query_seconds = query_seconds
         self._leading = threading.Event()
         self._given_up: set[str] = set()
 
@@ -77,7 +79,10 @@ class Projector:
         return beside(self.run, "crm-projector")
 
     def _leader(self) -> Leader:
-        return Leader(self._url, self._decode, self._models, page_size=self._page_size, given_up=self._given_up)
+        return Leader(
+            self._url, self._decode, self._models, page_size=self._page_size, given_up=self._given_up,
+            query_seconds=self._query_seconds,
+        )  # fmt: skip
 
     def _stand_by_and_lead(self, leader: Leader, stop: threading.Event) -> None:
         while not stop.is_set():

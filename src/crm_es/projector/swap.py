@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Self
 
 import psycopg
@@ -20,13 +21,14 @@ from crm_es.projector.target import Target
 
 log = logging.getLogger(__name__)
 
-GRACE: Final = 15.0  # seconds a swap waits for older transactions; requests are cut off long before
+GRACE: Final = 15.0  # seconds a swap waits for older transactions; more where queries may take longer
 OLD: Final = "__old_"
 
 _OPEN: Final = """
-SELECT virtualtransaction
-FROM pg_locks
-WHERE locktype = 'virtualxid' AND granted AND pid <> pg_backend_pid()
+SELECT l.virtualtransaction
+FROM pg_locks l
+JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.granted AND l.pid <> pg_backend_pid() AND a.datname = current_database()
 """
 _LEFT_BEHIND: Final = "SELECT nspname FROM pg_namespace WHERE nspname LIKE %(pattern)s ORDER BY nspname"
 
@@ -39,8 +41,9 @@ class Watch:
     deadline: float
 
     @classmethod
-    def of(cls, connection: Connection[Any]) -> Self:
-        return cls(_open_transactions(connection), time.monotonic() + GRACE)
+    def of(cls, connection: Connection[Any], query_seconds: float) -> Self:
+        """`query_seconds`: how long requests may take."""
+        return cls(_open_transactions(connection), time.monotonic() + max(GRACE, 1.5 * query_seconds))
 
     def over(self, connection: Connection[Any]) -> bool:
         return time.monotonic() > self.deadline or not self.transactions & _open_transactions(connection)
@@ -60,13 +63,18 @@ def swap(connection: Connection[Any], rebuilt: Target) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '5s'")
         if exists(cursor, name):
-            _rename(cursor, name, f"{name}{OLD}{rebuilt.log_id}_{int(time.time())}")
+            _rename(cursor, name, _left_behind(cursor, f"{name}{OLD}{rebuilt.log_id}"))
         _rename(cursor, name + NEXT, name)
         bookmarks.remove(cursor, name + NEXT)
         bookmarks.begin(cursor, name, rebuilt.model.VERSION)
         bookmarks.advance(cursor, [name], old=0, new=rebuilt.log_id)
         cursor.execute("NOTIFY crm_projected")
     log.info("read model %s was swapped at %s", name, rebuilt.log_id)
+
+
+def _left_behind(cursor: Cursor[Any], name: str) -> str:
+    """A name nobody has: what an earlier swap at this place left may still be read."""
+    return next(free for number in count() if not exists(cursor, free := f"{name}_{number}"))
 
 
 def _rename(cursor: Cursor[Any], old: str, new: str) -> None:

@@ -64,7 +64,8 @@ def project(settings: Settings, urls: DatabaseUrls) -> None:
         Reverter(urls, keys).running(),
         Exporter(settings, urls, keys).running(),
     ):
-        Projector(urls.projector, Codec(AGGREGATES, keys).decode_each, READ_MODELS).run(stop)
+        decode, seconds = Codec(AGGREGATES, keys).decode_each, settings.query_seconds
+        Projector(urls.projector, decode, READ_MODELS, query_seconds=seconds).run(stop)
 
 
 def inherited(settings: Settings) -> DatabaseUrls:
