@@ -73,9 +73,9 @@ class Page:
         assert found, f"never came true: {expression}; {self.faults}; {await self.value('document.body.innerText')}"
         return found
 
-    async def click(self, selector: str) -> None:
-        await self.until(f"!!document.querySelector({json.dumps(selector)})")
-        await self.value(f"document.querySelector({json.dumps(selector)}).click()")
+    async def click(self, selector: str, expression: str) -> None:
+        """Until the expression is true: a page may show a button before it does anything."""
+        await self.until(f"{expression} || (document.querySelector({json.dumps(selector)})?.click(), false)")
 
     async def send(self, method: str, session: str | None = None, **params: Any) -> Any:
         number = next(self._numbers)
