@@ -1,4 +1,4 @@
-"""What `crm-es --help` says of its commands, and what they load."""
+"""What `crm-es --help` says of its commands, what they load, and what one of them tells."""
 
 import re
 import subprocess
@@ -10,6 +10,9 @@ from click.testing import CliRunner
 
 from crm_es.cli import COMMANDS, crm_es
 from crm_es.commands import workspaces
+from crm_es.commands.projecting import told
+from crm_es.projector.digest import Digest
+from crm_es.projector.rebuild import Outcome
 
 
 @pytest.mark.parametrize("group", [crm_es, workspaces.workspace], ids=["crm-es", "workspace"])
@@ -33,3 +36,15 @@ def test_only_what_asks_the_schema_loads_it() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_check_says_how_many_rows_differ_and_what_mends_them() -> None:
+    digests = {"contact": (Digest(1_200, 1, 1), Digest(1_200, 2, 2)), "note": (Digest(0, 0, 0), Digest(0, 0, 0))}
+
+    said = told(Outcome(read_model="profiles", events=9, seconds=1.0, digests=digests))
+
+    assert said.splitlines() == [
+        "profiles: 1 of 2 tables equal, 1,200 rows in 1.0 s",
+        "  contact: DIFFERS, 1,200 rows where the events make 1,200",
+        "  `crm-es rebuild profiles` makes it anew from the events.",
+    ]

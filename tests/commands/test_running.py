@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from crm_es.database.server import EmbeddedServer
+from crm_es.ledger.crm_verify import pinned_key
 from tests.commands.running import Serving, crm, token
 from tests.waiting import eventually
 
@@ -101,11 +102,16 @@ def test_what_was_sealed_leaves_the_house(data_dir: Path, tmp_path: Path) -> Non
 def test_the_keys_of_logs_are_rotated(data_dir: Path) -> None:
     token(data_dir)  # something is sealed
     eventually((data_dir / "sealer.key").exists)
+    before = crm(data_dir, "ledger", "public-key")
     done = crm(data_dir, "ledger", "rotate-key")
+    after = crm(data_dir, "ledger", "public-key")
 
     assert done.returncode == 0, done.stderr
+    new = pinned_key(done.stdout.encode())  # what is printed can be pinned as it is
     with EmbeddedServer(data_dir) as urls, psycopg.connect(urls.owner, autocommit=True) as connection:
-        eventually(lambda: connection.execute(ROTATED, [bytes.fromhex(done.stdout.strip())]).fetchone()[0])
+        eventually(lambda: connection.execute(ROTATED, [new]).fetchone()[0])
+    assert after.stdout == done.stdout
+    assert pinned_key(before.stdout.encode()) != new
 
 
 @pytest.mark.usefixtures("serving")
@@ -116,6 +122,16 @@ def test_a_key_that_is_there_is_not_made_anew(data_dir: Path) -> None:
 
     assert done.returncode == 1
     assert "rotate-key" in done.stderr
+
+
+def test_a_key_where_there_is_none_is_told_as_it_is_pinned(tmp_path: Path) -> None:
+    none = crm(tmp_path, "ledger", "public-key")
+    new = crm(tmp_path, "ledger", "new-key")
+
+    assert (none.returncode, new.returncode) == (1, 0), new.stderr
+    assert "CRM_SEALER_KEY" in none.stderr
+    assert len(pinned_key(new.stdout.encode())) == 32
+    assert crm(tmp_path, "ledger", "public-key").stdout == new.stdout
 
 
 def test_a_taken_port_is_named(data_dir: Path, serving: Serving) -> None:

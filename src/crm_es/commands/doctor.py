@@ -172,8 +172,8 @@ def sealing(connection: Connection) -> Iterator[Finding]:
     yield Finding(f"sealing: {unsealed} events behind", advice)
     if reopened:
         yield Finding(
-            f"sealing: {reopened} logs are in a later epoch than their first",
-            "Each has an event ledger.epoch_opened that names the positions that are lost.",
+            f"sealing: {reopened} logs in a later epoch than their first: history was altered or lost, or the key was",
+            "An event ledger.epoch_opened of each names the positions. docs/auditing.md, When it does not hold, says what to do.",
             wrong=False,
         )
 

@@ -52,8 +52,12 @@ def told(outcome: Outcome) -> str:
     rows = sum(live.rows for live, _ in outcome.digests.values())
     equal = len(outcome.digests) - len(outcome.differing)
     head = f"{outcome.read_model}: {equal} of {len(outcome.digests)} tables equal, {rows:,} rows in {outcome.seconds:.1f} s"
-    tables = [f"  {name}: DIFFERS, live {live}, rebuilt {made}" for name, live, made in _apart(outcome)]
-    return "\n".join([head, *tables])
+    tables = [
+        f"  {name}: DIFFERS, {live.rows:,} rows where the events make {made.rows:,}"
+        for name, live, made in _apart(outcome)
+    ]
+    mend = [f"  `crm-es rebuild {outcome.read_model}` makes it anew from the events."] if tables else []
+    return "\n".join([head, *tables, *mend])
 
 
 def _apart(outcome: Outcome) -> list[tuple[str, Digest, Digest]]:

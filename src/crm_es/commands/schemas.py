@@ -18,7 +18,7 @@ def migrate() -> None:
         applied = apply_missing(owner_url(urls))
     for migration in applied:
         click.echo(f"applied {migration}")
-    click.echo(f"The event tables are at migration {len(migrations())}.")
+    click.echo(f"The event tables are at {migrations()[-1]}.")
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """`seal`, and `ledger`: what an operator does with the sealer's key and memory."""
 
 import time
+from base64 import b64encode
 from contextlib import closing
 
 import click
@@ -35,11 +36,20 @@ def ledger() -> None:
     """The sealer's key and memory."""
 
 
+@ledger.command("public-key")
+def public_key() -> None:
+    """Print the public key of the newest private one, as auditors pin it: 32 bytes in base64.
+
+    It signs the logs, or will as soon as the sealer has announced it in all of them.
+    """
+    _tell(KeyFile(Settings.from_environment().sealer_key_file).newest)
+
+
 @ledger.command("rotate-key")
 def rotate_key() -> None:
     """Make a new key, which the sealer announces in every log: one checkpoint of each is signed by both keys.
 
-    The old key is dropped when all logs have the new one. Prints the new public key, in hexadecimal digits.
+    The old key is dropped when all logs have the new one. Prints the new public key, as `public-key` does.
     """
     settings = Settings.from_environment()
     keys = KeyFile(settings.sealer_key_file)
@@ -51,7 +61,11 @@ def rotate_key() -> None:
         deadline = time.monotonic() + ANNOUNCE_SECONDS
         while time.monotonic() < deadline and not _announced(Book(connection), public):
             time.sleep(ASK_SECONDS)
-    click.echo(public.hex())
+    _tell(public)
+
+
+def _tell(public: bytes) -> None:
+    click.echo(b64encode(public))
 
 
 def _announced(book: Book, public: bytes) -> bool:
@@ -63,13 +77,13 @@ def _announced(book: Book, public: bytes) -> bool:
 def new_key() -> None:
     """Make a key where the old one is lost for ever. Every log begins a new epoch, which is all the evidence there is then.
 
-    Refused while there is a key; `rotate-key` follows a key without a new epoch.
+    Refused while there is a key; `rotate-key` follows a key without a new epoch. Prints the public key, as `public-key` does.
     """
     keys = KeyFile(Settings.from_environment().sealer_key_file)
     if keys.exists():
         raise ConfigurationError(f"CRM_SEALER_KEY: there is one, {keys.path}. `crm-es ledger rotate-key` follows it.")
     keys.make()
-    click.echo(keys.newest.hex())
+    _tell(keys.newest)
 
 
 @ledger.command("trust-database")
