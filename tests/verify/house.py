@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +17,7 @@ from crm_es.ledger.checkpoint import Checkpoint, public_of, sign, vkey
 from crm_es.ledger.merkle import WIDTH, Tile, leaf_hash, root_of
 from crm_es.ledger.proofs import consistency_proof, inclusion_proof, root
 
+DEEPEST = 600
 TOPICS = {
     "contact": ("contact.registered", "contact.updated", "contact.email_added"),
     "interaction": ("interaction.recorded", "interaction.edited"),
@@ -170,12 +172,12 @@ class House:
     def absorbed(self, contact: str) -> list[str]:
         """Whom it has absorbed and not given back."""
         held: set[str] = set()
-        for event in map(json.loads, filter(None, self.states)):
+        for event in filter(None, map(event_in, self.states)):
             match event["stream"], event["type"]:
                 case (stream, "contact.merged") if stream == contact:
-                    held |= set(event["data"]["absorbed_ids"])
+                    held |= absorbed_in(event)
                 case (stream, "contact.released") if stream == contact:
-                    held -= set(event["data"]["absorbed_ids"])
+                    held -= absorbed_in(event)
         return sorted(held)
 
     def seal_heads(self) -> int:
@@ -187,8 +189,8 @@ class House:
             "leaves": len(leaves),
             "root": tree.root(len(leaves)).hex(),
             "size": self.size,
-            "streams": sum(leaf[0] == "s" for leaf in leaves),
-            "subjects": sum(leaf[0] == "p" for leaf in leaves),
+            "streams": sum(leaf[:1] == "s" for leaf in leaves),
+            "subjects": sum(leaf[:1] == "p" for leaf in leaves),
         }
         return self.append(self.ledger, "ledger.heads_sealed", data)
 
@@ -205,15 +207,16 @@ class House:
         heads: dict[str, tuple[int, int]] = {}
         first: dict[str, int] = {}
         contacts: set[str] = set()
-        events = [(position, json.loads(state)) for position, state in enumerate(self.states[:size], 1) if state]
+        read = enumerate(map(event_in, self.states[:size]), 1)
+        events = [(position, event) for position, event in read if event]
         for position, event in events:
-            heads[event["stream"]] = event["version"], position
+            heads[event["stream"]] = int(event["version"]), position
             if event["type"].startswith("contact."):
                 first.setdefault(event["stream"], position)
                 contacts.add(event["stream"])
         named = {contact: {contact} for contact in contacts}
         for position, event in events:
-            for text in strings(event["data"]):
+            for text in strings(event.get("data")):
                 if text in named and first[text] <= position:
                     named[text].add(event["stream"])
         self.named = named
@@ -254,22 +257,56 @@ def escapes(text: str) -> bytes:
     return "".join(f"\\u{ord(one):04x}" for one in text).encode()
 
 
+def absorbed_in(event: dict[str, Any]) -> set[str]:
+    """Nobody where the data is not what it must be."""
+    ids = event["data"].get("absorbed_ids") if isinstance(event.get("data"), dict) else None
+    return {one for one in ids if isinstance(one, str)} if isinstance(ids, list) else set()
+
+
 def strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for each in value if isinstance(value, list) else value.values():
-            yield from strings(each)
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, list | dict):
+            rest += each if isinstance(each, list) else each.values()
+
+
+FORMS = {
+    "stream": "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    "recorded_at": "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z",
+    "type": "[a-z_.]+",
+}
+
+
+def event_in(state: bytes) -> dict[str, Any] | None:
+    """What docs/bundle-format.md calls an event, read the plainest way there is; None where a line is none."""
+    try:
+        event = json.loads(state.decode(), parse_constant=float.fromhex, parse_int=float)
+        right = all(re.fullmatch(form, event[name]) for name, form in FORMS.items())
+        version, known = event["version"], isinstance(event["workspace"], str)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    counted = type(version) is float and version.is_integer() and 0 < version < 1 << 53
+    return event if right and counted and known and len(state) <= 65_535 and depth(event) <= DEEPEST else None
+
+
+def depth(value: Any) -> int:
+    """Of JSON; one level at a time, as it may be very deep."""
+    row, levels = [value], 0
+    while inner := [each for each in row if isinstance(each, dict | list)]:
+        row, levels = [one for each in inner for one in (each.values() if isinstance(each, dict) else each)], levels + 1
+    return levels
 
 
 def topic_of(state: bytes) -> str:
-    return str(json.loads(state)["type"])
+    return str((event_in(state) or {"type": "none"})["type"])
 
 
 def stream_of(house: House, position: int) -> str | None:
     """None where history lost the event."""
-    state = house.states[position - 1]
-    return str(json.loads(state)["stream"]) if state else None
+    return (event_in(house.states[position - 1]) or {}).get("stream")
 
 
 def bundle(

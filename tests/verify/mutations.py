@@ -37,9 +37,11 @@ class Case:
 
     def write(self, name: str, data: bytes | None) -> None:
         path = self.directory / name
-        self.before.setdefault(name, path.read_bytes() if path.exists() else None)
+        self.before.setdefault(name, path.read_bytes() if path.is_file() else None)
+        if path.is_dir():
+            path.rmdir()
         if data is None:
-            path.unlink()
+            path.unlink(missing_ok=True)
         else:
             path.write_bytes(data)
 
@@ -50,9 +52,11 @@ class Case:
     def undo(self) -> None:
         for name, data in self.before.items():
             path = self.directory / name
-            if data is None:
+            if path.is_dir():
+                path.rmdir()
+            if data is None or path.is_symlink():
                 path.unlink(missing_ok=True)
-            else:
+            if data is not None:
                 path.write_bytes(data)
         self.before.clear()
 

@@ -1,15 +1,17 @@
 // A bundle, and everything that must hold of it. docs/bundle-format.md says what its files mean.
-import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readFileSync, readSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-import { checkEventsFile, count, eventsName, linesOf } from "./events.mjs";
-import { INCOMPLETE, OK, Problem, RESULTS, TAMPERED, UNVERIFIABLE } from "./problem.mjs";
-import { FORMS, canonical, decoded, epochOf, fits, formed, parseNote, signedBy, text, vkey, vkeyBytes, written } from "./text.mjs";
+import { Lines, MOST_EVENTS, checkEventsFile, count, eventsName } from "./events.mjs";
+import { INCOMPLETE, Malformed, OK, Problem, RESULTS, TAMPERED, UNVERIFIABLE } from "./problem.mjs";
+import {
+  FORMS, canonical, decoded, epochOf, fits, formed, parseNote, parsing, signedBy, understood, vkey, vkeyBytes, written,
+} from "./text.mjs";
 import { Growing, Tiles, consistent, leafHash, rootByInclusion, sha256 } from "./tree.mjs";
 
 const UNBOUND = ["MANIFEST.json", "CHECKPOINT", "consistency.json", "custody.jsonl", "ORIGIN", "PUBLIC_KEY"];
 const LARGEST_FILE = 2 ** 28; // of those that are read whole
-const MOST_EVENTS = 65536; // in a file
 const NOTHING = { scope: null, upto: null, sealed: null };
 const FEW = ["stream", "subject"]; // scopes of which only what events say tells what belongs to them
 const WHOLE = ["which positions are lost", "versions from file to file", "heads map", "counts of types"]; // takes all events
@@ -20,8 +22,21 @@ const hex = (data) => sha256(data).toString("hex");
 const bytewise = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 const keysAre = (value, ...names) => Object.keys(value).sort().join() === names.sort().join();
 
+/** Size and SHA-256 of a file of any length. */
+function hashOf(path) {
+  const [file, hash, piece] = [openSync(path), createHash("sha256"), Buffer.alloc(1 << 16)];
+  let size = 0;
+  for (let read = readSync(file, piece); read; read = readSync(file, piece)) {
+    hash.update(piece.subarray(0, read));
+    size += read;
+  }
+  closeSync(file);
+  return { size, sha256: hash.digest("hex") };
+}
+
 export class Bundle {
   problems = [];
+  found = new Set(); // files
   altered = new Set();
   custodyHolds = false;
   custodyTrouble = null;
@@ -46,13 +61,9 @@ export class Bundle {
   }
 
   read(file, code = INCOMPLETE) {
-    if (!existsSync(this.path(file))) throw new Problem(code, "is missing", { file });
+    if (!this.found.has(file)) throw new Problem(code, "is missing", { file });
     if (statSync(this.path(file)).size > LARGEST_FILE) throw new Problem(UNVERIFIABLE, "is too large to be read", { file });
-    try {
-      return readFileSync(this.path(file));
-    } catch (error) {
-      throw new Problem(UNVERIFIABLE, `cannot be read: ${error.code}`, { file });
-    }
+    return readFileSync(this.path(file));
   }
 
   json(file, form) {
@@ -63,39 +74,48 @@ export class Bundle {
     this.problems.push(new Problem(code, reason, where, rank));
   }
 
-  /** A problem is noted and the verifier goes on; what cannot be read as it must was altered. */
-  noting(file, work) {
+  /** A problem is noted and the verifier goes on. An error that is none is a mistake of ours, and proves nothing. */
+  async noting(work) {
     try {
-      work();
+      await work();
     } catch (error) {
-      this.problems.push(error instanceof Problem ? error : new Problem(TAMPERED, `is not as it was written: ${error}`, { file }));
+      if (!(error instanceof Problem)) throw error;
+      this.problems.push(error);
     }
   }
 
   /** Files and folders, and nothing that leads elsewhere or never ends. */
-  checkFolder(folder = "") {
-    if (!existsSync(this.path(folder))) return;
-    for (const entry of readdirSync(this.path(folder), { withFileTypes: true })) {
-      const file = folder ? `${folder}/${entry.name}` : entry.name;
-      if (entry.isDirectory()) this.checkFolder(file);
-      else if (!entry.isFile()) throw new Problem(UNVERIFIABLE, "is neither a file nor a folder", { file });
-    }
+  checkFolder() {
+    const [odd, unnamed] = [[], []];
+    const look = (folder) => {
+      for (const entry of readdirSync(this.path(folder), { withFileTypes: true, encoding: "buffer" })) {
+        const file = folder + entry.name.toString();
+        if (!Buffer.from(entry.name.toString()).equals(entry.name)) unnamed.push(file);
+        else if (entry.isDirectory()) look(`${file}/`);
+        else if (entry.isFile()) this.found.add(file);
+        else odd.push(file);
+      }
+    };
+    if (statSync(this.directory, { throwIfNoEntry: false })?.isDirectory()) look("");
+    if (odd.length) throw new Problem(UNVERIFIABLE, "is neither a file nor a folder", { file: odd.sort(bytewise)[0] });
+    for (const file of unnamed.sort(bytewise)) this.add(TAMPERED, "is not in the manifest, which has names in UTF-8", { file });
   }
 
   // -- who signed
 
-  checkSignature() {
+  async checkSignature() {
     const data = this.read("CHECKPOINT", UNVERIFIABLE);
     try {
       this.note = parseNote(data);
     } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
       throw new Problem(UNVERIFIABLE, `is no signed checkpoint: ${error.message}`, { file: "CHECKPOINT" });
     }
     this.checkOrigin();
-    this.keys = this.chain();
+    this.keys = await this.chain();
     if (!this.signed(this.note)) throw new Problem(UNVERIFIABLE, "is not signed by the pinned key", { file: "CHECKPOINT" });
     for (const [file, right] of [["ORIGIN", this.note.origin], ["PUBLIC_KEY", vkey(this.note.origin, this.keys.at(-1)[1])]]) {
-      this.noting(file, () => {
+      await this.noting(() => {
         if (!this.read(file).equals(Buffer.from(`${right}\n`))) throw new Problem(TAMPERED, "is not that of CHECKPOINT", { file });
       });
     }
@@ -119,13 +139,10 @@ export class Bundle {
   }
 
   /** The keys that rotations chain, if the pinned one is among them. */
-  chain() {
+  async chain() {
     const keys = [];
-    const folder = this.path("rotations");
-    const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".note")) : [];
-    for (const name of names.sort((a, b) => a.length - b.length || bytewise(a, b))) {
-      const file = `rotations/${name}`;
-      this.noting(file, () => {
+    for (const file of this.turns().sort((a, b) => Buffer.byteLength(a) - Buffer.byteLength(b) || bytewise(a, b))) {
+      await this.noting(() => {
         const [size, old, fresh] = this.rotation(file);
         if (keys.length && !keys.at(-1)[1].equals(old)) {
           throw new Problem(TAMPERED, "does not follow from the rotation before", { file });
@@ -136,12 +153,15 @@ export class Bundle {
     return keys.some(([, key]) => key.equals(this.key)) ? keys : [[0, this.key]];
   }
 
+  turns() {
+    return [...this.found].filter((file) => /^rotations\/[^/]+\.note$/.test(file));
+  }
+
   rotation(file) {
-    const note = parseNote(this.read(file));
-    const given = this.json(`${file.slice(0, -5)}.json`, FORMS.rotation);
+    const [data, given] = [this.read(file), this.json(`${file.slice(0, -5)}.json`, FORMS.rotation)];
     const state = Buffer.from(given.event);
-    const event = JSON.parse(given.event);
-    const [old, fresh] = [vkeyBytes(event.data.old_key), vkeyBytes(event.data.new_key)];
+    const [note, event] = parsing(file, () => [parseNote(data), understood(state, FORMS.turn)]);
+    const [old, fresh] = parsing(file, () => [vkeyBytes(event.data.old_key), vkeyBytes(event.data.new_key)]);
     const [proof, growth] = [given.proof.map(decoded), given.consistency.map(decoded)];
     const holds =
       keysAre(given, "event", "proof", "consistency") &&
@@ -165,15 +185,15 @@ export class Bundle {
     try {
       promised = this.custodySays();
     } catch (error) {
-      this.custodyTrouble =
-        error instanceof Problem ? error : new Problem(TAMPERED, `is unreadable: ${error}`, { file: "custody.jsonl" });
+      if (!(error instanceof Problem)) throw error;
+      this.custodyTrouble = error;
     }
     this.custodyHolds = promised !== null;
     if (promised !== null && promised !== hex(data)) {
       this.add(TAMPERED, "is not the one custody.jsonl ends with", { file: "MANIFEST.json" }, 1);
     }
     const m = (this.manifest = formed(written(data, "MANIFEST.json"), FORMS.manifest, "MANIFEST.json"));
-    if (m.custody && !existsSync(this.path("custody.jsonl"))) {
+    if (m.custody && !this.found.has("custody.jsonl")) {
       this.add(INCOMPLETE, "is missing", { file: "custody.jsonl" });
     } else if (!m.custody && this.custody) {
       this.add(UNVERIFIABLE, "is not bound by the log; --no-custody accepts that", { file: "MANIFEST.json" });
@@ -187,24 +207,29 @@ export class Bundle {
     }
     for (const size of m.rotations) {
       const file = `rotations/${size}.note`;
-      if (!existsSync(this.path(file))) this.add(INCOMPLETE, "is missing", { file });
+      if (!this.found.has(file)) this.add(INCOMPLETE, "is missing", { file });
     }
   }
 
   custodySays() {
     const file = "custody.jsonl";
-    if (!existsSync(this.path(file))) return null;
-    const lines = text(this.read(file)).split("\n");
-    if (lines.pop() !== "" || !lines.length) throw new Problem(TAMPERED, "does not end where a line does", { file });
+    if (!this.found.has(file)) return null;
+    const lines = [];
+    let rest = this.read(file);
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      lines.push(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+    }
+    if (rest.length || !lines.length) throw new Problem(TAMPERED, "does not end where a line does", { file });
     let event = null;
     lines.forEach((line, at) => {
-      const [step, before] = [formed(JSON.parse(line), FORMS.step, file), event];
+      const [step, before] = [formed(written(line, file, 0), FORMS.step, file), event];
       const leaf = leafHash(Buffer.from(step.event));
       const root = rootByInclusion(leaf, step.position - 1, this.note.size, step.proof.map(decoded));
-      if (!root?.equals(this.note.root) || canonical(step) !== line || !keysAre(step, "position", "event", "proof")) {
+      if (!root?.equals(this.note.root) || !keysAre(step, "position", "event", "proof")) {
         throw new Problem(TAMPERED, `line ${at + 1} is not in the signed log`, { file });
       }
-      event = formed(JSON.parse(step.event), FORMS.told, file);
+      event = parsing(file, () => understood(Buffer.from(step.event), FORMS.told));
       if (event.version !== at + 1 || (before && before.stream !== event.stream)) {
         throw new Problem(INCOMPLETE, `version ${at + 1} of the export is missing`, { file });
       }
@@ -214,10 +239,9 @@ export class Bundle {
   }
 
   checkFiles() {
-    const found = new Set(this.walk(""));
-    const listed = new Map(this.manifest.files.map((file) => [file.path, file]));
+    const [found, listed] = [this.found, new Map(this.manifest.files.map((file) => [file.path, file]))];
     const turn = (file) => /^rotations\/([^/]+)\.(note|json)$/.exec(file)?.[1];
-    const turns = [...this.manifest.rotations.map(String), ...[...found].filter((file) => file.endsWith(".note")).map(turn)];
+    const turns = [...this.manifest.rotations.map(String), ...this.turns().map(turn)];
     for (const file of [...found].filter((name) => !listed.has(name)).sort(bytewise)) {
       if (!UNBOUND.includes(file) && !(turn(file) && turns.includes(turn(file)))) {
         this.add(TAMPERED, "is not in the manifest", { file });
@@ -228,19 +252,11 @@ export class Bundle {
     }
     for (const file of [...listed.keys()].filter((name) => found.has(name)).sort(bytewise)) {
       if ((file.startsWith("events/") && file.endsWith(".jsonl.gz")) || (this.logOnly && file.startsWith("views/"))) continue;
-      const data = readFileSync(this.path(file));
-      if (data.length !== listed.get(file).size || hex(data) !== listed.get(file).sha256) {
+      const { size, sha256: hash } = hashOf(this.path(file));
+      if (size !== listed.get(file).size || hash !== listed.get(file).sha256) {
         this.altered.add(file);
         this.add(TAMPERED, "is not what the manifest says", { file });
       }
-    }
-  }
-
-  *walk(folder) {
-    for (const entry of readdirSync(this.path(folder))) {
-      const name = folder ? `${folder}/${entry}` : entry;
-      if (lstatSync(this.path(name)).isDirectory()) yield* this.walk(name);
-      else yield name;
     }
   }
 
@@ -249,9 +265,9 @@ export class Bundle {
   checkScope() {
     const [m, scope] = [this.manifest, this.manifest.scope];
     const whole = { workspace: [1, m.position], log: [1, m.treeSize], range: [scope.from, scope.to] };
-    const [first, last] = whole[scope.kind] ?? [1, 0];
+    const [first, last] = Object.hasOwn(whole, scope.kind) ? whole[scope.kind] : [1, 0];
     const known = Object.hasOwn(FORMS.scopes, scope.kind) && fits(scope, FORMS.scopes[scope.kind]);
-    if (!known || !fits("absorbed" in scope ? scope.absorbed : [], ["string"]) || !(first > 0 && first <= last + 1)) {
+    if (!known || !fits(scope.absorbed ?? [], ["string"]) || scope.absorbed === null || !(first > 0 && first <= last + 1)) {
       throw new Problem(TAMPERED, "has a scope that is none", { file: "MANIFEST.json" });
     }
     const file = "events/index.json";
@@ -262,12 +278,13 @@ export class Bundle {
     }
     const runs = [];
     for (let start = first; start <= last; start += each) runs.push([[start, Math.min(start + each - 1, last)]]);
-    this.runs = scope.kind in whole ? runs : index.map((entry) => entry.positions);
-    const edges = [0, ...this.runs.flat(2), m.treeSize + 1];
+    const few = FEW.includes(scope.kind);
+    this.runs = few ? index.map((entry) => entry.positions) : runs;
+    const edges = [0, ...this.runs.flat(2), (few ? m.position : m.treeSize) + 1];
     const ascending = edges.every((edge, at) => !at || (at % 2 ? edges[at - 1] < edge : edges[at - 1] <= edge));
     const listed = new Map(m.files.map((entry) => [entry.path, entry.sha256]));
     const events = this.runs.map(count);
-    const full = events.slice(0, -1).every((n) => n === each) && events.slice(-1).every((n) => n <= each);
+    const full = events.slice(0, -1).every((n) => n === each) && events.slice(-1).every((n) => 0 < n && n <= each);
     if (!ascending || !full) {
       this.runs = [];
       throw new Problem(TAMPERED, "is not the index of these files", { file });
@@ -285,7 +302,7 @@ export class Bundle {
     this.scoped = true;
   }
 
-  checkTiles() {
+  async checkTiles() {
     const [m, tiles] = [this.manifest, this.tiles];
     if (["workspace", "log"].includes(m.scope.kind) && Math.floor((tiles.size - 1) / 256) >= m.files.length) {
       throw new Problem(TAMPERED, "lists fewer files than its tree has tiles", { file: "MANIFEST.json" });
@@ -305,28 +322,28 @@ export class Bundle {
       if (width % 256) row.add(Math.floor(width / 256));
       for (const at of [...row].sort((a, b) => a - b)) {
         const file = tiles.name(level, at);
-        if (!tiles.exists(level, at)) {
+        if (!this.found.has(file)) {
           if (!this.problems.some((problem) => problem.where.file === file)) this.add(INCOMPLETE, "is missing", { file });
         } else if (level || untouched.has(at)) {
-          this.noting(file, () => tiles.proven(level, at));
+          await this.noting(() => tiles.proven(level, at));
         }
       }
       row = new Set([...row].map((at) => Math.floor(at / 256)));
     }
   }
 
-  checkGrowth() {
+  async checkGrowth() {
     const [tiles, note] = [this.tiles, this.note];
     const root = tiles.root(tiles.size);
     let [to, holds] = [0, false];
-    this.noting("consistency.json", () => {
+    await this.noting(() => {
       const growth = this.json("consistency.json", FORMS.growth);
       to = growth.to;
       const hashes = growth.hashes.map(decoded);
       const same = keysAre(growth, "from", "to", "hashes") && growth.from === tiles.size && to === note.size;
       holds = same && consistent(tiles.size, root, note.size, note.root, hashes);
     });
-    if (!existsSync(this.path("consistency.json"))) return;
+    if (!this.found.has("consistency.json")) return;
     const blamed = tiles.edge(tiles.size).some(([level, at]) => this.altered.has(tiles.name(level, at)));
     const ends = Math.max(tiles.size, to);
     if (holds || blamed) {
@@ -352,7 +369,7 @@ export class Bundle {
     if (!this.altered.has(tiles.name(0, tile)) && !leaf.equals(leafHash(Buffer.from(sealed.event)))) {
       throw new Problem(TAMPERED, "is not the event that was recorded", { file });
     }
-    const event = formed(JSON.parse(sealed.event), FORMS.heads, file);
+    const event = parsing(file, () => understood(Buffer.from(sealed.event), FORMS.heads));
     const { size, root, leaves } = event.data;
     const said = { size: Number(size), root, leaves: Number(leaves) };
     const is = [sealed.position, said.size, said.root, event.workspace, event.type];
@@ -371,6 +388,7 @@ export class Bundle {
     try {
       older = parseNote(readFileSync(file));
     } catch (error) {
+      if (!(error instanceof Malformed || error.syscall)) throw error;
       throw new Problem(UNVERIFIABLE, `is no signed checkpoint: ${error.message}`, { file });
     }
     const sameLog = epochOf(older.origin)[0] === epochOf(this.note.origin)[0];
@@ -389,6 +407,7 @@ export class Bundle {
     try {
       root = older.size === end ? this.note.root : this.tiles.root(older.size);
     } catch (error) {
+      if (!(error instanceof Problem)) throw error;
       throw new Problem(UNVERIFIABLE, `the tiles up to ${older.size} are not in this bundle`, error.where);
     }
     if (!root.equals(older.root)) {
@@ -401,19 +420,19 @@ export class Bundle {
 
   // -- events and heads
 
-  checkEvents(wanted) {
+  async checkEvents(wanted) {
     const listed = new Map(this.manifest.files.map((file) => [file.path, file]));
     const files = [];
-    this.runs.forEach((runs, at) => {
-      if (!wanted(runs, at)) return;
+    for (const [at, runs] of this.runs.entries()) {
+      if (!wanted(runs, at)) continue;
       files.push(
-        checkEventsFile({
+        await checkEventsFile({
           directory: this.directory, number: at, runs, tiles: this.tiles, workspace: this.manifest.workspace,
           listed: listed.get(eventsName(at)) ?? { size: 0, sha256: "" }, altered: this.altered,
-          epoch: this.logOnly ? epochOf(this.note.origin)[1] : null,
+          epoch: this.logOnly ? epochOf(this.note.origin)[1] : null, there: this.found.has(eventsName(at)),
         }),
       );
-    });
+    }
     this.lost = files.some((file) => file.lost.length);
     if (this.lost && epochOf(this.note.origin)[1] === 1) {
       this.add(TAMPERED, "has lines without an event", { file: "events/index.json" });
@@ -425,7 +444,7 @@ export class Bundle {
       if (before && first && first.time < before.time) {
         this.add(TAMPERED, "is recorded earlier than the event before", { position: file.runs[0][0] });
       }
-      before = file.problems.length ? null : (last ?? null);
+      before = last ?? null;
     }
     return files;
   }
@@ -452,7 +471,7 @@ export class Bundle {
 
   checkCounts(files) {
     const types = {};
-    for (const file of files) for (const [kind, n] of Object.entries(file.types)) types[kind] = (types[kind] ?? 0) + n;
+    for (const file of files) for (const [kind, n] of file.types) types[kind] = (types[kind] ?? 0) + n;
     const total = this.total() - files.flatMap((file) => file.lost).length;
     const { events, byType } = this.manifest.counts;
     if (events !== total || (!this.logOnly && canonical(byType) !== canonical(types))) {
@@ -484,14 +503,16 @@ export class Bundle {
     ].sort();
   }
 
-  checkMap(files) {
+  async checkMap(files) {
     const file = "heads/map.txt.gz";
     const growing = new Growing();
     const leaves = this.leaves(files);
     for (const leaf of leaves) growing.add(leafHash(leaf));
-    const there = existsSync(this.path(file));
-    const filed = there ? linesOf(this.path(file)) : null;
-    const same = there && filed.lines.length === leaves.length && leaves.every((leaf, at) => filed.lines[at].equals(Buffer.from(leaf)));
+    const there = this.found.has(file);
+    const filed = there ? new Lines(this.path(file)) : [];
+    let at = 0;
+    for await (const lot of filed) for (const line of lot) at += at < leaves.length && line.equals(Buffer.from(leaves[at])) ? 1 : Infinity;
+    const same = at === leaves.length;
     if (growing.root().toString("hex") !== this.sealed.root && !this.altered.has(file)) {
       this.add(TAMPERED, "the heads that were sealed here are not those of the events", { position: this.manifest.headsPosition });
     } else if (there && (growing.size !== this.sealed.leaves || !same || filed.end !== "whole")) {
@@ -522,14 +543,15 @@ export class Bundle {
     const few = this.problems.length;
     if (scope.kind === "subject") {
       const people = [scope.id, ...(scope.absorbed ?? [])];
-      wanted = people.flatMap((one) => this.streamsOf(one, proofs.subjects[one], take(`p ${one}`)));
+      const named = new Map(Object.entries(proofs.subjects));
+      wanted = people.flatMap((one) => this.streamsOf(one, named.get(one), take(`p ${one}`)));
       if (Object.keys(proofs.subjects).length > people.length) {
         throw new Problem(TAMPERED, "names subjects that are not in the scope", { file });
       }
     } else if (Object.keys(proofs.subjects).length) {
       throw new Problem(TAMPERED, "names subjects in a bundle of one stream", { file });
     }
-    for (const stream of [...new Set(wanted)].sort()) {
+    for (const stream of [...new Set(wanted)].sort(bytewise)) {
       const leaf = take(`s ${stream}`);
       if (!leaf) throw new Problem(INCOMPLETE, `has no sealed head of ${stream}`, { file });
       const [version, position] = leaf.map(Number);
@@ -556,7 +578,7 @@ export class Bundle {
     if (new Set(named).size < Number(total)) {
       throw new Problem(INCOMPLETE, `the subject has ${total} streams, ${named.length} are named`, { file });
     }
-    if (hex([...named].sort().join("\n")) !== digest) {
+    if (hex([...named].sort(bytewise).join("\n")) !== digest) {
       throw new Problem(TAMPERED, "names other streams of the subject than were sealed", { file });
     }
     return named;
@@ -567,11 +589,12 @@ export class Bundle {
     const [file, scope, held] = ["MANIFEST.json", this.manifest.scope, new Set()];
     for (const { stream, merge } of files.flatMap((each) => each.events)) {
       if (stream !== scope.id || !merge) continue;
-      for (const one of merge.ids) merge.kind === "contact.merged" ? held.add(one) : held.delete(one);
+      const others = formed(merge.data, FORMS.absorbed, "heads/proofs.json").absorbed_ids;
+      for (const one of others) merge.kind === "contact.merged" ? held.add(one) : held.delete(one);
     }
     const missing = [...held].filter((one) => !(scope.absorbed ?? []).includes(one));
     if (missing.length) throw new Problem(INCOMPLETE, `leaves out whom the contact has absorbed: ${missing}`, { file });
-    const right = { kind: "subject", id: scope.id, ...(held.size ? { absorbed: [...held].sort() } : {}) };
+    const right = { kind: "subject", id: scope.id, ...(held.size ? { absorbed: [...held].sort(bytewise) } : {}) };
     if (canonical(scope) !== canonical(right)) {
       throw new Problem(TAMPERED, "has a scope that is not this contact's", { file });
     }
@@ -582,12 +605,12 @@ export class Bundle {
     for (const { position, ledger } of opened) {
       formed(ledger.data, FORMS.epoch, "events/index.json");
       if (Number(ledger.data.epoch) > this.epoch) {
-        this.add(INCOMPLETE, `lost, says the event at ${position}`, { position: Number(ledger.data.lost_from ?? position) });
+        this.add(INCOMPLETE, `lost, says the event at ${position}`, { position: Number(ledger.data.lost_from) || position });
       }
     }
     const said = ({ ledger: { data } }, position) => Number(data.lost_from) <= position && position <= Number(data.lost_to);
     for (const position of files.flatMap((file) => file.lost)) {
-      if (opened.length && !opened.some((event) => event.ledger.data.lost_from !== null && said(event, position))) {
+      if (opened.length && !opened.some((event) => said(event, position))) {
         this.add(TAMPERED, "is no event, and no epoch says that it was lost", { position });
       }
     }
@@ -595,41 +618,41 @@ export class Bundle {
 
   // -- all of it
 
-  check({ since, fresh, sample }) {
-    this.noting("MANIFEST.json", () => {
+  async check({ since, fresh, sample }) {
+    await this.noting(async () => {
       this.checkFolder();
-      this.checkSignature();
+      await this.checkSignature();
       this.checkManifest();
       this.checkFiles();
       this.tiles = new Tiles(this.directory, this.manifest.treeSize);
-      this.noting("events/index.json", () => this.checkScope());
+      await this.noting(() => this.checkScope());
       if (this.logOnly && FEW.includes(this.manifest.scope.kind)) {
         this.add(UNVERIFIABLE, "is of some streams, and only what events say tells which", { file: "MANIFEST.json" });
       }
-      this.checkTiles();
-      this.noting(undefined, () => this.checkGrowth());
-      this.noting("heads/sealed.json", () => this.checkSealed());
+      await this.checkTiles();
+      await this.noting(() => this.checkGrowth());
+      await this.noting(() => this.checkSealed());
       let after = 0;
-      if (since !== undefined) this.noting(since, () => (after = this.checkSince(since)));
+      if (since !== undefined) await this.noting(() => (after = this.checkSince(since)));
       // of few streams only the whole proves that nothing is left out
       const few = FEW.includes(this.manifest.scope.kind);
-      if (this.scoped) this.checkRest(fresh && !few ? after : 0, sample);
+      if (this.scoped) await this.checkRest(fresh && !few ? after : 0, sample);
     });
   }
 
-  checkRest(after, sample) {
+  async checkRest(after, sample) {
     if (sample || after) {
       [this.said, this.sampled] = sample ? ["the sample holds", true] : [`what came after ${after} holds`, false];
       this.leave(sample ? "events that were not chosen" : `events up to ${after}`, ...WHOLE);
       const chosen = sample ? this.chosen(sample) : null;
-      const files = this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after));
+      const files = await this.checkEvents((runs, at) => (chosen ? chosen.has(at) : runs.at(-1)[1] > after));
       if (!this.logOnly) this.checkVersions(files, false);
     } else {
-      const files = this.checkEvents(() => true);
+      const files = await this.checkEvents(() => true);
       const blocked = this.problems.some((problem) => problem.where.position);
-      if (!blocked) this.noting("MANIFEST.json", () => this.checkCounts(files));
-      if (!this.logOnly) this.checkHeads(files, blocked);
-      this.noting("events/index.json", () => this.checkEpochs(files));
+      if (!blocked) await this.noting(() => this.checkCounts(files));
+      if (!this.logOnly) await this.checkHeads(files, blocked);
+      await this.noting(() => this.checkEpochs(files));
     }
     if (this.logOnly) {
       const some = after ? ` after ${after}` : "";
@@ -644,12 +667,12 @@ export class Bundle {
     this.unchecked.push(...unchecked.filter((each) => !this.unchecked.includes(each)));
   }
 
-  checkHeads(files, blocked) {
+  async checkHeads(files, blocked) {
     const heads = this.checkVersions(files, !blocked);
     const kind = this.manifest.scope.kind;
     if (blocked || !this.sealed) return;
-    if (["workspace", "log"].includes(kind)) this.checkMap(files);
-    else if (FEW.includes(kind)) this.noting("heads/proofs.json", () => this.checkProofs(heads, files));
+    if (["workspace", "log"].includes(kind)) await this.checkMap(files);
+    else if (FEW.includes(kind)) await this.noting(() => this.checkProofs(heads, files));
   }
 
   total() {

@@ -1,71 +1,113 @@
 // Events files: their lines against the leaves of their tiles, then what they say of themselves.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inflateRawSync, constants } from "node:zlib";
+import { constants, createInflateRaw } from "node:zlib";
 
-import { INCOMPLETE, Problem, TAMPERED } from "./problem.mjs";
-import { text } from "./text.mjs";
+import { INCOMPLETE, Malformed, Problem, TAMPERED } from "./problem.mjs";
+import { FORMS, isUuid, understood } from "./text.mjs";
 import { leafHash, sha256 } from "./tree.mjs";
 
 const HEADER = Buffer.from("1f8b08000000000000ff", "hex");
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const LENIENT = { finishFlush: constants.Z_SYNC_FLUSH, info: true };
+const LARGEST_STATE = 65535;
+export const MOST_EVENTS = 65536; // in a file
+const LENIENT = { finishFlush: constants.Z_SYNC_FLUSH };
 
 export const eventsName = (number) => `events/${String(number).padStart(6, "0")}.jsonl.gz`;
 export const count = (runs) => runs.reduce((sum, [first, last]) => sum + last - first + 1, 0);
 export const positionsOf = (runs) =>
   runs.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, at) => first + at));
 
-/** The lines of a gzip file, and how it ends: whole, cut or damaged. Damage: up to the last byte that can be inflated. */
-export function linesOf(path) {
-  const data = readFileSync(path);
-  const packed = data.subarray(HEADER.length);
-  let [end, inflated] = ["whole", Buffer.alloc(0)];
-  const tried = attempt(packed);
-  if (tried) {
-    inflated = tried.buffer;
-    const trailer = packed.length - tried.engine.bytesWritten;
-    if (trailer !== 8) end = trailer < 8 ? "cut" : "damaged";
-  } else {
-    let [low, high] = [0, packed.length];
+/** The lines of a gzip file in batches; then how it ended (whole, cut or damaged), its size and its hash. */
+export class Lines {
+  end = "whole";
+
+  constructor(path) {
+    this.data = readFileSync(path);
+    [this.size, this.sha256] = [this.data.length, sha256(this.data).toString("hex")];
+  }
+
+  async *[Symbol.asyncIterator]() {
+    let rest = Buffer.alloc(0);
+    for await (const piece of this.inflated(this.data.subarray(HEADER.length))) {
+      const whole = Buffer.concat([rest, piece]);
+      const lines = [];
+      let start = 0;
+      for (let stop = whole.indexOf(10); stop >= 0; stop = whole.indexOf(10, start)) {
+        lines.push(whole.subarray(start, stop));
+        start = stop + 1;
+      }
+      rest = whole.subarray(start);
+      const long = [...lines, rest].findIndex((line) => line.length > LARGEST_STATE);
+      yield long < 0 ? lines : lines.slice(0, long);
+      if (long >= 0) {
+        this.end = "damaged";
+        return;
+      }
+    }
+    const header = this.data.subarray(0, HEADER.length).equals(HEADER);
+    if (this.end === "whole" && (rest.length || !header)) this.end = "damaged";
+  }
+
+  /** Of what is damaged: up to the last byte that can be inflated. */
+  async *inflated(packed) {
+    let [given, low, high] = [0, 0, packed.length];
+    try {
+      const engine = createInflateRaw(LENIENT);
+      engine.end(packed);
+      for await (const piece of engine) {
+        given += piece.length;
+        yield piece;
+      }
+      const trailer = packed.length - engine.bytesWritten;
+      if (trailer !== 8) this.end = trailer < 8 ? "cut" : "damaged";
+      return;
+    } catch (error) {
+      if (!error.code?.startsWith("Z_")) throw error;
+    }
+    this.end = "damaged";
     while (high - low > 1) {
       const middle = (low + high) >> 1;
-      if (attempt(packed.subarray(0, middle))) low = middle;
+      if (await inflates(packed.subarray(0, middle))) low = middle;
       else high = middle;
     }
-    inflated = attempt(packed.subarray(0, low)).buffer;
-    end = "damaged";
+    const engine = createInflateRaw(LENIENT);
+    engine.end(packed.subarray(0, low));
+    for await (const piece of engine) {
+      if (piece.length > given) yield piece.subarray(given);
+      given = Math.max(0, given - piece.length);
+    }
   }
-  const lines = [];
-  let start = 0;
-  for (let stop = inflated.indexOf(10); stop >= 0; stop = inflated.indexOf(10, start)) {
-    lines.push(inflated.subarray(start, stop));
-    start = stop + 1;
-  }
-  if (end === "whole" && (start < inflated.length || !data.subarray(0, HEADER.length).equals(HEADER))) end = "damaged";
-  return { lines, end, size: data.length, sha256: sha256(data).toString("hex") };
 }
 
-function attempt(packed) {
-  if (!packed.length) return { buffer: Buffer.alloc(0), engine: { bytesWritten: 0 } };
+async function inflates(packed) {
   try {
-    return inflateRawSync(packed, LENIENT);
-  } catch {
-    return null;
+    const engine = createInflateRaw(LENIENT);
+    engine.end(packed);
+    for await (const _ of engine);
+    return true;
+  } catch (error) {
+    if (!error.code?.startsWith("Z_")) throw error;
+    return false;
   }
 }
 
 /** One file: `job` is {directory, number, runs, tiles, workspace, listed, altered, epoch}; an epoch if events are not read. */
-export function checkEventsFile(job) {
+export async function checkEventsFile(job) {
   const name = eventsName(job.number);
-  const path = join(job.directory, name);
-  const found = { number: job.number, runs: job.runs, problems: [], gaps: [], events: [], types: {}, lost: [] };
-  if (!existsSync(path)) {
+  const found = { number: job.number, runs: job.runs, problems: [], gaps: [], events: [], types: new Map(), lost: [] };
+  if (!job.there) {
     found.problems.push(new Problem(INCOMPLETE, "is missing", { position: job.runs[0][0], file: name }));
     return found;
   }
-  const file = linesOf(path);
-  const hashes = file.lines.map(leafHash);
+  const file = new Lines(join(job.directory, name));
+  const [lines, hashes, wanted] = [[], [], count(job.runs)];
+  const most = 2 * wanted + MOST_EVENTS;
+  for await (const lot of file) {
+    const batch = lot.slice(0, most - hashes.length);
+    lines.push(...batch.slice(0, Math.max(0, wanted - lines.length)));
+    for (const line of batch) hashes.push(leafHash(line));
+    if (hashes.length === most) break;
+  }
   const expected = expectedHashes(job, hashes, found.problems);
   const at = different(hashes, expected);
   if (at >= 0) {
@@ -78,8 +120,8 @@ export function checkEventsFile(job) {
   } else if (file.end !== "whole" || file.size !== job.listed.size || file.sha256 !== job.listed.sha256) {
     found.problems.push(new Problem(TAMPERED, "is not what the manifest says", { file: name }));
   }
-  if (job.epoch === null) read(job, file.lines, found);
-  else skim(job, file.lines, found);
+  if (job.epoch === null) read(job, lines, found);
+  else skim(job, lines, found);
   return found;
 }
 
@@ -135,18 +177,18 @@ function skim(job, lines, found) {
   lines.forEach((line, at) => {
     if (!line.length) found.lost.push(positions[at]);
     if (job.epoch < 2 || !(line.includes("epoch_opened") || line.includes("\\u"))) return;
-    const event = understood(line);
+    const event = eventIn(line);
     if (event?.type === "ledger.epoch_opened") {
       found.events.push({ position: positions[at], time: "", ledger: { kind: event.type, data: event.data } });
     }
   });
 }
 
-function understood(line) {
+function eventIn(line) {
   try {
-    const event = JSON.parse(text(line));
-    return UUID.test(event.stream) && event.version >= 1 && typeof event.recorded_at === "string" ? event : null;
-  } catch {
+    return understood(line, FORMS.event);
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
     return null;
   }
 }
@@ -160,7 +202,7 @@ function read(job, lines, found) {
       found.lost.push(position);
       continue;
     }
-    const event = understood(lines[at]);
+    const event = eventIn(lines[at]);
     if (!event) {
       found.problems.push(new Problem(TAMPERED, "is no event", { position }));
       return;
@@ -173,19 +215,21 @@ function read(job, lines, found) {
       found.problems.push(new Problem(TAMPERED, "is of another workspace", { position }));
     }
     const kind = event.type;
-    found.types[kind] = (found.types[kind] ?? 0) + 1;
+    found.types.set(kind, (found.types.get(kind) ?? 0) + 1);
     found.events.push({
       position, time: event.recorded_at, stream: event.stream, version: event.version, contact: kind.startsWith("contact."),
       named: new Set(uuids(event.data)), ledger: kind.startsWith("ledger.") ? { kind, data: event.data } : null,
-      merge: ["contact.merged", "contact.released"].includes(kind) ? { kind, ids: event.data?.absorbed_ids } : null,
+      merge: ["contact.merged", "contact.released"].includes(kind) ? { kind, data: event.data } : null,
     });
   }
 }
 
+/** Every uuid that stands as a string somewhere in a JSON value. */
 function* uuids(value) {
-  if (typeof value === "string") {
-    if (UUID.test(value)) yield value;
-  } else if (value !== null && typeof value === "object") {
-    for (const each of Object.values(value)) yield* uuids(each);
+  const rest = [value];
+  while (rest.length) {
+    const each = rest.pop();
+    if (isUuid(each)) yield each;
+    else if (each !== null && typeof each === "object") for (const inner of Object.values(each)) rest.push(inner);
   }
 }

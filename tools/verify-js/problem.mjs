@@ -9,3 +9,6 @@ export class Problem extends Error {
     Object.assign(this, { code, where, rank: where.position ? Math.min(rank, 2) : rank });
   }
 }
+
+/** Bytes that cannot be read as they must: whoever reads them says which file was altered. Any other error is a mistake of ours. */
+export class Malformed extends Error {}

@@ -1,11 +1,45 @@
 // The small texts: JSON and base64 that can be written in one way only, signed notes, keys.
 import { createPublicKey, verify } from "node:crypto";
 
-import { Problem, TAMPERED } from "./problem.mjs";
+import { Malformed, Problem, TAMPERED } from "./problem.mjs";
 import { sha256 } from "./tree.mjs";
 
+const DEEPEST = 600; // so far JSON is nested
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-export const text = (data) => strict.decode(data);
+
+export function text(data) {
+  try {
+    return strict.decode(data);
+  } catch {
+    throw new Malformed("not UTF-8");
+  }
+}
+
+/** Around what reads. */
+export function parsing(file, read) {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    throw new Problem(TAMPERED, `is not as it was written: ${error.message}`, { file });
+  }
+}
+
+function parsed(data) {
+  const words = text(data);
+  let value;
+  try {
+    value = JSON.parse(words);
+  } catch (error) {
+    throw new Malformed(error.message);
+  }
+  const inner = (row) => row.filter((each) => each !== null && typeof each === "object");
+  let levels = 0;
+  for (let row = inner([value]); row.length; row = inner(row.flatMap(Object.values))) {
+    if (++levels > DEEPEST) throw new Malformed("nested too deep");
+  }
+  return value;
+}
 
 const byCodePoints = (one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 
@@ -24,8 +58,8 @@ export function canonical(value, indent = 0, margin = "\n") {
 
 /** Throws where another reader of JSON could read something else. */
 function mustBePlain(value) {
-  if (typeof value === "number" && !Number.isSafeInteger(value)) throw new Error("not a whole number");
-  if (typeof value === "string" && /\p{Surrogate}/u.test(value)) throw new Error("half a character");
+  if (typeof value === "number" && !Number.isSafeInteger(value)) throw new Malformed("not a whole number");
+  if (typeof value === "string" && /\p{Surrogate}/u.test(value)) throw new Malformed("half a character");
   if (value !== null && typeof value === "object") {
     for (const [name, each] of Object.entries(value)) {
       mustBePlain(name);
@@ -34,30 +68,35 @@ function mustBePlain(value) {
   }
 }
 
-/** The value of a JSON file that has the one form in which it is written. */
-export function written(data, file) {
+/** The value of JSON that has the one form in which it is written: of a file, or without indentation of a line. */
+export function written(data, file, indent = 2) {
+  const right = (value) => text(data) === `${canonical(value, indent)}${indent ? "\n" : ""}`;
   try {
-    const value = JSON.parse(text(data));
+    const value = parsed(data);
     mustBePlain(value);
-    if (text(data) === `${canonical(value, 2)}\n`) return value;
-  } catch {
-    // said below
+    if (right(value)) return value;
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
   }
   throw new Problem(TAMPERED, "is not JSON in the form it was written in", { file });
 }
 
+/** An event, however it is written. */
+export function understood(data, form) {
+  const event = parsed(data);
+  if (!fits(event, form)) throw new Malformed("does not say what it must");
+  return event;
+}
+
 const isInt = Number.isSafeInteger;
-const isBase64 = (value) => {
-  try {
-    return typeof value === "string" && decoded(value).length >= 0;
-  } catch {
-    return false;
-  }
-};
-const isNumber = (value) => (isInt(value) || typeof value === "string") && /^[0-9]{1,18}$/.test(String(value));
+const isBase64 = (value) => typeof value === "string" && Buffer.from(value, "base64").toString("base64") === value;
+const isNumber = (value) => (isInt(value) ? value >= 0 : typeof value === "string" && /^[0-9]{1,15}$/.test(value));
 const isNumberOrNull = (value) => value === null || isNumber(value);
 const isLeaf = (value) =>
-  typeof value === "string" && /^(s [^ ]+ [0-9]{1,18} [0-9]{1,18}|p [^ ]+ [0-9]{1,18} [0-9a-f]{64})$/.test(value);
+  typeof value === "string" && /^(s [^ ]+ [0-9]{1,15} [0-9]{1,15}|p [^ ]+ [0-9]{1,15} [0-9a-f]{64})$/.test(value);
+
+const like = (form) => (value) => typeof value === "string" && form.test(value);
+export const isUuid = like(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 
 /** What the JSON of a bundle must say, and what of it is read. */
 export const FORMS = {
@@ -78,6 +117,12 @@ export const FORMS = {
     data: { size: isNumber, root: "string", leaves: isNumber }, workspace: "string", type: "string", recorded_at: "string",
   },
   proofs: { leaves: [{ leaf: isLeaf, index: isInt, hashes: [isBase64] }], subjects: { "*": ["string"] } },
+  turn: { type: "string", data: { old_key: "string", new_key: "string" } },
+  absorbed: { absorbed_ids: ["string"] },
+  event: {
+    recorded_at: like(/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z$/), stream: isUuid,
+    type: like(/^[a-z_.]+$/), version: (value) => isInt(value) && value > 0, workspace: () => true,
+  },
   epoch: { epoch: isNumber, lost_from: isNumberOrNull, lost_to: isNumberOrNull },
 };
 
@@ -103,7 +148,7 @@ export function formed(value, form, file) {
 
 export function decoded(word) {
   const value = Buffer.from(word, "base64");
-  if (value.toString("base64") !== word) throw new Error("not canonical base64");
+  if (value.toString("base64") !== word) throw new Malformed("not canonical base64");
   return value;
 }
 
@@ -120,18 +165,20 @@ export const vkey = (origin, key) =>
 export function vkeyBytes(word) {
   const encoded = word.split("+").slice(2).join("+");
   const value = decoded(encoded);
-  if (value[0] !== 1 || value.length !== 33) throw new Error("not an Ed25519 vkey");
+  if (value[0] !== 1 || value.length !== 33) throw new Malformed("not an Ed25519 vkey");
   return value.subarray(1);
 }
 
 export function pinnedKey(data) {
-  const word = data.toString().trim();
-  if (word.startsWith("-----BEGIN")) {
+  const word = text(data).replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+  if (word.startsWith("-----BEGIN PUBLIC KEY-----")) {
     const key = createPublicKey(word);
-    if (key.asymmetricKeyType !== "ed25519") throw new Error("not an Ed25519 key");
+    if (key.asymmetricKeyType !== "ed25519") throw new Malformed("not an Ed25519 key");
     return key.export({ type: "spki", format: "der" }).subarray(-32);
   }
-  return word.length === 44 ? decoded(word) : vkeyBytes(word);
+  const key = word.length === 44 ? decoded(word) : vkeyBytes(word);
+  if (key.length !== 32) throw new Malformed("not 32 bytes");
+  return key;
 }
 
 /** Exactly what a log writes: three lines, an empty one, signatures under its own name. */
@@ -143,9 +190,9 @@ export function parseNote(data) {
   const start = `\u2014 ${origin} `;
   const number = /^(0|[1-9][0-9]{0,15})$/.test(size) && Number.isSafeInteger(Number(size));
   const right = end > 0 && origin && !more.length && number && decoded(root).length === 32;
-  if (!right) throw new Error("not a checkpoint");
+  if (!right) throw new Malformed("not a checkpoint");
   if (lines.pop() !== "" || !lines.length || !lines.every((line) => line.startsWith(start))) {
-    throw new Error("not signed under its origin");
+    throw new Malformed("not signed under its origin");
   }
   const signatures = lines.map((line) => decoded(line.slice(start.length)));
   return { origin, size: Number(size), root: decoded(root), text: whole.slice(0, end + 1), signatures };

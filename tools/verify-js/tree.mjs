@@ -1,6 +1,6 @@
 // RFC 6962 trees: hashes, proofs, and the tiles of C2SP tlog-tiles.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { INCOMPLETE, Problem, TAMPERED } from "./problem.mjs";
@@ -113,17 +113,15 @@ export class Tiles {
     return `${this.folder}/${level}/${groups.join("/")}${width === 256 ? "" : `.p/${width}`}`;
   }
 
-  exists(level, number) {
-    return existsSync(join(this.directory, this.name(level, number)));
-  }
-
   read(level, number) {
     const file = this.name(level, number);
     if (this.cache.has(file)) return this.cache.get(file);
     const path = join(this.directory, file);
-    if (!existsSync(path)) throw new Problem(INCOMPLETE, "is missing", { file });
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (!there?.isFile()) throw new Problem(INCOMPLETE, "is missing", { file });
+    const right = there.size === 32 * this.width(level, number);
+    if (!right) throw new Problem(TAMPERED, `has ${there.size} bytes`, { file });
     const data = readFileSync(path);
-    if (data.length !== 32 * this.width(level, number)) throw new Problem(TAMPERED, `has ${data.length} bytes`, { file });
     if (this.cache.size > 256) this.cache.clear();
     this.cache.set(file, data);
     return data;

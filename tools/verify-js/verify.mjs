@@ -16,20 +16,24 @@ const OPTIONS = {
   origin: { type: "string" }, "public-key": { type: "string" }, "no-custody": { type: "boolean" }, new: { type: "boolean" },
   jobs: { type: "string" }, seed: { type: "string" }, "log-only": { type: "boolean" },
 };
+const TILE = /^((?:x[0-9]{3}\/){0,3}[0-9]{3})(?:\.p\/([0-9]{1,3}))?$/;
 const OPERANDS = { full: 1, since: 2, sample: 2, locate: 2 };
 
 function tilesIn(directory) {
   const top = [join(directory, "tiles"), join(directory, "tile")].find(existsSync) ?? directory;
+  const row = join(top, "0");
   let size = 0;
-  const look = (folder, digits) => {
-    for (const name of existsSync(folder) ? readdirSync(folder) : []) {
-      const path = join(folder, name);
-      const partial = folder.endsWith(".p");
-      if (statSync(path).isDirectory()) look(path, digits + name.replaceAll(/[^0-9]/g, ""));
-      else size = Math.max(size, Number(partial ? digits : digits + name) * 256 + (partial ? Number(name) : 256));
+  const look = (folder) => {
+    for (const entry of existsSync(join(row, folder)) ? readdirSync(join(row, folder), { withFileTypes: true }) : []) {
+      const name = folder + entry.name;
+      const tile = TILE.exec(name);
+      if (entry.isDirectory()) look(`${name}/`);
+      else if (tile && statSync(join(row, name), { throwIfNoEntry: false })?.isFile()) {
+        size = Math.max(size, Number(tile[1].replaceAll(/[^0-9]/g, "")) * 256 + Number(tile[2] ?? 256));
+      }
     }
   };
-  look(join(top, "0"), "");
+  look("");
   return new Tiles(dirname(top), size, basename(top));
 }
 
@@ -64,12 +68,12 @@ function locate(one, other) {
   return said(OK, `the logs, of ${trees.map((tree) => tree.size).join(" and ")} events, are the same up to ${common}`);
 }
 
-export function verify(words) {
+export async function verify(words) {
   const unverifiable = (reason, file = null) => ({ result: RESULTS[UNVERIFIABLE], position: null, file, reason });
   try {
     const { values, positionals } = parseArgs({ args: words, options: OPTIONS, allowPositionals: true });
     const [mode, ...rest] = positionals;
-    if (rest.length !== OPERANDS[mode]) return unverifiable("say a mode, what it needs, and a directory");
+    if (!Object.hasOwn(OPERANDS, mode ?? "") || rest.length !== OPERANDS[mode]) return unverifiable("say a mode, what it needs, and a directory");
     if (mode === "locate") return locate(...rest);
     if (values.origin === undefined || values["public-key"] === undefined) {
       return unverifiable("--origin and --public-key are needed");
@@ -83,9 +87,9 @@ export function verify(words) {
     if (values["log-only"] && mode === "sample") return unverifiable("--log-only goes with full and since");
     const [custody, logOnly] = [!values["no-custody"], Boolean(values["log-only"])];
     const bundle = new Bundle(rest.at(-1), { origin: values.origin, key, custody, logOnly });
-    if (mode === "sample" && !/^[0-9]+$/.test(rest[0])) return unverifiable("a sample is of a number of events");
+    if (mode === "sample" && !/^[0-9]{1,18}$/.test(rest[0])) return unverifiable("a sample is of a number of events");
     const sample = mode === "sample" ? Number(rest[0]) : 0;
-    bundle.check({ since: mode === "since" ? rest[0] : undefined, fresh: values.new, sample });
+    await bundle.check({ since: mode === "since" ? rest[0] : undefined, fresh: values.new, sample });
     return bundle.verdict();
   } catch (error) {
     return unverifiable(`the verifier failed: ${error}`);
@@ -95,10 +99,10 @@ export function verify(words) {
 if (process.argv[2] === "--lines") {
   // Arguments as JSON lists, one a line; verdicts likewise: for who has many to ask.
   for await (const line of createInterface({ input: process.stdin })) {
-    process.stdout.write(`${canonical(verify(JSON.parse(line)))}\n`);
+    process.stdout.write(`${canonical(await verify(JSON.parse(line)))}\n`);
   }
 } else if (process.argv[1] === import.meta.filename || process.argv[1]?.endsWith("verify.mjs")) {
-  const verdict = verify(process.argv.slice(2));
+  const verdict = await verify(process.argv.slice(2));
   console.log(canonical(verdict));
   process.exitCode = RESULTS.indexOf(verdict.result);
 }

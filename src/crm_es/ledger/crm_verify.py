@@ -29,7 +29,8 @@ import zlib
 from bisect import bisect_right
 from collections import Counter
 from functools import cache, lru_cache
-from itertools import accumulate, chain, groupby, islice, repeat, zip_longest
+from itertools import accumulate, chain, groupby, islice, zip_longest
+from operator import gt, itemgetter
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -50,6 +51,7 @@ GZIP_HEADER = bytes.fromhex("1f8b08000000000000ff")
 LARGEST_FILE = 1 << 28  # of those that are read whole
 MOST_EVENTS = 65_536  # in a file
 LARGEST_NUMBER = (1 << 53) - 1
+DEEPEST = 600  # so far JSON is nested: a parser of Python's stops before a thousand
 MAP = "heads/map.txt.gz"
 NOTHING = {"scope": None, "upto": None, "sealed": None}
 FEW = ("stream", "subject")  # scopes of which only what events say tells what belongs to them
@@ -210,8 +212,11 @@ def pinned_key(data: bytes) -> bytes:
         if not isinstance(key, Ed25519PublicKey):
             raise ValueError("not an Ed25519 key")
         return key.public_bytes_raw()
-    text = data.decode().strip()
-    return decoded(text) if len(text) == 44 else vkey_bytes(text)
+    text = data.decode().strip(" \t\r\n")
+    found = decoded(text) if len(text) == 44 else vkey_bytes(text)
+    if len(found) != 32:
+        raise ValueError("not 32 bytes")
+    return found
 
 
 def parse_note(data: bytes) -> Note:
@@ -257,16 +262,45 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def written(data: bytes, name: str) -> Any:
-    """The value of a JSON file that has the one form in which it is written."""
+def levels(value: Any) -> int:
+    """How far it is nested."""
+    row, number = [value], 0
+    while row:
+        inner = [each.values() if isinstance(each, dict) else each for each in row if isinstance(each, (dict, list))]
+        row, number = list(chain.from_iterable(inner)), number + bool(inner)
+    return number
+
+
+def written(data: bytes, name: str, indent: Optional[int] = 2) -> Any:
+    """The value of JSON that has the one form in which it is written: of a file, or without indentation of a line."""
     try:
         value = json.loads(data, parse_int=whole, parse_float=whole, parse_constant=whole)
-        right = data == f"{canonical(value, 2)}\n".encode()
+        end = "\n" if indent else ""
+        right = levels(value) <= DEEPEST and data == f"{canonical(value, indent)}{end}".encode()
     except (ValueError, RecursionError):
         right = False
     if not right:
         raise Problem(TAMPERED, "is not JSON in the form it was written in", file=name)
     return value
+
+
+def refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+PLAIN = json.JSONDecoder(parse_int=float, parse_constant=refused)  # numbers as every reader of JSON can hold them
+SCAN: Callable[[str, int], Tuple[Any, int]] = json.JSONDecoder(parse_constant=refused).scan_once  # type: ignore[attr-defined]
+
+
+def understood(data: bytes, form: Any) -> Any:
+    """An event, however it is written. Raises ValueError where it is none of that form."""
+    try:
+        event = PLAIN.decode(data.decode())
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if levels(event) > DEEPEST or not fits(event, form):
+        raise ValueError("does not say what it must")
+    return event
 
 
 def is_base64(value: Any) -> bool:
@@ -275,9 +309,15 @@ def is_base64(value: Any) -> bool:
     return False
 
 
+def is_whole(value: Any) -> bool:
+    """However it is written: 1.0 is one too."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER and value == int(value)
+
+
 def is_number(value: Any) -> bool:
     """What the log writes as a number or, where it may grow large, as digits."""
-    return type(value) in (int, str) and re.fullmatch("[0-9]{1,18}", str(value)) is not None
+    digits = isinstance(value, str) and re.fullmatch("[0-9]{1,15}", value)
+    return bool(digits) or (is_whole(value) and value >= 0)
 
 
 def is_number_or_none(value: Any) -> bool:
@@ -286,7 +326,7 @@ def is_number_or_none(value: Any) -> bool:
 
 def is_leaf(value: Any) -> bool:
     """Of the heads map."""
-    form = "s [^ ]+ [0-9]{1,18} [0-9]{1,18}|p [^ ]+ [0-9]{1,18} [0-9a-f]{64}"
+    form = "s [^ ]+ [0-9]{1,15} [0-9]{1,15}|p [^ ]+ [0-9]{1,15} [0-9a-f]{64}"
     return isinstance(value, str) and re.fullmatch(form, value) is not None
 
 
@@ -306,6 +346,11 @@ SEALED = {"position": int, "event": str}
 HEADS = {"size": is_number, "root": str, "leaves": is_number}
 PROOFS = {"leaves": [{"leaf": is_leaf, "index": int, "hashes": [is_base64]}], "subjects": {str: [str]}}
 EPOCH = {"epoch": is_number, "lost_from": is_number_or_none, "lost_to": is_number_or_none}
+TURN = {"type": str, "data": {"old_key": str, "new_key": str}}
+TOLD = {"version": is_whole, "stream": str, "type": str}
+COMPLETED = {"data": {"manifest_sha256": str}}
+SEALING = {"data": HEADS, "workspace": str, "type": str, "recorded_at": str}
+ABSORBED = {"absorbed_ids": [str]}
 
 
 def fits(value: Any, form: Any) -> bool:
@@ -330,10 +375,10 @@ def formed(value: Any, form: Any, name: str) -> Any:
 
 @contextlib.contextmanager
 def parsing(name: str) -> Iterator[None]:
-    """What cannot be read as it must was altered. Around what reads, and nothing else: a mistake in here is no alteration."""
+    """What cannot be read as it must was altered. Around what reads, and nothing else: a mistake of ours is no alteration."""
     try:
         yield
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except ValueError as error:
         raise Problem(TAMPERED, f"is not as it was written: {error}", file=name) from None
 
 
@@ -385,19 +430,18 @@ class Bundle:
         self.time: Optional[str] = None  # of the event that sealed the heads
         self.epoch = epoch_of(origin)[1]  # the last one whose history the auditor knows
         self.said, self.sampled = "everything holds", False
-        self.as_json = self.doubt = False
         self.unchecked: List[str] = []
 
     def add(self, problem: Problem) -> None:
         self.problems.append(problem)
 
     def read(self, name: str, code: int = INCOMPLETE) -> bytes:
-        path = Path(self.directory) / name
+        if name not in self.found:
+            raise Problem(code, "is missing", file=name)
         try:
+            path = Path(self.directory) / name
             if path.stat().st_size <= LARGEST_FILE:
                 return path.read_bytes()
-        except FileNotFoundError:
-            raise Problem(code, "is missing", file=name) from None
         except OSError as error:
             raise Problem(UNVERIFIABLE, f"cannot be read: {error.strerror}", file=name) from None
         raise Problem(UNVERIFIABLE, "is too large to be read", file=name)
@@ -417,18 +461,22 @@ class Bundle:
 
     def check_folder(self) -> None:
         """Files and folders, and nothing that leads elsewhere or never ends."""
-        folders = [""]
-        while folders:
+        folders, unnamed, odd = [""], [], []  # type: List[str], List[str], List[str]
+        while folders and Path(self.directory).is_dir():
             folder = folders.pop()
-            with contextlib.suppress(OSError), os.scandir(Path(self.directory) / folder) as entries:
+            with os.scandir(Path(self.directory) / folder) as entries:
                 for entry in entries:
-                    name = folder + entry.name
-                    if entry.is_dir(follow_symlinks=False):
+                    name = os.fsencode(folder + entry.name).decode(errors="replace")
+                    if name != folder + entry.name:
+                        unnamed.append(name)
+                    elif entry.is_dir(follow_symlinks=False):
                         folders.append(f"{name}/")
-                    elif entry.is_file(follow_symlinks=False):
-                        self.found.add(name)
                     else:
-                        raise Problem(UNVERIFIABLE, "is neither a file nor a folder", file=name)
+                        (self.found.add if entry.is_file(follow_symlinks=False) else odd.append)(name)
+        if odd:
+            raise Problem(UNVERIFIABLE, "is neither a file nor a folder", file=min(odd))
+        for name in sorted(unnamed):
+            self.add(Problem(TAMPERED, "is not in the manifest, which has names in UTF-8", file=name))
 
     # -- who signed
 
@@ -465,9 +513,7 @@ class Bundle:
     def _keys(self) -> List[Tuple[int, bytes]]:
         """The chain of keys that the rotations in the bundle make, if the pinned key is one of them."""
         keys: List[Tuple[int, bytes]] = []
-        folder = Path(self.directory) / "rotations"
-        for note_file in sorted(folder.glob("*.note"), key=lambda path: (len(path.name), path.name)):
-            name = f"rotations/{note_file.name}"
+        for name in sorted(self._turns(), key=lambda name: (len(name.encode()), name)):
             with self.noting():
                 size, old, new = self._rotation(name)
                 if keys and keys[-1][1] != old:
@@ -475,13 +521,14 @@ class Bundle:
                 keys += [(size, new)] if keys else [(0, old), (size, new)]
         return keys if self.key in [key for _, key in keys] else [(0, self.key)]
 
+    def _turns(self) -> List[str]:
+        return [name for name in self.found if re.fullmatch("rotations/[^/]+[.]note", name)]
+
     def _rotation(self, name: str) -> Tuple[int, bytes, bytes]:
-        data = self.read(name)
+        data, proof = self.read(name), self.json(f"{name[:-5]}.json", ROTATION)
+        event = proof["event"].encode()
         with parsing(name):
-            note = parse_note(data)
-            proof = self.json(f"{name[:-5]}.json", ROTATION)
-            event = proof["event"].encode()
-            said = json.loads(event)
+            note, said = parse_note(data), understood(event, TURN)
             kind, old, new = said["type"], vkey_bytes(said["data"]["old_key"]), vkey_bytes(said["data"]["new_key"])
         hashes, growth = [[decoded(each) for each in proof[field]] for field in ("proof", "consistency")]
         holds = (
@@ -510,7 +557,7 @@ class Bundle:
         if promised not in (None, sha256(data).hexdigest()):
             self.add(Problem(TAMPERED, "is not the one custody.jsonl ends with", file="MANIFEST.json", rank=1))
         m = self.manifest = formed(written(data, "MANIFEST.json"), MANIFEST, "MANIFEST.json")
-        if m["custody"] and not (Path(self.directory) / "custody.jsonl").exists():
+        if m["custody"] and "custody.jsonl" not in self.found:
             self.add(Problem(INCOMPLETE, "is missing", file="custody.jsonl"))
         elif not m["custody"] and self.custody:
             self.add(Problem(UNVERIFIABLE, "is not bound by the log; --no-custody accepts that", file="MANIFEST.json"))
@@ -522,41 +569,38 @@ class Bundle:
         if min(*sizes, m["treeSize"] - 1) < 0 or max(sizes) > m["treeSize"] or not sealed:
             raise Problem(TAMPERED, "has sizes that cannot be", file="MANIFEST.json")
         for size in m["rotations"]:
-            if not (Path(self.directory) / f"rotations/{size}.note").exists():
+            if f"rotations/{size}.note" not in self.found:
                 self.add(Problem(INCOMPLETE, "is missing", file=f"rotations/{size}.note"))
 
     def _custody(self) -> Optional[str]:
         """Each step of the export with its proof; the last names the manifest's hash."""
-        if not (Path(self.directory) / "custody.jsonl").exists():
+        name = "custody.jsonl"
+        if name not in self.found:
             return None
-        data = self.read("custody.jsonl")
-        with parsing("custody.jsonl"):
-            lines = data.decode().split("\n")
+        lines = self.read(name).split(b"\n")
         if lines.pop() or not lines:
-            raise Problem(TAMPERED, "does not end where a line does", file="custody.jsonl")
+            raise Problem(TAMPERED, "does not end where a line does", file=name)
         event: Dict[str, Any] = {}
         for version, line in enumerate(lines, 1):
-            with parsing("custody.jsonl"):
-                step, before = formed(json.loads(line), STEP, "custody.jsonl"), event
-                entry, same = step["event"].encode(), canonical(step) == line
-            proof = [decoded(each) for each in step["proof"]]
+            step, before = formed(written(line, name, None), STEP, name), event
+            entry, proof = step["event"].encode(), [decoded(each) for each in step["proof"]]
             root = root_by_inclusion(leaf_hash(entry), step["position"] - 1, self.note.size, proof)
-            if root != self.note.root or not same or set(step) != {"position", "event", "proof"}:
-                raise Problem(TAMPERED, f"line {version} is not in the signed log", file="custody.jsonl")
-            with parsing("custody.jsonl"):
-                event = formed(json.loads(entry), {"version": int, "stream": str, "type": str}, "custody.jsonl")
+            if root != self.note.root or set(step) != {"position", "event", "proof"}:
+                raise Problem(TAMPERED, f"line {version} is not in the signed log", file=name)
+            with parsing(name):
+                event = understood(entry, TOLD)
             if event["version"] != version or before.get("stream", event["stream"]) != event["stream"]:
-                raise Problem(INCOMPLETE, f"version {version} of the export is missing", file="custody.jsonl")
+                raise Problem(INCOMPLETE, f"version {version} of the export is missing", file=name)
         if event["type"] != "export.completed":
-            raise Problem(INCOMPLETE, "does not end with the completion", file="custody.jsonl")
-        return str(formed(event, {"data": {"manifest_sha256": str}}, "custody.jsonl")["data"]["manifest_sha256"])
+            raise Problem(INCOMPLETE, "does not end with the completion", file=name)
+        return str(formed(event, COMPLETED, name)["data"]["manifest_sha256"])
 
     def check_files(self) -> None:
         """Every file that is not of events/ against the manifest; those are hashed where they are read. Who reads no event
         does not hash what is told of them either: it is more than the events."""
         top = Path(self.directory)
         found, listed = self.found, {file["path"]: file for file in self.manifest["files"]}
-        turns = {path.stem for path in (top / "rotations").glob("*.note")} | set(map(str, self.manifest["rotations"]))
+        turns = {name[10:-5] for name in self._turns()} | set(map(str, self.manifest["rotations"]))
         unbound = UNBOUND | {f"rotations/{size}.{kind}" for size in turns for kind in ("note", "json")}
         for name in sorted(found - set(listed)):
             if name not in unbound:
@@ -608,7 +652,7 @@ class Bundle:
             to, hashes = growth["to"], [decoded(each) for each in growth["hashes"]]
             same = set(growth) == {"from", "to", "hashes"} and growth["from"] == tiles.size and to == note.size
             holds = same and consistent(tiles.size, root, note.size, note.root, hashes)
-        if not (Path(self.directory) / "consistency.json").exists():
+        if "consistency.json" not in self.found:
             return
         blamed = self.altered & {tiles.name(level, number) for level, number in tiles.edge(tiles.size)}
         if holds or blamed:
@@ -671,9 +715,10 @@ class Bundle:
         if not 0 < each <= MOST_EVENTS or last - first + 1 > each * len(index):
             raise Problem(TAMPERED, "is not the index of these files", file="events/index.json")
         self.runs = [[[start, min(start + each - 1, last)]] for start in range(first, last + 1, each)]
-        if scope["kind"] in ("stream", "subject"):
+        if scope["kind"] in FEW:
             self.runs = [file["positions"] for file in index]
-        edges = [0, *(position for run in chain(*self.runs) for position in run), m["treeSize"] + 1]
+        end = m["position"] if scope["kind"] in FEW else m["treeSize"]
+        edges = [0, *(position for run in chain(*self.runs) for position in run), end + 1]
         ascending = all(a < b for a, b in zip(edges[::2], edges[1::2])) and all(
             a <= b for a, b in zip(edges[1::2], edges[2::2])
         )
@@ -682,8 +727,9 @@ class Bundle:
             {"path": name, "events": count(runs), "positions": [list(run) for run in runs], "sha256": listed.get(name)}
             for name, runs in zip(map(events_name, range(len(self.runs))), self.runs)
         ]
-        full = all(file["events"] == each for file in right[:-1]) and all(file["events"] <= each for file in right[-1:])
-        if index != right or not ascending or not full:
+        sizes = list(map(count, self.runs))
+        full = all(size == each for size in sizes[:-1]) and all(0 < size <= each for size in sizes[-1:])
+        if not ascending or not full or canonical(index) != canonical(right):
             self.runs = []
             raise Problem(TAMPERED, "is not the index of these files", file="events/index.json")
         if scope["kind"] == "log" and last < self.note.size:
@@ -707,7 +753,6 @@ class Bundle:
                 listed.get(events_name(number), (0, "")),
                 *common,
                 epoch=epoch,
-                as_json=self.as_json,
             )
             for number, runs in enumerate(self.runs)
             if runs and runs[-1][1] > after
@@ -740,8 +785,8 @@ class Bundle:
             formed(data, EPOCH, "events/index.json")
             if int(data["epoch"]) > self.epoch:
                 reason = f"lost up to {data['lost_to']}, says the event at {position}"
-                self.add(Problem(INCOMPLETE, reason, position=int(data["lost_from"] or position)))
-        gone = [(int(data["lost_from"]), int(data["lost_to"] or 0)) for _, data in opened if data["lost_from"]]
+                self.add(Problem(INCOMPLETE, reason, position=int(data["lost_from"] or 0) or position))
+        gone = [(int(data["lost_from"] or 1), int(data["lost_to"] or 0)) for _, data in opened]
         for position in chain(*(file.lost for file in files)):
             if opened and not any(first <= position <= last for first, last in gone):
                 self.add(Problem(TAMPERED, "is no event, and no epoch says that it was lost", position=position))
@@ -775,8 +820,7 @@ class Bundle:
         if tiles.name(0, index >> 8) not in self.altered and data[(index & 255) * 32 :][:32] != leaf_hash(event):
             raise Problem(TAMPERED, "is not the event that was recorded", file=name)
         with parsing(name):
-            event = json.loads(event)
-        formed(event, {"data": HEADS, "workspace": str, "type": str, "recorded_at": str}, name)
+            event = understood(event, SEALING)
         said = {field: event["data"][field] if field == "root" else int(event["data"][field]) for field in HEADS}
         known = (m["headsPosition"], m["position"], m["headsRoot"], m["workspace"], "ledger.heads_sealed")
         if (sealed["position"], said["size"], said["root"], event["workspace"], event["type"]) != known:
@@ -797,12 +841,12 @@ class Bundle:
 
     def gap_code(self) -> int:
         """Versions that are not there: left out of a bundle of some streams, or of the log that was signed."""
-        return INCOMPLETE if self.manifest["scope"]["kind"] in ("stream", "subject") else TAMPERED
+        return INCOMPLETE if self.manifest["scope"]["kind"] in FEW else TAMPERED
 
     def read_map(self) -> None:
         """What the bundle's own list of heads comes to."""
         lines, digest, leaves = Lines(Path(self.directory) / MAP), sha256(), Leaves()
-        for batch in lines if lines.path.exists() else []:
+        for batch in lines if MAP in self.found else []:
             digest.update(b"\n".join([*batch, b""]))
             leaves.add(batch)
         self.map = Map(leaves.root().hex(), digest.digest() if lines.end == "whole" else b"", leaves.count)
@@ -810,7 +854,7 @@ class Bundle:
     def check_map(self, folder: str) -> None:
         """The heads map recomputed from the events: its root is the sealed one, and the file has its leaves."""
         parts = [path for kind in "ps" for path in sorted(Path(folder).glob(f"{kind}-*"))]
-        digest, leaves, there = sha256(), Leaves(), (Path(self.directory) / MAP).exists()
+        digest, leaves, there = sha256(), Leaves(), MAP in self.found
         for path in parts:
             digest.update(path.read_bytes())
         made = self.map if self.map.digest == digest.digest() else None
@@ -818,7 +862,6 @@ class Bundle:
             leaves.add(path.read_bytes().split(b"\n")[:-1])
         root = made.root if made else leaves.root().hex()
         if root != self.sealed["root"] and MAP not in self.altered:
-            self.doubt = True
             reason = "the heads that were sealed here are not those of the events"
             self.add(Problem(TAMPERED, reason, position=self.manifest["headsPosition"]))
         elif there and (not made or made.leaves != self.sealed["leaves"]):
@@ -877,12 +920,11 @@ class Bundle:
         """Whom the contact's own stream says that it holds, its streams are here too: and nobody else's."""
         held: Set[str] = set()
         files = (Lines(Path(self.directory) / events_name(number)) for number in range(len(self.runs)))
-        with parsing("heads/proofs.json"):
-            for event in map(json.loads, filter(None, chain.from_iterable(chain.from_iterable(files)))):
-                if event["stream"] == scope["id"] and event["type"] == "contact.merged":
-                    held |= set(event["data"]["absorbed_ids"])
-                elif event["stream"] == scope["id"] and event["type"] == "contact.released":
-                    held -= set(event["data"]["absorbed_ids"])
+        for line in filter(None, chain.from_iterable(chain.from_iterable(files))):
+            event = PLAIN.decode(line.decode())
+            if event["stream"] == scope["id"] and event["type"] in ("contact.merged", "contact.released"):
+                others = set(formed(event.get("data"), ABSORBED, "heads/proofs.json")["absorbed_ids"])
+                held = held | others if event["type"] == "contact.merged" else held - others
         if held - set(scope.get("absorbed", [])):
             missing = ", ".join(sorted(held - set(scope.get("absorbed", []))))
             raise Problem(INCOMPLETE, f"leaves out whom the contact has absorbed: {missing}", file="MANIFEST.json")
@@ -931,7 +973,8 @@ class Bundle:
         else:
             if self.sealed:
                 self.read_map()
-            self.check_all()
+            with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
+                self.check_whole(self.check_events(0, folder), folder)
         if self.log_only:
             some = f" after {after}" if after else ""
             self.said = f"each byte{some} is what was signed, in its place; what events say was not read"
@@ -941,16 +984,6 @@ class Bundle:
     def leave(self, *unchecked: str) -> None:
         """What the verdict must name, for nobody to take it for more than it is."""
         self.unchecked += [each for each in unchecked if each not in self.unchecked]
-
-    def check_all(self) -> None:
-        """Before heads are called false, every event is read once more, as JSON: the short way may find too many named."""
-        before = self.problems, self.gaps
-        for self.as_json in (False, True):
-            self.problems, self.gaps, self.doubt = [*before[0]], [*before[1]], False
-            with tempfile.TemporaryDirectory(prefix="crm-verify-") as folder:
-                self.check_whole(self.check_events(0, folder), folder)
-            if not self.doubt:
-                break
 
     def check_whole(self, files: Sequence[EventsFile], folder: Optional[str]) -> None:
         """What takes all events; with what they say, if that was spilled into a folder."""
@@ -1058,16 +1091,33 @@ class Tiles:
 
 # -- Events
 
-UUID = rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-DATA, OCCURRED, RECORDED = b',"data":', b',"occurred_at":', b',"recorded_at":"'
-ENDING = re.compile(
-    rb'","schema":[0-9],"stream":"","type":"([a-z_.]+)","version":([1-9][0-9]{0,17}),"via":(?:null|"%b"),"workspace":"(%b)"\}'
-    % (UUID, UUID)
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z"
+FIELDS = itemgetter("recorded_at", "stream", "type", "version", "workspace")
+PLAIN_TEXT = r'[^"\\\x00-\x1f]*'
+TEXT = f'"{PLAIN_TEXT}"'
+WORD = f"(?:null|{TEXT})"  # or nothing
+HEAD = re.compile(
+    rf'{{"actor":{{"auth":{WORD},"id":{WORD},"kind":{WORD},"on_behalf_of":{WORD},"session":{WORD}}},"causation_id":{WORD},'
+    rf'"command_id":{WORD},"correlation_id":{WORD},"data":'
 )
-NOUGHTS = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+REASON = rf'(?:null|"{PLAIN_TEXT}(?:\\["\\/bfnrt]{PLAIN_TEXT})*"|{{"[$]pii":1,"c":{TEXT},"k":{TEXT},"n":{TEXT}}})'
+TAIL = re.compile(
+    rf',"occurred_at":{WORD},"origin":{{"address":{WORD},"client":{WORD},"import":(?:null|{{"id":{TEXT},"row":[1-9][0-9]*}})}},'
+    rf'"reason":{REASON},"recorded_at":"([^"]*)","schema":[0-9],"stream":"([^"]*)","type":"([a-z_.]+)",'
+    rf'"version":([1-9][0-9]{{0,14}}),"via":{WORD},"workspace":"([^"]*)"}}'
+)
+MENTION = re.compile(r'-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"(?<=[^\\]"([0-9a-f]{8}.{28})")(?!\s*:)')
 TIME_FORM, UUID_FORM = b"0000-00-00T00:00:00.000000Z", b"00000000-0000-0000-0000-000000000000"
-MENTION = re.compile(rb'"(%b)"(?!:)(?<=[^\\].{38})' % UUID)
-STREAM = struct.Struct(">36sQQQQB")  # stream, first position, last position, first version, last version, flags
+DIGITS, HEX = bytes.maketrans(b"123456789", b"0" * 9), bytes.maketrans(b"123456789abcdef", b"0" * 15)
+EVENT = {
+    "recorded_at": lambda value: isinstance(value, str) and re.fullmatch(TIME, value),
+    "stream": lambda value: isinstance(value, str) and re.fullmatch(UUID, value),
+    "type": lambda value: isinstance(value, str) and re.fullmatch("[a-z_.]+", value),
+    "version": lambda value: is_whole(value) and value > 0,
+    "workspace": lambda _: True,
+}  # fmt: skip
+STREAM = struct.Struct(">36sQQQQQB")  # stream, positions: first, as a contact, last; versions: first, last; flags
 ENTRY = struct.Struct(">36s36sQ")  # who is mentioned, in which stream, where last
 MASK = (1 << 22) - 1
 
@@ -1086,7 +1136,6 @@ class EventsJob(NamedTuple):
     known: bool  # whether the bundle's map of heads is the sealed one
     run: str
     epoch: Optional[int] = None  # of the log, where its events are not read
-    as_json: bool = False
 
 
 class EventsFile(NamedTuple):
@@ -1121,10 +1170,11 @@ class Lines:
                 lines = text.split(b"\n")
                 lines[0] = rest + lines[0]  # the text is long: it is not copied for that
                 rest = lines.pop()
-                yield lines
-                if len(rest) > LARGEST_STATE:
+                if max(map(len, [*lines, rest])) > LARGEST_STATE:
+                    yield lines[: next((at for at, line in enumerate(lines) if len(line) > LARGEST_STATE), len(lines))]
                     self.end = "damaged"
                     break
+                yield lines
         self.sha256 = digest.hexdigest()
         if self.end == "whole" and (rest or header != GZIP_HEADER):
             self.end = "damaged"
@@ -1174,7 +1224,7 @@ def check_events_file(job: EventsJob) -> EventsFile:
             found.read(batch)
             if len(hashes) == 32 * most:
                 break
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         problems.append(Problem(INCOMPLETE, "is missing", position=job.runs[0][0], file=name))
         return EventsFile(job.number, problems, ("", ""), {}, [], [], [])
     expected = expected_hashes(job, bytes(hashes), problems)
@@ -1247,52 +1297,30 @@ class Skimming:
             self.lost += [position for line, position in zip(lines, positions) if not line]
         for line, position in zip(lines, positions) if self._later else ():
             if b"epoch_opened" in line or b"\\u" in line:
-                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    _, _, (kind, _), _, _, data = understood(line)
-                    self.ledger += [(position, kind, data)] if kind == "ledger.epoch_opened" else []
+                with contextlib.suppress(ValueError):
+                    event = understood(line, EVENT)
+                    opens = event["type"] == "ledger.epoch_opened"
+                    self.ledger += [(position, event["type"], event.get("data"))] if opens else []
 
     def finish(self) -> None:
         """Nothing was kept."""
 
 
-class Endings(Dict[bytes, Tuple[str, int]]):
-    """Type and version by the bytes after an event's time, without those of its stream: many events share them."""
-
-    def __init__(self, workspace: str) -> None:
-        super().__init__()
-        self._workspace = workspace.encode()
-
-    def __missing__(self, ending: bytes) -> Tuple[str, int]:
-        found = ENDING.fullmatch(ending)
-        if not found or found[3] != self._workspace:
-            raise ValueError("not the usual end")
-        said = self[ending] = found[1].decode(), int(found[2])
-        return said
-
-
 class Events(NamedTuple):
     """What a batch of events says, a column for each field."""
 
-    times: Sequence[bytes]
-    streams: Sequence[bytes]
-    said: Sequence[Tuple[str, int]]  # type and version
-    named: Sequence[Sequence[bytes]]  # uuids in the data
+    times: Sequence[str] = ()
+    streams: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    versions: Sequence[int] = ()
+    named: Sequence[Sequence[str]] = ()  # uuids in the data
 
 
 class Reading:
-    """What the events of a file say, read a batch at a time from their fixed parts; a batch in which one is written otherwise
-    is read as JSON.
+    """What the events of a file say, as JSON says it: around the data in the one way in which we write it, else by a parser.
 
-    The parts are read by their bytes. In JSON, a quote that stands after a comma and before a letter opens a string, and
-    one that is followed by a colon closed a key; so what follows the last `,"recorded_at":"`, if it has the one form that
-    is looked for, to the end of the line, is the last keys of the outermost object. `"data"` is the first key of that name,
-    as all before it are plain; `"occurred_at"` before those the last one, as those between are plain. A uuid between an
-    unescaped quote and another that no colon follows is a whole string value; where characters of a uuid could be written
-    as escapes, the batch is read as JSON.
-
-    Nothing of ours writes what this reads otherwise than a JSON parser; who holds the signing key could. A line that is no JSON
-    between its fixed parts is taken for an event. Keys of the envelope inside `actor` or `origin`, keys before `occurred_at`
-    that are no event's, or a second `data` make more be named than the data names, never less.
+    Whom the data names is found in its text: in JSON, what stands between a quote that no backslash precedes and the next is a
+    string, and a key if a colon follows. Where letters of it could be written as escapes, the values are walked through.
     """
 
     def __init__(self, job: EventsJob) -> None:
@@ -1302,9 +1330,9 @@ class Reading:
         self.ledger: List[Tuple[int, str, Dict[str, Any]]] = []
         self.lost: List[int] = []
         self.gaps: List[Problem] = []
-        self._job, self._workspace, self._endings = job, job.workspace.encode(), Endings(job.workspace)
+        self._job = job
         self._ahead: Iterator[int] = chain(*(range(first, last + 1) for first, last in job.runs))
-        self._positions, self._streams, self._versions = [], [], []  # type: List[int], List[bytes], List[int]
+        self._positions, self._streams, self._versions = [], [], []  # type: List[int], List[str], List[int]
         self._kinds: List[str] = []
         self._mentions: List[bytes] = []
         self._contacts = contacts_named(job.directory, job.known, job.run) if job.spill else None
@@ -1317,69 +1345,81 @@ class Reading:
             positions = [position for line, position in zip(lines, positions) if line]
             lines = [line for line in lines if line]
         lines = lines[: len(positions)]
+        self._keep(self._events(lines, positions), positions)
+
+    def _events(self, lines: Sequence[bytes], positions: Sequence[int]) -> Events:
+        """As many at a time as are written as usual."""
         try:
-            events = self._as_usual(lines, positions)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            events = self._one_by_one(lines, positions)
-        self._keep(events, positions)
+            return self._as_usual(lines, positions)
+        except (ValueError, AttributeError, RecursionError, StopIteration):  # the last where JSON ends too early
+            middle = len(lines) // 2
+        if len(lines) < 8:
+            return self._one_by_one(lines, positions)
+        first = self._events(lines[:middle], positions)
+        if len(first.times) < middle:
+            return first
+        columns: Any = zip(first, self._events(lines[middle:], positions[middle:]))
+        return Events(*((*one, *other) for one, other in columns))
 
     def _as_usual(self, lines: Sequence[bytes], positions: Sequence[int]) -> Events:
-        """Raises ValueError where one is not."""
-        if self._job.as_json:
-            raise ValueError("not to be read so")
-        ends = list(map(bytes.rindex, lines, repeat(RECORDED)))
-        tails = [line[end + len(RECORDED) :] for line, end in zip(lines, ends)]
-        times, streams = [tail[:27] for tail in tails], [tail[50:86] for tail in tails]
-        said = [self._endings[tail[27:50] + tail[86:]] for tail in tails]
-        escaped = any(b"\\u00" in line for line in lines if b"\\" in line)
-        if not alike(times, TIME_FORM) or not alike(streams, UUID_FORM) or escaped:
-            raise ValueError("not the usual time or stream, or letters as escapes")
-        ledger = [
-            (position, kind, json.loads(line)["data"])
-            for position, (kind, _), line in zip(positions, said, lines)
+        """Raises what `_events` catches where one is not."""
+        texts = list(map(bytes.decode, lines))
+        begins = [head.end() for head in map(HEAD.match, texts)]  # type: ignore[union-attr]
+        ends = [SCAN(text, begin)[1] for text, begin in zip(texts, begins)]
+        tails = [tail.groups() for tail in map(TAIL.fullmatch, texts, ends)]  # type: ignore[union-attr]
+        times, streams, kinds, versions, workspaces = zip(*tails)
+        escaped = any("\\u00" in text for text in texts if "\\" in text)
+        right = (
+            alike(times, TIME_FORM, DIGITS)
+            and alike(streams, UUID_FORM, HEX)
+            and {*workspaces} == {self._job.workspace}
+        )
+        if escaped or not right or any(map(is_deep, lines)):
+            raise ValueError("not as usual")
+        self.ledger += [
+            (position, kind, SCAN(text, begin)[0])
+            for position, kind, text, begin in zip(positions, kinds, texts, begins)
             if kind[:7] == "ledger."
         ]
-        named: Sequence[Sequence[bytes]] = ()
-        if self._contacts is not None:
-            begins = list(map(bytes.index, lines, repeat(DATA)))
-            closes = map(bytes.rindex, lines, repeat(OCCURRED), begins, ends)
-            named = list(map(MENTION.findall, lines, begins, closes))
-        self.ledger += ledger
-        return Events(times, streams, said, named)
+        named = list(map(MENTION.findall, texts, begins, ends)) if self._contacts is not None else ()
+        return Events(times, streams, kinds, list(map(int, versions)), named)
 
     def _one_by_one(self, lines: Sequence[bytes], positions: Sequence[int]) -> Events:
         """However they are written; up to what is none."""
         events: List[Any] = []
         for line, position in zip(lines, positions):
             try:
-                time, stream, said, named, workspace, data = understood(line)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                event = understood(line, EVENT)
+            except ValueError:
                 self._wrong("is no event", position)
                 self._ahead = iter(())
                 break
-            if workspace != self._workspace:
+            time, stream, kind, version, workspace = FIELDS(event)
+            if workspace != self._job.workspace:
                 self._wrong("is of another workspace", position)
-            if said[0].startswith("ledger."):
-                self.ledger.append((position, said[0], data))
-            events.append((time, stream, said, named))
-        return Events(*zip(*events)) if events else Events((), (), (), ())
+            if kind.startswith("ledger."):
+                self.ledger.append((position, kind, event.get("data")))
+            events.append((time, stream, kind, int(version), list(uuids(event.get("data")))))
+        return Events(*zip(*events))
 
     def _keep(self, events: Events, positions: List[int]) -> None:
-        for before, time, position in zip(chain([self.times[1].encode()], events.times), events.times, positions):
-            if time < before:
-                self._wrong("is recorded earlier than the event before", position)
+        before = [self.times[1], *events.times]
+        if any(map(gt, before, events.times)):
+            for last, time, position in zip(before, events.times, positions):
+                if time < last:
+                    self._wrong("is recorded earlier than the event before", position)
         if events.times:
-            self.times = self.times[0] or events.times[0].decode(), events.times[-1].decode()
+            self.times = self.times[0] or events.times[0], events.times[-1]
         self._positions += positions[: len(events.streams)]
         self._streams += events.streams
-        self._kinds += [kind for kind, _ in events.said]
-        self._versions += [version for _, version in events.said]
+        self._kinds += events.kinds
+        self._versions += events.versions
         contacts, keep = self._contacts, self._mentions.append
         early = bisect_right(positions, self._job.upto) if contacts else 0
         for named, stream, position in zip(events.named[:early], events.streams, positions):
-            for one in {*named}:
+            for one in {*named} if named else ():
                 if contacts[hash(one) & MASK]:  # type: ignore[index]
-                    keep(one + stream + position.to_bytes(8, "big"))
+                    keep((one + stream).encode() + position.to_bytes(8, "big"))
 
     def _wrong(self, reason: str, position: int) -> None:
         self.problems.append(Problem(TAMPERED, reason, position=position))
@@ -1387,6 +1427,8 @@ class Reading:
     def finish(self) -> None:
         """Gaps in versions; for the heads map, what this file adds to each stream and says of each contact, sorted."""
         self.types = dict(Counter(self._kinds))
+        if len({*self._streams}) < len(self._streams):
+            self._check_versions()
         middle = bisect_right(self._positions, self._job.upto)
         heads = [*self._heads(slice(middle), 0), *self._heads(slice(middle, None), 2)]
         for kind, records in (("streams", heads), ("mentions", self._mentions)):
@@ -1398,14 +1440,13 @@ class Reading:
         streams, versions, positions = self._streams[part], self._versions[part], self._positions[part]
         last = dict(zip(streams, range(len(streams))))
         first = dict(zip(reversed(streams), reversed(range(len(streams)))))
-        if len(last) < len(streams):
-            self._check_versions(streams, versions, positions)
         kinds, places = reversed(self._kinds[part]), reversed(range(len(streams)))
         born = {stream: at for stream, kind, at in zip(reversed(streams), kinds, places) if kind[:8] == "contact."}
         starts, ends = [first[stream] for stream in last], last.values()
         return map(
             STREAM.pack,
-            last,
+            map(str.encode, last),
+            map(positions.__getitem__, starts),
             map(positions.__getitem__, map(born.get, last, starts)),
             map(positions.__getitem__, ends),
             map(versions.__getitem__, starts),
@@ -1413,12 +1454,12 @@ class Reading:
             [(stream in born) + late for stream in last],
         )
 
-    def _check_versions(self, streams: Sequence[bytes], versions: Sequence[int], positions: Sequence[int]) -> None:
-        known: Dict[bytes, int] = {}
-        for stream, version, position in zip(streams, versions, positions):
+    def _check_versions(self) -> None:
+        known: Dict[str, int] = {}
+        for stream, version, position in zip(self._streams, self._versions, self._positions):
             before = known.get(stream, version - 1)
             if version != before + 1:
-                self.gaps.append(gap(stream.decode(), before, version, position, self._job.gap))
+                self.gaps.append(gap(stream, before, version, position, self._job.gap))
             known[stream] = version
 
 
@@ -1428,30 +1469,25 @@ def gap(stream: str, before: int, version: int, position: int, code: int) -> Pro
     return Problem(code, reason, stream=stream, version=before + 1, **where)
 
 
-def understood(line: bytes) -> Tuple[bytes, bytes, Tuple[str, int], List[bytes], bytes, Any]:
-    """Time, stream, type and version, uuids in the data, workspace, data: however the event is written."""
-    event = json.loads(line)
-    time, stream, version, workspace = (
-        str(event[name]).encode() for name in ("recorded_at", "stream", "version", "workspace")
-    )
-    if not re.fullmatch(UUID, stream) or not 0 < int(version) < 1 << 63:
-        raise ValueError("not a place in a stream")
-    data = event.get("data")
-    return time, stream, (str(event["type"]), int(version)), list(uuids(data)), workspace, data
+def alike(values: Sequence[str], form: bytes, table: bytes) -> bool:
+    """Whether each is that form with digits for noughts."""
+    return {*map(len, values)} == {len(form)} and "".join(values).encode().translate(table) == form * len(values)
 
 
-def alike(values: Sequence[bytes], form: bytes) -> bool:
-    """Whether each is that form with hexadecimal digits for noughts. All must be of its length."""
-    return b"".join(values).translate(NOUGHTS) == form * len(values)
+def is_deep(line: bytes) -> bool:
+    """Whether it could be nested too deep: there is room for that, and as many brackets."""
+    return len(line) > 2 * DEEPEST and line.count(b"{") + line.count(b"[") > DEEPEST
 
 
-def uuids(value: Any) -> Iterator[bytes]:
+def uuids(value: Any) -> Iterator[str]:
     """Every uuid that stands as a string somewhere in a JSON value."""
-    if isinstance(value, str) and re.fullmatch(UUID.decode(), value):
-        yield value.encode()
-    elif isinstance(value, (list, dict)):
-        for each in value if isinstance(value, list) else value.values():
-            yield from uuids(each)
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, (dict, list)):
+            rest += each.values() if isinstance(each, dict) else each
+        elif isinstance(each, str) and re.fullmatch(UUID, each):
+            yield each
 
 
 @lru_cache(1)
@@ -1461,7 +1497,7 @@ def contacts_named(directory: str, known: bool, _run: str) -> bytearray:
     mask = bytearray(MASK + 1) if known else bytearray(b"\x01") * (MASK + 1)
     for lines in Lines(Path(directory) / MAP) if known else []:
         for line in lines:
-            mask[hash(line[2:38]) & MASK] = 1
+            mask[hash(line[2:38].decode(errors="replace")) & MASK] = 1
         if lines[-1:] > [b"q"]:  # streams come after contacts
             break
     return mask
@@ -1532,7 +1568,8 @@ class Head(NamedTuple):
     """What is said of a stream by one file, or by all."""
 
     stream: bytes
-    start: int  # position; of a contact, that of the first event that says so
+    start: int  # positions
+    born: int  # of a contact, that of the first event that says so
     end: int
     first: int  # version
     last: int
@@ -1543,10 +1580,10 @@ def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
     """The leaves of these contacts and streams, into files; for a bundle of few streams also their heads."""
     problems: List[Problem] = []
     heads: List[Any] = list(STREAM.iter_unpack(b"".join(slices(span, "streams", STREAM.size))))
-    streams, _, _, firsts, _, flags = zip(*heads) if heads else ((), (), (), (), (), ())
+    streams, _, _, _, firsts, _, flags = zip(*heads) if heads else ((), (), (), (), (), (), ())
     if len(set(streams)) < len(heads) or {*firsts} - {1} or max(flags, default=0) > 1:
         heads = list(joined(map(Head._make, heads), span, problems))
-    since = {stream: start for stream, start, _, _, _, flag in heads if flag}
+    since = {stream: born for stream, _, born, _, _, _, flag in heads if flag}
     named = {contact: {contact} for contact in since}
     for contact, stream, position in ENTRY.iter_unpack(b"".join(slices(span, "mentions", ENTRY.size))):
         if position >= since.get(contact, position + 1):
@@ -1555,10 +1592,10 @@ def fold_span(span: Span) -> Tuple[List[Problem], Dict[str, Tuple[int, int]]]:
         b"p %b %d %b" % (contact, len(streams), sha256(b"\n".join(sorted(streams))).hexdigest().encode())
         for contact, streams in named.items()
     ]
-    leaves = [b"s %b %d %d" % (stream, last, end) for stream, _, end, _, last, _ in heads]
+    leaves = [b"s %b %d %d" % (stream, last, end) for stream, _, _, end, _, last, _ in heads]
     for kind, lines in (("p", contacts), ("s", leaves)):
         (Path(span.folder) / f"{kind}-{span.number:06}").write_bytes(b"\n".join([*lines, b""]))
-    return problems, {} if span.mapped else {head[0].decode(): (head[4], head[2]) for head in heads}
+    return problems, {} if span.mapped else {head[0].decode(): (head[5], head[3]) for head in heads}
 
 
 def joined(heads: Iterable[Head], span: Span, problems: List[Problem]) -> Iterator[Head]:
@@ -1577,6 +1614,9 @@ def joined(heads: Iterable[Head], span: Span, problems: List[Problem]) -> Iterat
 # -- Two logs side by side, and the command line
 
 
+TILE = re.compile("((?:x[0-9]{3}/){0,3}[0-9]{3})(?:[.]p/([0-9]{1,3}))?")
+
+
 def tiles_in(directory: str) -> Tiles:
     """The tiles of a bundle, or of any folder laid out as C2SP has it."""
     top = next(
@@ -1584,11 +1624,9 @@ def tiles_in(directory: str) -> Tiles:
     )
     size, row = 0, top / "0"
     for path in row.rglob("*"):
-        if path.is_file():
-            partial = path.parent.name.endswith(".p")
-            name = (path.parent if partial else path).relative_to(row).as_posix()
-            number = int(re.sub("[^0-9]", "", name) or 0)
-            size = max(size, number * 256 + (int(path.name) if partial else 256))
+        found = TILE.fullmatch(path.relative_to(row).as_posix())
+        if found and path.is_file():
+            size = max(size, int(re.sub("[^0-9]", "", found[1])) * 256 + int(found[2] or 256))
     return Tiles(str(top.parent), size, top.name)
 
 
