@@ -294,7 +294,7 @@ def _drop(urls: DatabaseUrls) -> None:
     name = urls.owner.partition("?")[0].rpartition("/")[2]
     with _admin(urls) as connection:
         connection.execute("SET statement_timeout = '2s'")
-        with suppress(psycopg.errors.QueryCanceled):  # somebody is amid a COPY: it goes with the server
+        with suppress(psycopg.errors.QueryCanceled, psycopg.errors.ObjectInUse):  # amid a COPY: it goes with the server
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
