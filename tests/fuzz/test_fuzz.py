@@ -20,6 +20,7 @@ from schemathesis.graphql import nodes
 from crm_es.api import ids
 from crm_es.schema import text
 from tests.api.served import served
+from tests.commands.running import UNENCRYPTED
 from tests.isolation.walking import SCHEMA
 from tests.waiting import PATIENCE_SECONDS
 
@@ -92,13 +93,15 @@ class Range:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     async def shoot(self, documents: list[str]) -> None:
-        waiting, headers = iter(documents), {"authorization": "Bearer admin"}
-        async with (
-            httpx.AsyncClient(base_url=f"http://{self.address}", headers=headers, timeout=PATIENCE_SECONDS) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
+        waiting = iter(documents)
+        async with self._client() as client, asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
                 tasks.create_task(self._one_after_the_other(client, waiting))
+
+    def _client(self) -> httpx.AsyncClient:
+        """A new one each time: the server hangs up while operations are made."""
+        headers, address = {"authorization": "Bearer admin"}, f"http://{self.address}"
+        return httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS, verify=UNENCRYPTED)
 
     async def _one_after_the_other(self, client: httpx.AsyncClient, waiting: Iterator[str]) -> None:
         for document in waiting:
