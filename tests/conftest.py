@@ -66,10 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if told:
         config.stash[RUN_DIR] = Path(told["crm_run_dir"])
         return
-    run_dir = config.stash[RUN_DIR] = Path(tempfile.mkdtemp(prefix="crm-es-test-"))
-    run_dir.chmod(0o711)
-    config.stash[ALIVE] = os.open(run_dir / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+    made = Path(tempfile.mkdtemp(prefix="crm-es-begins-"))
+    made.chmod(0o711)
+    config.stash[ALIVE] = os.open(made / "alive", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(config.stash[ALIVE], fcntl.LOCK_EX)
+    config.stash[RUN_DIR] = made.rename(
+        made.with_name(f"crm-es-test-{made.name[-8:]}")
+    )  # not before it is seen to live
     config.pluginmanager.register(MustRun(config.getoption("--must-run")))
 
 
