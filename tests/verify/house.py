@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -280,8 +281,10 @@ FORMS = {
 }
 
 
+@lru_cache(maxsize=1024)
 def event_in(state: bytes) -> dict[str, Any] | None:
-    """What docs/bundle-format.md calls an event, read the plainest way there is; None where a line is none."""
+    """What docs/bundle-format.md calls an event, read the plainest way there is, once for all who only look at it;
+    None where a line is none."""
     try:
         event = json.loads(state.decode(), parse_constant=float.fromhex, parse_int=float)
         right = all(re.fullmatch(form, event[name]) for name, form in FORMS.items())
