@@ -14,7 +14,7 @@ import httpx
 import psutil
 
 from tests.patience import PATIENT
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 CRM = [sys.executable, "-m", "crm_es"]
 ADDRESS = re.compile(r"http://\S+/graphql")
@@ -47,7 +47,8 @@ class Serving:
         self.said: list[str] = []
         listening = threading.Event()
         threading.Thread(target=self._listen, args=[listening], daemon=True).start()
-        assert listening.wait(PATIENCE_SECONDS), f"serve did not listen: {self.said}"
+        eventually(lambda: listening.is_set() or self.process.poll() is not None)
+        assert listening.is_set(), f"serve did not listen: {self.said}"
         self.url = next(found[0] for line in self.said if (found := ADDRESS.search(line)))
         try:
             self.get_until("/readyz", 200)
