@@ -2,11 +2,13 @@
 
 import csv
 import io
+import os
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from crm_es.exports.csv_file import CsvFile
+from crm_es.exports.files import put, put_gzip
 from crm_es.exports.parquet_file import ParquetFile
 from crm_es.exports.view import Field, Kind, View, schema_of
 from tests.exports import parquet_reader
@@ -73,3 +75,14 @@ def test_a_schema_says_what_is_about_people():
 
     assert [(each["name"], each["type"]) for each in schema["fields"]] == [(kind.name, kind.value) for kind in Kind]
     assert [each["name"] for each in schema["fields"] if each["pii"]] == ["TEXT"]
+
+
+def test_a_file_is_settled_when_all_of_it_was_handed_over(tmp_path, monkeypatch):
+    """What still waits in the program's own memory is not on the disk, whatever the disk is asked for."""
+    settled = []
+    monkeypatch.setattr(os, "fsync", lambda handle: settled.append(os.fstat(handle).st_size))
+
+    put(tmp_path / "CHECKPOINT", b"small")
+    size, _ = put_gzip(tmp_path / "000000.jsonl.gz", [b"{}\n"])
+
+    assert settled == [5, size]

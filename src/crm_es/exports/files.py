@@ -31,6 +31,7 @@ def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
     with _beside(path).open("wb") as file:
         file.write(data)
         if lasting:
+            file.flush()
             _settle(file.fileno())
     _beside(path).rename(path)
 
@@ -43,6 +44,7 @@ def put_gzip(path: Path, lines: Iterable[bytes]) -> tuple[int, str]:
         for piece in compressed(lines):
             digest.update(piece)
             size += file.write(piece)
+        file.flush()
         _settle(file.fileno())
     _beside(path).rename(path)
     return size, digest.hexdigest()
