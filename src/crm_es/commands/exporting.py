@@ -21,7 +21,7 @@ from crm_es.commands.workspaces import Desk, command, desk_at
 from crm_es.config import Settings, environment_of_children, environment_of_sealer
 from crm_es.database.doors import current
 from crm_es.database.urls import DatabaseUrls
-from crm_es.errors import InvalidInputError, RuleViolatedError
+from crm_es.errors import InvalidInputError, NotFoundError, RuleViolatedError, UnavailableError
 from crm_es.eventstore.event import WorkspaceId
 from crm_es.exports.files import pretty, put
 from crm_es.exports.making import OVER, Maker, StoppedError, forget, part_of, plan_of
@@ -30,7 +30,7 @@ from crm_es.serving.projecting import settle
 from crm_es.serving.supervisor import KILL_AFTER_SECONDS, Child
 from crm_es.uuids import new_id
 from crm_es.workspaces import export as exports
-from crm_es.workspaces.export import EXPORT, ExportScope, Wanted
+from crm_es.workspaces.export import EXPORT, ExportEvent, ExportScope, Wanted
 from crm_es.workspaces.export_scoping import widened
 
 STOPPED: Final = 130
@@ -54,11 +54,12 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
     """
     _check_text(purpose, reason or "")
     wanted = _wanted(asked)
+    _asking(wanted, purpose, reason or purpose)  # before there is anything that would have to be finished
     settings = Settings.from_environment()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInputError(f"There is something in {out} already. Name a new folder.", rule="export.not_empty")
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with current(settings) as urls, sealer_at_hand(settings, urls):
             made = asyncio.run(
                 _export(
@@ -74,6 +75,10 @@ def export(name: str, purpose: str, reason: str | None, out: Path, **asked: Any)
     except StoppedError:
         click.echo(f"Stopped. The same command goes on where it was, with what is in {part_of(out)}.", err=True)
         sys.exit(STOPPED)
+    except OSError as exc:
+        raise UnavailableError(
+            f"--out: {exc.filename or out}: {exc.strerror}. Mend that; the same command goes on with what is made."
+        ) from exc
     click.echo("README.md in it says how to check it.", err=True)
     click.echo(made)
 
@@ -124,8 +129,8 @@ async def _export(
         with _Screen().interruptible() as screen:
             try:
                 return await maker.make(workspace, id_, out, screen.told, screen.says)
-            except RuleViolatedError as error:
-                if error.rule in OVER:
+            except (RuleViolatedError, NotFoundError) as error:
+                if error.rule in OVER or isinstance(error, NotFoundError):
                     await maker.fail(workspace, id_, error.message)
                     await asyncio.to_thread(forget, out)
                 raise
@@ -190,9 +195,14 @@ async def _requested(
         id_ = new_id()
         put(plan, pretty({"export": str(id_), "said": said}))
     if await desk.store.load(EXPORT, workspace, id_) is None:
-        events = exports.request(wanted, purpose=purpose, reason=reason, by=None, at_the_machine=True)
+        events = _asking(wanted, purpose, reason)
         await desk.store.create(replace(command(workspace), reason=reason), EXPORT, id_, events)
     return id_
+
+
+def _asking(wanted: Wanted, purpose: str, reason: str) -> list[ExportEvent]:
+    """Raises: InvalidInputError."""
+    return exports.request(wanted, purpose=purpose, reason=reason, by=None, at_the_machine=True)
 
 
 def _plain(wanted: Wanted) -> dict[str, Any]:

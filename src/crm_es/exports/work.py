@@ -3,6 +3,7 @@ one export is made by one of them at a time.
 """
 
 import asyncio
+import errno
 import logging
 import time
 import zlib
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 LOCK_CLASS: Final = 4711012
 TELL_SECONDS: Final = 0.5
+NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+"""What becomes of a disk or a folder without any fault of an export's."""
 INSIDE: Final = "It failed inside. The server's log says why."
 _CANCELLED: Final = """
 SELECT EXISTS (
@@ -49,6 +52,7 @@ class _Teller:
     id: UUID
     stopped: Callable[[], bool]
     told: float = field(default=0.0)
+    done: int = 0
     waits_for: str | None = None
 
     def says(self, waits_for: str | None) -> None:
@@ -57,12 +61,16 @@ class _Teller:
     def __call__(self, done: int, _at: str) -> None:
         if self.stopped():
             raise StoppedError
+        self.done = done
         if time.monotonic() - self.told < TELL_SECONDS:
             return
         self.told = time.monotonic()
-        self.connection.execute(_TELL, [self.workspace, self.id, done, self.waits_for])
+        self.write()
         if self.connection.execute(_CANCELLED, [self.workspace, self.id]).fetchone() == (True,):
             raise StoppedError
+
+    def write(self) -> None:
+        self.connection.execute(_TELL, [self.workspace, self.id, self.done, self.waits_for])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +124,13 @@ class Work:
             return None
         except CrmError as error:
             return error.message
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                teller.says(
+                    f"The folder of exports cannot be written: {error.strerror}. It goes on when that is mended."
+                )
+                teller.write()
+                raise UnavailableError(f"CRM_EXPORTS: {error.filename or directory}: {error.strerror}.") from error
             log.exception("export %s failed", id_)
             return INSIDE
         return None
