@@ -15,7 +15,6 @@ from uuid import UUID
 
 import msgspec
 from psycopg import AsyncConnection, errors
-from psycopg.pq import TransactionStatus
 from psycopg.sql import Composable
 from psycopg.types.json import set_json_loads
 
@@ -33,6 +32,10 @@ _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FENCE = b"SELECT set_config('app.workspace', $1, true)"
 _COMMIT = b"COMMIT"
 _BOOKMARKS = BOOKMARKS.as_bytes(None)
+_BEGINNING = 2
+"""So many answers come before the first statement's."""
+TURNS = 4
+"""Of the event loop, until those who were told to ask have asked: a loader takes three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class ReadConnections:
     async def give(self, wire: Wire, *, sound: bool) -> None:
         """Take a connection back; an unsound one is closed."""
         try:
-            if sound and not self._closed and wire.connection.info.transaction_status == TransactionStatus.IDLE:
+            if sound and not self._closed and wire.idle:
                 self._free.append(wire)
             else:
                 if wire.connection.broken:  # so are the idle ones: the server went away
@@ -115,8 +118,20 @@ class ReadConnections:
         return self._beside
 
 
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """A statement, until it is answered."""
+
+    statement: bytes
+    parameters: Sequence[object]
+    last: bool
+    rows: list[tuple[Any, ...]] | None = None
+    error: Exception | None = None
+
+
 class Snapshot:
-    """One moment of the database, as one workspace sees it. Statements of concurrent resolvers queue on its one connection.
+    """One moment of the database, as one workspace sees it. Its one connection takes statements a round trip at a time: all that
+    were asked for while the one before was under way.
 
     It begins with its first statement, in the same round trip. What a cancelled resolver asked is answered before the next
     statement is sent, or given up when the snapshot is closed.
@@ -125,6 +140,7 @@ class Snapshot:
     def __init__(self, connections: ReadConnections, workspace: UUID) -> None:
         self.workspace = workspace
         self.statements: list[bytes] = []
+        self.trips = 0
         self.bookmarks: dict[str, Bookmark] | None = None
         self.sealed: int | None = None
         """The newest signed checkpoint's size when it began."""
@@ -132,7 +148,9 @@ class Snapshot:
         self._wire: Wire | None = None
         self._began = False
         self._beginning = False
-        self._unread = False
+        self._asked: list[_Asked] = []
+        self._sent: list[_Asked] = []
+        self._expected = 0
         self._failure: Exception | None = None
         self._closed = False
         self._turn = asyncio.Lock()
@@ -153,6 +171,10 @@ class Snapshot:
         """Run one statement. Raises: ReadTimeoutError."""
         return await self.fetch(statement.as_bytes(None), parameters)
 
+    def expect(self, number: int) -> None:
+        """So many are about to ask, and may share a round trip; one of those expected before may be so many itself."""
+        self._expected += number - (self._expected > 0)
+
     async def fetch(
         self, statement: bytes, parameters: Sequence[object] = (), *, last: bool = False
     ) -> list[tuple[Any, ...]]:
@@ -160,44 +182,77 @@ class Snapshot:
 
         Raises: ReadTimeoutError (NotReadError after another's), UnavailableError.
         """
-        async with self._turn:
-            if self._closed:  # resolvers of an operation that failed elsewhere
-                raise asyncio.CancelledError
-            if self._failure is not None:  # a transaction that failed answers nothing more
-                raise self._failure
-            self._wire = wire = self._wire or await self._connections.take()
-            if self._unread:  # its resolver was cancelled when another failed; the snapshot is still everybody's
-                await self._read(wire.rest())
-            batch: list[tuple[bytes, Sequence[object]]] = [(statement, parameters)]
-            self._beginning = not self._began
-            if self._beginning:
-                fence = (str(self.workspace),)
-                batch = [(_BEGIN, ()), (_FENCE, fence), (_BOOKMARKS, fence), *batch]
-            if last:
-                batch.append((_COMMIT, ()))
-            self._unread, self._began = True, not last
-            found = await self._read(wire.run(batch))
-            self.statements.append(statement)
-            return found[-1]
-
-    async def _read(self, answer: Awaitable[list[list[tuple[Any, ...]]]]) -> list[list[tuple[Any, ...]]]:
-        """Raises: what went wrong; the same again to whoever asks after it, or that another took too long."""
+        asked = _Asked(statement, parameters, last)
+        self._asked.append(asked)
         try:
-            found = await answer
-        except errors.QueryCanceled as exc:
-            self._failure = NotReadError()
-            raise ReadTimeoutError from exc
-        except errors.OperationalError as exc:
-            self._failure = UnavailableError(AWAY)
-            raise self._failure from exc
-        except Exception as exc:
-            self._failure = exc
-            raise
-        self._unread = False
+            async with self._turn:
+                while asked.rows is None and asked.error is None:
+                    await self._go_on()
+        finally:
+            if asked in self._asked:
+                self._asked.remove(asked)
+        if asked.rows is None:
+            assert asked.error is not None  # noqa: S101  # one of the two ends the loop
+            raise asked.error
+        return asked.rows
+
+    async def _go_on(self) -> None:
+        """A round trip; or the end of one, when its resolver was cancelled: the snapshot is still everybody's."""
+        if self._closed:  # resolvers of an operation that failed elsewhere
+            raise asyncio.CancelledError
+        if self._failure is not None:  # a transaction that failed answers nothing more
+            raise self._failure
+        self._wire = wire = self._wire or await self._connections.take()
+        if self._sent:
+            await self._read(wire, wire.rest())
+        else:
+            await self._company()
+            self._sent, self._asked = self._asked, []
+            await self._read(wire, wire.run(self._batch(self._sent)))
+
+    async def _company(self) -> None:
+        """Let those come who are expected. Whoever does not ask at once is not waited for."""
+        for _ in range(TURNS):
+            if len(self._asked) >= self._expected:
+                break
+            await asyncio.sleep(0)
+        self._expected = 0
+
+    def _batch(self, sent: Sequence[_Asked]) -> list[tuple[bytes, Sequence[object]]]:
+        batch = [(asked.statement, asked.parameters) for asked in sent]
+        self._beginning = not self._began
         if self._beginning:
+            fence = (str(self.workspace),)
+            batch = [(_BEGIN, ()), (_FENCE, fence), (_BOOKMARKS, fence), *batch]
+        last = len(sent) == 1 and sent[0].last
+        self._began = not last
+        return [*batch, (_COMMIT, ())] if last else batch
+
+    async def _read(self, wire: Wire, answer: Awaitable[object]) -> None:
+        """Settle what was sent: what was answered before one failed is answered."""
+        failure: Exception | None = None
+        try:
+            await answer
+        except errors.QueryCanceled as exc:
+            failure, self._failure = _caused(ReadTimeoutError(), exc), NotReadError()
+        except errors.OperationalError as exc:
+            failure = self._failure = _caused(UnavailableError(AWAY), exc)
+        except Exception as exc:  # noqa: BLE001  # whatever it is belongs to those who asked
+            failure = self._failure = exc
+        self._settle(wire.found, failure)
+
+    def _settle(self, found: Sequence[list[tuple[Any, ...]]], failure: Exception | None) -> None:
+        sent, self._sent = self._sent, []
+        self.trips += 1
+        if self._beginning and len(found) > 1:
             self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position, _ in found[1]}
             self.sealed = next((sealed for *_, sealed in found[1]), None)
-        return found
+        answered = found[_BEGINNING:] if self._beginning else found
+        for asked, rows in zip(sent, answered, strict=False):
+            asked.rows = rows
+            self.statements.append(asked.statement)
+        for asked in sent[len(answered) :]:
+            asked.error, failure = failure, self._failure
 
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
@@ -212,7 +267,7 @@ class Snapshot:
             wire, self._wire = self._wire, None
         if wire is None:
             return
-        sound = sound and not self._unread
+        sound = sound and not self._sent and self._failure is None
         if sound and not self._began:  # ended with its last statement: nothing to wait for
             await self._connections.give(wire, sound=True)
         else:
@@ -222,9 +277,14 @@ class Snapshot:
         finished = False
         try:
             if sound and self._began:
-                await wire.run([(_COMMIT, ())])
+                await wire.leave(_COMMIT)
             finished = sound
         except errors.OperationalError:
             log.info("a connection was lost after its last row was read")  # nothing to commit: what was read stands
         finally:
             await self._connections.give(wire, sound=finished)
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error

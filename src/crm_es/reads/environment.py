@@ -1,12 +1,16 @@
 """What a running plan knows, and the statements it runs."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
-from crm_es.reads.session import Moment
+from crm_es.reads.errors import NotReadError
+from crm_es.reads.session import Moment, Reads
 from crm_es.reads.sql import Slot
+
+T = TypeVar("T")
 
 
 class Environment:
@@ -34,10 +38,25 @@ class Statement:
     async def rows(self, environment: Environment, *, last: bool = False) -> list[tuple[Any, ...]]:
         """Run it; `last`: nothing of the operation follows."""
         moment = environment.moment
-        await moment.require(self.models)
+        # Before anything is waited for: others at the same time set what slots take.
         given = [value.take(environment) if type(value) is Slot else value for value in self.parameters]
+        await moment.require(self.models)
         snapshot = await moment.reads.snapshot()
         return await snapshot.fetch(self.text, given, last=last)
+
+
+async def together(reads: Reads, asking: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """What all of them answer; the statements that each begins with go in one round trip. Raises: what one of them raised."""
+    if len(asking) <= 1:
+        return [await one() for one in asking]
+    (await reads.snapshot()).expect(len(asking))
+    answers = await asyncio.gather(*(one() for one in asking), return_exceptions=True)
+    failed = [each for each in answers if isinstance(each, BaseException)]
+    for each in sorted(
+        failed, key=lambda error: isinstance(error, NotReadError)
+    ):  # that one failed is why another was not read
+        raise each
+    return answers  # type: ignore[return-value]  # none of them failed
 
 
 class Level(Protocol):

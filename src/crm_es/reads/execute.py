@@ -5,6 +5,7 @@ generic executor, which then also says what was wrong.
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,7 +28,7 @@ from graphql import (
 from crm_es.errors import CrmError
 from crm_es.reads.arguments import shape, taken
 from crm_es.reads.build import NullFoundError
-from crm_es.reads.environment import Environment
+from crm_es.reads.environment import Environment, together
 from crm_es.reads.errors import NotCompilableError, ReadTimeoutError
 from crm_es.reads.plan import Compiler, Plan, Root
 from crm_es.reads.recent import CHARACTERS, Recent
@@ -174,17 +175,19 @@ class CompiledReads:
 
     async def _run(self, plan: Plan, variables: Mapping[str, Any], reads: Reads) -> ExecutionResult:
         """What took too long is told here, and which: the generic executor would find its moment gone and no answer to any."""
-        answers, errors = list[Any](), list[GraphQLError]()
-        for root in plan.roots:
+        late: dict[str, GraphQLError] = {}
+
+        async def answer(root: Root) -> Any:
             try:
-                answers.append(await self._root(root, variables, reads, last=len(plan.roots) == 1))
+                return await self._root(root, variables, reads, last=len(plan.roots) == 1)
             except ReadTimeoutError as exc:
                 asked = root.selection
-                errors.append(GraphQLError(exc.message, asked.nodes, path=[asked.key], original_error=exc))
-                if root.required:
-                    return ExecutionResult(None, errors)
-                answers.append(None)
-        return ExecutionResult(plan.together(answers), errors or None)
+                late[asked.key] = GraphQLError(exc.message, asked.nodes, path=[asked.key], original_error=exc)
+
+        answers = await together(reads, [partial(answer, root) for root in plan.roots])
+        if any(root.required and root.selection.key in late for root in plan.roots):
+            return ExecutionResult(None, [*late.values()])
+        return ExecutionResult(plan.together(answers), [*late.values()] or None)
 
     async def _root(self, root: Root, variables: Mapping[str, Any], reads: Reads, *, last: bool) -> Any:
         environment = Environment(variables, reads.present)

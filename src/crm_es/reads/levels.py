@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from crm_es.api import ids
 from crm_es.reads import listing, pages, records
 from crm_es.reads.arguments import taken
 from crm_es.reads.cursor import bound_to
-from crm_es.reads.environment import LIMIT, PARENT, PARENTS, Environment, Statement, key
+from crm_es.reads.environment import LIMIT, PARENT, PARENTS, Environment, Statement, key, together
 from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.model import ReadType, Summed, read_of
 from crm_es.reads.pages import Listed, Window
@@ -186,26 +187,38 @@ class ListLevel:
         return f"e.moment.reads.cursors.seal(e.bound[{self.number}], {row}[K:L])"
 
     async def run(self, environment: Environment, parents: Sequence[Any] | None) -> Mapping[Any, Any]:
-        lists: Sequence[Sequence[tuple[Any, ...]]] = [()] if parents is None else [()] * len(parents)
         size, after = self._asked(environment)
+        asking: list[Callable[[], Awaitable[Any]]] = []
         if self.paged:
-            environment.parents, environment.limit, environment.after = parents or (), size + 1, after or ()
-            last = environment.last and self._rows.ends and not (self.counted or self._summaries)
-            rows = await self._page(after).rows(environment, last=last)
-            lists = [rows] if parents is None else _by_parent(rows, parents)
-            shown = [row for found in lists for row in found[:size]]  # one more tells that there are more
-            self._rows.note(shown, environment)
-            await self._rows.run_children(shown, environment)
-        counts = await self._counts(environment, parents) if self.counted else None
-        await self._summarize(environment, parents)
+            asking.append(partial(self._lists, environment, parents, size, after))
+        if self.counted:
+            asking.append(partial(self._counts, environment, parents))
+        if self._summaries:
+            asking.append(partial(self._summarize, environment, parents))
+        found = await together(environment.moment.reads, asking)
+        lists = found[0] if self.paged else [()] * len(parents or [None])
+        counts = found[int(self.paged)] if self.counted else None
         everyone = [None] if parents is None else parents
         answers = {}
-        for number, (parent, found) in enumerate(zip(everyone, lists, strict=True)):
-            kept, count = found[:size] if len(found) > size else found, None if counts is None else counts[number]
+        for number, (parent, rows) in enumerate(zip(everyone, lists, strict=True)):
+            kept, count = rows[:size] if len(rows) > size else rows, None if counts is None else counts[number]
             if self.backwards:
                 kept = kept[::-1]
-            answers[parent] = self.answer(kept, len(found) > size, after is not None, count, environment, parent)
+            answers[parent] = self.answer(kept, len(rows) > size, after is not None, count, environment, parent)
         return answers
+
+    async def _lists(
+        self, environment: Environment, parents: Sequence[Any] | None, size: int, after: tuple[Any, ...] | None
+    ) -> Sequence[Sequence[tuple[Any, ...]]]:
+        """The rows of each parent, and one more where there are more."""
+        environment.parents, environment.limit, environment.after = parents or (), size + 1, after or ()
+        last = environment.last and self._rows.ends and not (self.counted or self._summaries)
+        rows = await self._page(after).rows(environment, last=last)
+        lists = [rows] if parents is None else _by_parent(rows, parents)
+        shown = [row for found in lists for row in found[:size]]
+        self._rows.note(shown, environment)
+        await self._rows.run_children(shown, environment)
+        return lists
 
     def _asked(self, environment: Environment) -> tuple[int, tuple[Any, ...] | None]:
         """The page's size and where it starts. Raises: InvalidInputError, BadCursorError."""

@@ -6,12 +6,13 @@ columns of each part's joins; null where they are another part's.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import listing, pages
-from crm_es.reads.environment import PARENTS, Environment, Statement
+from crm_es.reads.environment import PARENTS, Environment, Statement, together
 from crm_es.reads.errors import NotCompilableError
 from crm_es.reads.pages import Listed, Window
 from crm_es.reads.shapes import Shape, made, widened
@@ -100,5 +101,11 @@ class Several:
             part.shape.note([row for row in rows if row[PART] == number], environment)
 
     async def run_children(self, rows: Sequence[tuple[Any, ...]], environment: Environment) -> None:
-        for number, part in enumerate(self._parts):
-            await part.shape.run_children([row for row in rows if row[PART] == number], environment)
+        shown = [[row for row in rows if row[PART] == number] for number in range(len(self._parts))]
+        asking = [
+            partial(part.shape.run_children, found, environment)
+            for part, found in zip(self._parts, shown, strict=True)
+            if found and part.shape.children
+        ]
+        if asking:
+            await together(environment.moment.reads, asking)

@@ -6,14 +6,14 @@ level is complete.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from crm_es.reads import records
-from crm_es.reads.environment import AT, Environment, Level, Statement
+from crm_es.reads.environment import AT, Environment, Level, Statement, together
 from crm_es.reads.model import ReadType
 from crm_es.reads.sql import COMMA, Query, Viewer
 
@@ -39,6 +39,11 @@ class Child:
     level: Level
     parents: str
     given: Callable[[Sequence[tuple[Any, ...]], Environment], list[Any]] | None = None
+
+    @property
+    def follows(self) -> bool:
+        """Whether its parents are in what another level answers."""
+        return "e.below[" in self.parents
 
 
 @dataclass(slots=True)
@@ -196,10 +201,28 @@ class Shape:
         return any(row[number] is not None for row in rows)
 
     async def run_children(self, rows: Sequence[tuple[Any, ...]], environment: Environment) -> None:
-        for child in self.children:
-            assert child.given is not None  # noqa: S101  # made when the level was complete
-            parents, level = child.given(rows, environment), child.level
-            environment.below[level.number] = await level.run(environment, parents) if parents else {}
+        reads = environment.moment.reads
+        for follow in (False, True):
+            asking = [
+                each for child in self.children if child.follows is follow for each in _asking(child, rows, environment)
+            ]
+            if asking:
+                await together(reads, asking)
+
+
+def _asking(
+    child: Child, rows: Sequence[tuple[Any, ...]], environment: Environment
+) -> Iterator[Callable[[], Awaitable[None]]]:
+    """Nothing where there are no parents."""
+    assert child.given is not None  # noqa: S101  # made when the level was complete
+    parents, level = child.given(rows, environment), child.level
+    environment.below[level.number] = {}
+
+    async def run() -> None:
+        environment.below[level.number] = await level.run(environment, parents)
+
+    if parents:
+        yield run
 
 
 def widened(

@@ -34,7 +34,11 @@ class Wire:
         self._bytes = 0
         self._made = 0
         self._transformer = Transformer(connection)
+        self.found: list[list[tuple[Any, ...]]] = []
+        """The rows of each statement that was answered, in order, though one after it failed."""
         self._answers: list[PGresult] = []
+        self._left = 0
+        self._passed_over = 0
         self._awaited: asyncio.Future[None] | None = None
         self._lost: Error | None = None
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
@@ -44,7 +48,7 @@ class Wire:
         """The server is spared what it still works at: nobody wants the answer."""
         self._ignore()
         try:
-            if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            if self.connection.pgconn.transaction_status == TransactionStatus.ACTIVE and not self._left:
                 with contextlib.suppress(Error):
                     await self.connection.cancel_safe(timeout=CANCEL_SECONDS)
         finally:
@@ -55,7 +59,26 @@ class Wire:
 
         Who is cancelled leaves an answer on the wire: `rest` takes it off, before anything else is run.
         """
+        self._put(statements)
+        return await self.rest()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be given to the next: no transaction is open, or the end of it is under way."""
+        status = self.connection.info.transaction_status
+        return status == TransactionStatus.IDLE or (status == TransactionStatus.ACTIVE and self._left > 0)
+
+    async def leave(self, statement: bytes) -> None:
+        """Send what nobody waits for: its answer is passed over when the next is read. Raises: psycopg.Error."""
         pgconn = self.connection.pgconn
+        self._put([(statement, ())])
+        while pgconn.flush():
+            await self._room(pgconn.socket)
+        self._left += 1
+
+    def _put(self, statements: Sequence[tuple[bytes, Sequence[object]]]) -> None:
+        pgconn = self.connection.pgconn
+        self._answers, self.found = [], []
         for text, parameters in statements:
             if _TWIN in text:
                 self._send(pgconn, _ANEW, ())
@@ -65,8 +88,7 @@ class Wire:
                 self._send(pgconn, text, parameters)
         self._give_up_the_least_used(pgconn)
         pgconn.pipeline_sync()
-        self._answers = []
-        return await self.rest()
+        self._passed_over, self._left = self._passed_over + self._left, 0
 
     async def rest(self) -> list[list[tuple[Any, ...]]]:
         """What the statements sent last answer. Raises: psycopg.Error."""
@@ -80,9 +102,13 @@ class Wire:
             answer = pgconn.get_result()
             if answer is None:
                 continue  # the end of one command
-            if answer.status == ExecStatus.PIPELINE_SYNC:
+            if answer.status != ExecStatus.PIPELINE_SYNC:
+                self._answers.append(answer)
+            elif self._passed_over:
+                self._passed_over -= 1
+                self._answers = []
+            else:
                 return self._rows(self._answers)
-            self._answers.append(answer)
 
     async def _room(self, socket: int) -> None:
         """Wait until more can be sent; what comes meanwhile is read."""
@@ -162,7 +188,7 @@ class Wire:
         return self._transformer.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters))
 
     def _rows(self, results: Sequence[PGresult]) -> list[list[tuple[Any, ...]]]:
-        found = []
+        self.found = found = list[list[tuple[Any, ...]]]()
         for result in results:
             if result.status == ExecStatus.TUPLES_OK:
                 self._transformer.set_pgresult(result)
