@@ -1169,12 +1169,13 @@ class Lines:
             for text in self._inflated(self._hashed(file, digest, header)):
                 lines = text.split(b"\n")
                 lines[0] = rest + lines[0]  # the text is long: it is not copied for that
+                sizes = map(len, lines if sparse(text) or len(lines[0]) > LARGEST_STATE else ())
+                long = next((at for at, size in enumerate(sizes) if size > LARGEST_STATE), None)
                 rest = lines.pop()
-                if max(map(len, [*lines, rest])) > LARGEST_STATE:
-                    yield lines[: next((at for at, line in enumerate(lines) if len(line) > LARGEST_STATE), len(lines))]
+                yield lines[:long]
+                if long is not None:
                     self.end = "damaged"
                     break
-                yield lines
         self.sha256 = digest.hexdigest()
         if self.end == "whole" and (rest or header != GZIP_HEADER):
             self.end = "damaged"
@@ -1204,6 +1205,12 @@ class Lines:
                 trailer += piece[:9]
         if self.end == "whole" and len(trailer) != 8:
             self.end = "cut" if len(trailer) < 8 else "damaged"
+
+
+def sparse(text: bytes) -> bool:
+    """Whether a line may be too long: if it is, a block of half that length has no end of one."""
+    block = LARGEST_STATE // 2
+    return len(text) < block or any(text.find(b"\n", at, at + block) < 0 for at in range(0, len(text), block))
 
 
 def _until_error(inflating: Any, tail: bytes) -> Iterator[bytes]:
@@ -1376,11 +1383,9 @@ class Reading:
         )
         if escaped or not right or any(map(is_deep, lines)):
             raise ValueError("not as usual")
-        self.ledger += [
-            (position, kind, SCAN(text, begin)[0])
-            for position, kind, text, begin in zip(positions, kinds, texts, begins)
-            if kind[:7] == "ledger."
-        ]
+        if any(kind[:7] == "ledger." for kind in {*kinds}):
+            told = zip(positions, kinds, texts, begins)
+            self.ledger += [(at, kind, SCAN(text, begin)[0]) for at, kind, text, begin in told if kind[:7] == "ledger."]
         named = list(map(MENTION.findall, texts, begins, ends)) if self._contacts is not None else ()
         return Events(times, streams, kinds, list(map(int, versions)), named)
 
@@ -1414,12 +1419,14 @@ class Reading:
         self._streams += events.streams
         self._kinds += events.kinds
         self._versions += events.versions
-        contacts, keep = self._contacts, self._mentions.append
+        contacts = self._contacts or b""
         early = bisect_right(positions, self._job.upto) if contacts else 0
-        for named, stream, position in zip(events.named[:early], events.streams, positions):
-            for one in {*named} if named else ():
-                if contacts[hash(one) & MASK]:  # type: ignore[index]
-                    keep((one + stream).encode() + position.to_bytes(8, "big"))
+        self._mentions += [
+            (one + stream).encode() + position.to_bytes(8, "big")
+            for named, stream, position in zip(events.named[:early], events.streams, positions)
+            for one in named
+            if contacts[hash(one) & MASK]
+        ]
 
     def _wrong(self, reason: str, position: int) -> None:
         self.problems.append(Problem(TAMPERED, reason, position=position))
@@ -1438,10 +1445,16 @@ class Reading:
     def _heads(self, part: slice, late: int) -> Iterator[bytes]:
         """A record for each stream with events there."""
         streams, versions, positions = self._streams[part], self._versions[part], self._positions[part]
-        last = dict(zip(streams, range(len(streams))))
-        first = dict(zip(reversed(streams), reversed(range(len(streams)))))
-        kinds, places = reversed(self._kinds[part]), reversed(range(len(streams)))
-        born = {stream: at for stream, kind, at in zip(reversed(streams), kinds, places) if kind[:8] == "contact."}
+        places, flags = range(len(streams)), {kind: late + (kind[:8] == "contact.") for kind in self.types}
+        last = dict(zip(streams, places))
+        if len(last) == len(streams):
+            marks = map(flags.__getitem__, self._kinds[part])
+            return map(
+                STREAM.pack, map(str.encode, streams), positions, positions, positions, versions, versions, marks
+            )
+        first = dict(zip(reversed(streams), reversed(places)))
+        kinds = zip(reversed(streams), reversed(self._kinds[part]), reversed(places))
+        born = {stream: at for stream, kind, at in kinds if kind[:8] == "contact."}
         starts, ends = [first[stream] for stream in last], last.values()
         return map(
             STREAM.pack,
