@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from crm_es.cli import COMMANDS, crm_es
-from crm_es.commands import workspaces
+from crm_es.commands import replaying, workspaces
 from crm_es.commands.projecting import told
 from crm_es.projector.digest import Digest
 from crm_es.projector.rebuild import Outcome
@@ -48,3 +48,8 @@ def test_a_check_says_how_many_rows_differ_and_what_mends_them() -> None:
         "  contact: DIFFERS, 1,200 rows where the events make 1,200",
         "  `crm-es rebuild profiles` makes it anew from the events.",
     ]
+
+
+def test_a_replay_tells_of_each_figure_or_that_there_is_none() -> None:
+    assert replaying.told([]).startswith("Nothing to compare")
+    assert replaying.told([("open tickets", "Support", 3, 5)]).splitlines()[1].endswith("3               5  (+2)")

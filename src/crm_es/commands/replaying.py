@@ -47,8 +47,11 @@ def replay(to: str | None, name: str, workspace: str | None, what_if: Path | Non
     settings = Settings.from_environment()
     with current(settings) as urls:
         if drop:
-            for schema in _dropped(urls, name):
+            dropped = _dropped(urls, name)
+            for schema in dropped:
                 click.echo(f"dropped {schema}")
+            if not dropped:
+                click.echo(f"There is nothing of a replay called {name}.")
             return
         if to is None:
             raise InvalidInputError("Say where to: --to POSITION or --to TIME.", rule="replay.to")
@@ -113,6 +116,8 @@ class _Asked:
 
 def told(rows: Sequence[tuple[str, str, int, int]]) -> str:
     """A line a figure: as it was, as it would be, and the difference where there is one."""
+    if not rows:
+        return "Nothing to compare: no open tickets, breaches, or open deals with an amount by then."
     width = max((len(f"{what} {of}") for what, of, *_ in rows), default=0)
     lines = [f"{'':<{width}}  {'as it was':>14}  {'what if':>14}"]
     for what, of, before, after in rows:
