@@ -1044,7 +1044,7 @@ class Tiles:
 
     def __init__(self, directory: str, size: int, folder: str = "tiles") -> None:
         self.directory, self.size, self.folder = directory, size, folder
-        self.read = lru_cache(64)(self._read)
+        self.read, self.proven = lru_cache(64)(self._read), lru_cache(64)(self._proven)
 
     def width(self, level: int, number: int) -> int:
         return min(256, (self.size >> (8 * level)) - number * 256)
@@ -1067,7 +1067,7 @@ class Tiles:
             raise Problem(TAMPERED, "has another length than its tile", file=name)
         return data
 
-    def proven(self, level: int, number: int) -> bytes:
+    def _proven(self, level: int, number: int) -> bytes:
         """A tile that the tile above vouches for; the right edge is held by the root."""
         data = self.read(level, number)
         if self.width(level, number) == 256:
