@@ -18,6 +18,10 @@ LONG: Final = (
     "tests/ledger/",
     "tests/exports/",
     "tests/projections/",
+    "tests/database/",
+    "tests/projector/",
+    "tests/api/test_compiled",
+    "tests/api/test_pipeline_trend",
 )
 """What takes longest comes first, so that no worker is left with it in the end."""
 DEAR: Final = {"tests/faults/": "tests/faults/", "tests/demo/": "tests/demo/", "tests/conformance/": "tests/demo/"}
