@@ -67,6 +67,14 @@ def verify(folder):
     return crm_verify.main(["full", str(folder), "--origin", origin, "--public-key", str(folder / "PUBLIC_KEY")])
 
 
+async def test_a_position_that_is_not_there_is_named_where_it_was_said(api):
+    said = {**WHOLE, "at": {"position": "9999999"}}
+
+    answer = (await api.post(REQUEST, who="auditor", variables={"input": said})).json()
+
+    assert answer["errors"][0]["extensions"]["field"] == ["at", "position"]
+
+
 async def test_what_an_auditor_asks_for_another_allows_and_the_worker_makes(api, place, tmp_path):
     export = (await asked(api))["export"]
     assert (export["status"], export["downloadUrl"]) == ("AWAITING_APPROVAL", None)

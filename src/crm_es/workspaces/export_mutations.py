@@ -17,7 +17,7 @@ from crm_es.api.references import absent
 from crm_es.api.rules import PARENT, needs, ruled
 from crm_es.api.scalars import instant
 from crm_es.contacts.contact_aggregate import CONTACT
-from crm_es.errors import NotAllowedError
+from crm_es.errors import CrmError, NotAllowedError
 from crm_es.eventstore.event import camel
 from crm_es.eventstore.store import Outcome
 from crm_es.uuids import new_id
@@ -105,7 +105,11 @@ async def cancel(deed: Deed, id_: UUID) -> Outcome:
 
 async def _wanted(deed: Deed, input: RequestExportInput) -> Wanted:
     """Raises: InvalidInputError, NotFoundError, AsOfOutOfRangeError."""
-    moment = await deed.context.reads.moment(input.at)
+    try:
+        moment = await deed.context.reads.moment(input.at)
+    except CrmError as exc:  # what queries call asOf
+        exc.field = ("at", *exc.field[1:])
+        raise
     wanted = Wanted(upto=moment.at, filter=_text(input.filter))
     await _check_named(deed, wanted)
     if not input.contact_id:
