@@ -47,7 +47,7 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Look at settings, token signers, database, keys, read models, clock and disk.
+    """Look at settings, token signers, database, keys, read models, sealing, clock and disk.
 
     Changes nothing. Exit code 1 when something is wrong.
     """
