@@ -69,8 +69,12 @@ def value_of(case: Case, name: str, chance: random.Random) -> bytes:
 
 
 def alter_a_file(case: Case, chance: random.Random) -> None:
-    name = chance.choice([name for name in case.names if name.endswith(".json") and name != "consistency.json"])
-    case.write(name, chance.choice([text_of, value_of, value_of])(case, name, chance))
+    name = chance.choice(
+        [name for name in case.names if name.endswith((".json", ".note")) and name != "consistency.json"]
+    )
+    case.write(
+        name, chance.choice([text_of, value_of, value_of] if name.endswith("json") else [text_of])(case, name, chance)
+    )
 
 
 def alter_the_map(case: Case, chance: random.Random) -> None:
@@ -183,7 +187,7 @@ class Made:
     """The bundle of a seed."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        house, self.chance = Crafted(seed), random.Random(seed)
+        house, self.chance = Crafted(seed, epoch=1 + (seed % 4 == 3)), random.Random(seed)
         chance, self.tricks, kind = self.chance, [], KINDS[seed % 5]  # type: random.Random, list[str], str
         house.grow(chance.randrange(4, 40))
         for _ in range(chance.choice([0, 1, 1, 1, 2, 3])):
@@ -191,11 +195,13 @@ class Made:
             self.tricks.append(trick.__name__)
             craft(house, trick)
             house.grow(chance.randrange(3))
+            house.rotate() if chance.random() < 0.15 else None
         house.forge = chance.choice([None] * 6 + FORGERIES)
         scope = scope_of(house, kind)
         contents = bundle(house, folder / "bundle", scope, per_file=chance.choice([7, 64]), custody=False, later=0)
         self.size, self.states = contents.tree_size, list(house.states)
         self.case, self.forged = Case(house, folder / "bundle", kind, custody=False), house.forged
+        self.case.pinned = chance.randrange(-len(house.keys), 0)
         self.tricks += [house.forge.__name__] if house.forge else []
 
     def alter(self) -> None:

@@ -115,6 +115,17 @@ def test_a_file_that_swells_is_not_read_to_its_end(tmp_path: Path, byte: bytes) 
     assert json.loads(done.stdout.splitlines()[-1])["position"] == 1
 
 
+@pytest.mark.parametrize("name", ["events/000000.jsonl.gz", "heads/map.txt.gz"])
+def test_a_file_that_swells_is_judged_alike(tmp_path: Path, both: Both, name: str) -> None:
+    case = of(tmp_path, custody=False)
+    case.write(name, b"".join(compressed(b"x\n" * (1 << 19) for _ in range(32))))
+    rehash(case)
+
+    code, said = both(case.words())
+
+    assert (code, said["file"]) == (1, None if name.startswith("events") else name)
+
+
 def test_a_file_too_large_to_be_read_whole_is_not(tmp_path: Path, both: Both) -> None:
     case = of(tmp_path)
     with (case.directory / "custody.jsonl").open("r+b") as file:

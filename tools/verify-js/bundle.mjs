@@ -511,7 +511,10 @@ export class Bundle {
     const there = this.found.has(file);
     const filed = there ? new Lines(this.path(file)) : [];
     let at = 0;
-    for await (const lot of filed) for (const line of lot) at += at < leaves.length && line.equals(Buffer.from(leaves[at])) ? 1 : Infinity;
+    for await (const lot of filed) {
+      for (const line of lot) at += at < leaves.length && line.equals(Buffer.from(leaves[at])) ? 1 : Infinity;
+      if (at > leaves.length) break;
+    }
     const same = at === leaves.length;
     if (growing.root().toString("hex") !== this.sealed.root && !this.altered.has(file)) {
       this.add(TAMPERED, "the heads that were sealed here are not those of the events", { position: this.manifest.headsPosition });

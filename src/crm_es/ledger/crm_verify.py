@@ -161,8 +161,10 @@ class Leaves:
     def add(self, entries: Sequence[bytes]) -> None:
         self.count += len(entries)
         self._row += hashes_of(LEAF, entries)
-        while len(self._row) >= 4096 * 32:
-            self._blocks, self._row = self._blocks + fold(self._row[: 4096 * 32]), self._row[4096 * 32 :]
+        block = 4096 * 32
+        end = len(self._row) // block * block
+        self._blocks += b"".join(fold(self._row[at : at + block]) for at in range(0, end, block))
+        self._row = self._row[end:]
 
     def root(self) -> bytes:
         return fold(self._blocks + fold(self._row)) if self._row else fold(self._blocks)
@@ -849,6 +851,8 @@ class Bundle:
         for batch in lines if MAP in self.found else []:
             digest.update(b"\n".join([*batch, b""]))
             leaves.add(batch)
+            if leaves.count > self.sealed["leaves"]:  # whatever follows
+                return
         self.map = Map(leaves.root().hex(), digest.digest() if lines.end == "whole" else b"", leaves.count)
 
     def check_map(self, folder: str) -> None:
@@ -1195,7 +1199,7 @@ class Lines:
                 before, tail = inflating.copy(), piece
                 try:
                     while tail and not inflating.eof:
-                        yield inflating.decompress(tail, 1 << 22)
+                        yield inflating.decompress(tail, 1 << 20)
                         before, tail = inflating.copy(), inflating.unconsumed_tail
                     trailer = inflating.unused_data
                 except zlib.error:
