@@ -26,6 +26,7 @@ from crm_es.eventstore.event import WorkspaceId
 from crm_es.exports.files import pretty, put
 from crm_es.exports.making import OVER, Maker, StoppedError, forget, part_of, plan_of
 from crm_es.exports.narrowing import condition
+from crm_es.exports.work import locked
 from crm_es.serving.projecting import settle
 from crm_es.serving.supervisor import KILL_AFTER_SECONDS, Child
 from crm_es.uuids import new_id
@@ -126,7 +127,9 @@ async def _export(
             decode=desk.store.codec.decode_each,
             reached=lambda log_id: settle(settings, urls.projector, log_id),
         )
-        with _Screen().interruptible() as screen:
+        with locked(urls.app, workspace, id_) as alone, _Screen().interruptible() as screen:
+            if alone is None:
+                raise UnavailableError(f"Another process is making {out} already.", rule="export.being_made")
             try:
                 return await maker.make(workspace, id_, out, screen.told, screen.says)
             except (RuleViolatedError, NotFoundError) as error:
@@ -181,7 +184,7 @@ async def _requested(
     desk: Desk, workspace: WorkspaceId, out: Path, wanted: Wanted, *, purpose: str, reason: str
 ) -> UUID:
     """The export of this folder: begun now, or by an earlier run that asked for the same. Raises: InvalidInputError."""
-    said = {"workspace": str(workspace), "purpose": purpose, "reason": reason, "wanted": _plain(wanted)}
+    said = begun(workspace, wanted, purpose=purpose, reason=reason)
     plan = plan_of(out)
     if plan.exists():
         known = msgspec.json.decode(plan.read_bytes(), type=dict[str, Any])
@@ -205,9 +208,10 @@ def _asking(wanted: Wanted, purpose: str, reason: str) -> list[ExportEvent]:
     return exports.request(wanted, purpose=purpose, reason=reason, by=None, at_the_machine=True)
 
 
-def _plain(wanted: Wanted) -> dict[str, Any]:
+def begun(workspace: UUID, wanted: Wanted, *, purpose: str, reason: str) -> dict[str, Any]:
+    """What was asked for, as a plan says it."""
     plain: dict[str, Any] = msgspec.to_builtins(asdict(wanted))
-    return plain
+    return {"workspace": str(workspace), "purpose": purpose, "reason": reason, "wanted": plain}
 
 
 @contextmanager
