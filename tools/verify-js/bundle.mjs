@@ -470,7 +470,7 @@ export class Bundle {
   }
 
   checkCounts(files) {
-    const types = {};
+    const types = Object.create(null); // a type may be called __proto__
     for (const file of files) for (const [kind, n] of file.types) types[kind] = (types[kind] ?? 0) + n;
     const total = this.total() - files.flatMap((file) => file.lost).length;
     const { events, byType } = this.manifest.counts;
