@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from crm_es.config import Settings
-from tests.waiting import PATIENCE_MS, PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS
 
+LONG_MS = "60000"
+"""Less than the patience of who asks again: what was lost with a database that was killed may be asked for again in time."""
 PATIENT = {
-    "CRM_PROJECTION_WAIT_MS": "60000",
-    "CRM_QUERY_TIMEOUT_MS": str(PATIENCE_MS),
+    "CRM_PROJECTION_WAIT_MS": LONG_MS,
+    "CRM_QUERY_TIMEOUT_MS": LONG_MS,
     "CRM_SHUTDOWN_SECONDS": str(PATIENCE_SECONDS),
-    "CRM_STATEMENT_TIMEOUT_MS": str(PATIENCE_MS),
+    "CRM_STATEMENT_TIMEOUT_MS": LONG_MS,
 }
 
 
