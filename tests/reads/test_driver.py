@@ -248,6 +248,27 @@ async def test_who_is_cancelled_while_closing_keeps_no_connection(shared_databas
     await reading.close()
 
 
+async def test_who_is_cancelled_while_closing_behind_others_keeps_no_connection(shared_database: DatabaseUrls) -> None:
+    """Nobody has the turn in the moment, but somebody is about to."""
+    reading = ReadConnections(shared_database.app, size=1, statement_timeout_ms=PATIENCE_MS)
+    snapshot = Snapshot(reading, uuid4())
+
+    async def close() -> None:
+        await snapshot.rows(WAIT, [lock.key])
+        asking.cancel()
+        await snapshot.close()
+
+    with held(shared_database) as lock:
+        asking = asyncio.create_task(close())
+        await lock.awaited()
+        waiting = asyncio.create_task(snapshot.rows(ONE))
+        await asyncio.sleep(0)
+
+    await asyncio.gather(asking, waiting, return_exceptions=True)
+    assert await asyncio.wait_for(pid(reading), PATIENCE_SECONDS)
+    await reading.close()
+
+
 async def test_bookmarks_are_told_as_positions_however_far_behind(world: World) -> None:
     other = World(world.urls, world.reading)
     places: dict[str, int] = {}

@@ -151,6 +151,8 @@ class Snapshot:
         self._asked: list[_Asked] = []
         self._sent: list[_Asked] = []
         self._expected = 0
+        self._asking = 0
+        """So many have the turn, wait for it or are about to go on."""
         self._failure: Exception | None = None
         self._closed = False
         self._turn = asyncio.Lock()
@@ -184,11 +186,13 @@ class Snapshot:
         """
         asked = _Asked(statement, parameters, last)
         self._asked.append(asked)
+        self._asking += 1
         try:
             async with self._turn:
                 while asked.rows is None and asked.error is None:
                     await self._go_on()
         finally:
+            self._asking -= 1
             if asked in self._asked:
                 self._asked.remove(asked)
         if asked.rows is None:
@@ -257,7 +261,7 @@ class Snapshot:
     async def close(self, *, sound: bool = True) -> None:
         """End the transaction and hand the connection back. Whoever still wants rows is cancelled. Safe to call twice."""
         self._closed = True
-        if self._turn.locked():  # a resolver's statement is under way: whoever closes may be cancelled while it is
+        if self._asking:  # a resolver's statement is under way: whoever closes may be cancelled while it is
             await asyncio.shield(self._end(sound=sound))
         else:
             await self._end(sound=sound)
