@@ -252,6 +252,9 @@ class Snapshot:
             self.bookmarks = {model: Bookmark(log_id, position) for model, log_id, position, _ in found[1]}
             self.sealed = next((sealed for *_, sealed in found[1]), None)
         answered = found[_BEGINNING:] if self._beginning else found
+        if failure is None and len(answered) < len(sent):  # nobody knows whose they are
+            answered, failure = [], errors.ProgrammingError("a statement answered no rows")
+            self._failure = failure
         for asked, rows in zip(sent, answered, strict=False):
             asked.rows = rows
             self.statements.append(asked.statement)

@@ -6,10 +6,10 @@ had. A psycopg cursor would cost more than a one-row query does.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -59,7 +59,8 @@ class Wire:
 
         Who is cancelled leaves an answer on the wire: `rest` takes it off, before anything else is run.
         """
-        self._put(statements)
+        with self._heeding():
+            self._put(statements)
         return await self.rest()
 
     @property
@@ -70,11 +71,23 @@ class Wire:
 
     async def leave(self, statement: bytes) -> None:
         """Send what nobody waits for: its answer is passed over when the next is read. Raises: psycopg.Error."""
-        pgconn = self.connection.pgconn
-        self._put([(statement, ())])
+        with self._heeding():
+            self._put([(statement, ())])
+            await self._flush(self.connection.pgconn)
+        self._left += 1
+
+    @contextlib.contextmanager
+    def _heeding(self) -> Iterator[None]:
+        """What is lost is watched no longer: libpq closed the socket, and its number is the next one's."""
+        try:
+            yield
+        except Error:
+            self._ignore()
+            raise
+
+    async def _flush(self, pgconn: PGconn) -> None:
         while pgconn.flush():
             await self._room(pgconn.socket)
-        self._left += 1
 
     def _put(self, statements: Sequence[tuple[bytes, Sequence[object]]]) -> None:
         pgconn = self.connection.pgconn
@@ -92,10 +105,12 @@ class Wire:
 
     async def rest(self) -> list[list[tuple[Any, ...]]]:
         """What the statements sent last answer. Raises: psycopg.Error."""
-        pgconn = self.connection.pgconn
+        with self._heeding():
+            return await self._rest(self.connection.pgconn)
+
+    async def _rest(self, pgconn: PGconn) -> list[list[tuple[Any, ...]]]:
         self._watch(pgconn.socket)
-        while pgconn.flush():
-            await self._room(pgconn.socket)
+        await self._flush(pgconn)
         while True:
             while pgconn.is_busy():
                 await self._change()
@@ -105,10 +120,16 @@ class Wire:
             if answer.status != ExecStatus.PIPELINE_SYNC:
                 self._answers.append(answer)
             elif self._passed_over:
-                self._passed_over -= 1
-                self._answers = []
+                self._pass_over()
             else:
                 return self._rows(self._answers)
+
+    def _pass_over(self) -> None:
+        """Raises: OperationalError where what nobody waited for failed: nothing behind it was begun."""
+        self._passed_over -= 1
+        answers, self._answers = self._answers, []
+        if any(answer.status == ExecStatus.FATAL_ERROR for answer in answers):
+            raise OperationalError("the transaction before did not end")
 
     async def _room(self, socket: int) -> None:
         """Wait until more can be sent; what comes meanwhile is read."""
@@ -159,7 +180,8 @@ class Wire:
             loop, socket = self._watched
             self._watched = None
             if not loop.is_closed():
-                loop.remove_reader(socket)
+                with contextlib.suppress(OSError):  # closed, while it is watched for room as well
+                    loop.remove_reader(socket)
 
     def _send(self, pgconn: PGconn, text: bytes, parameters: Sequence[object]) -> None:
         self._prepare(pgconn, text)
