@@ -8,7 +8,7 @@ from crm_es.projector.contract import Batch, Column, Index, Table
 from crm_es.workspaces import export
 
 NAME = "exports"
-VERSION = 1
+VERSION = 2
 
 
 EXPORT: Final = Table(
@@ -18,6 +18,13 @@ EXPORT: Final = Table(
         Column(name="version", type="integer"),
         Column(name="status", type="text"),
         Column(name="purpose", type="text"),
+        Column(name="scope", type="text"),
+        Column(name="contact_id", type="uuid", null=True),
+        Column(name="stream_id", type="uuid", null=True),
+        Column(name="first", type="bigint", null=True),
+        Column(name="last", type="bigint", null=True),
+        Column(name="filter", type="text", null=True),
+        Column(name="upto", type="bigint", null=True),
         Column(name="at", type="bigint", null=True),
         Column(name="events", type="bigint", null=True),
         Column(name="actor_kind", type="text"),
@@ -56,9 +63,8 @@ def _values(fact: Fact) -> dict[str, Any]:  # noqa: PLR0911  # one of each event
     event: export.ExportEvent = fact.event  # type: ignore[assignment]
     ended = {"finished_at": fact.recorded_at}
     match event:
-        case export.ExportRequested(purpose=purpose, needs_approval=waits):
-            status = "AWAITING_APPROVAL" if waits else "QUEUED"
-            return {"status": status, "purpose": purpose, "requested_at": fact.recorded_at, **_named(fact, "actor")}
+        case export.ExportRequested():
+            return {**_asked(event), "requested_at": fact.recorded_at, **_named(fact, "actor")}
         case export.ExportApproved():
             return {"status": "QUEUED", **_named(fact, "decider")}
         case export.ExportDenied():
@@ -75,6 +81,20 @@ def _values(fact: Fact) -> dict[str, Any]:  # noqa: PLR0911  # one of each event
             return {}
         case _:
             assert_never(event)
+
+
+def _asked(event: export.ExportRequested) -> dict[str, Any]:
+    return {
+        "status": "AWAITING_APPROVAL" if event.needs_approval else "QUEUED",
+        "purpose": event.purpose,
+        "scope": event.scope.value,
+        "contact_id": event.id if event.scope is export.ExportScope.SUBJECT else None,
+        "stream_id": event.id if event.scope is export.ExportScope.STREAM else None,
+        "first": event.first,
+        "last": event.last,
+        "filter": event.filter,
+        "upto": event.upto,
+    }
 
 
 def _named(fact: Fact, part: str) -> dict[str, Any]:

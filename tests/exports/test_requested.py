@@ -98,6 +98,44 @@ async def test_what_an_auditor_asks_for_another_allows_and_the_worker_makes(api,
     assert manifest["approver"].startswith("MEMBER ")
 
 
+ASKED = "scope contactId streamId firstPosition lastPosition filter asOf"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, {"scope": "WORKSPACE"}),
+        ({"at": {"position": "2"}}, {"scope": "WORKSPACE", "asOf": "2"}),
+        (
+            {"filter": {"position": {"gte": "2", "lt": "4"}, "type": {"eq": "contact.registered"}}},
+            {"scope": "RANGE", "firstPosition": "2", "lastPosition": "3"},
+        ),
+        ({"filter": {"type": {"eq": "contact.registered"}}}, {"scope": "WORKSPACE"}),
+    ],
+    ids=["all", "of then", "positions", "narrowed"],
+)
+async def test_who_decides_sees_what_was_asked_for(api, more, told):
+    id_ = (await asked(api, **more))["export"]["id"]
+
+    shown = (await api.ask(f"query ($id: ID!) {{ export(id: $id) {{ {ASKED} }} }}", who="admin", id=id_))["export"]
+
+    assert shown == {**dict.fromkeys(ASKED.split()), "filter": more.get("filter"), **told}
+
+
+async def test_an_export_names_the_contact_or_the_record_it_is_about(api):
+    contact = await contact_of(api)
+    query = f"query ($id: ID!) {{ export(id: $id) {{ {ASKED} }} }}"
+    subject = (await asked(api, contactId=contact))["export"]["id"]
+    stream = (await asked(api, filter={"entityId": {"eq": contact}}))["export"]["id"]
+
+    of_subject = (await api.ask(query, who="admin", id=subject))["export"]
+    of_stream = (await api.ask(query, who="admin", id=stream))["export"]
+
+    assert (of_subject["scope"], of_subject["contactId"], of_subject["streamId"]) == ("SUBJECT", contact, None)
+    assert (of_stream["scope"], of_stream["contactId"]) == ("STREAM", None)
+    assert of_stream["streamId"] == str(ids.decode(contact).id)
+
+
 async def test_each_use_of_the_link_is_logged(api, place):
     id_ = (await asked(api, contactId=None))["export"]["id"]
     await allowed(api, id_)

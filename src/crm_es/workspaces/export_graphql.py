@@ -1,5 +1,6 @@
 """Exports as the API shows them, to who may audit. Making bundles is `exports/`."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,22 +11,29 @@ from psycopg.sql import SQL, Identifier
 from strawberry import ID
 
 from crm_es.api import ids
-from crm_es.api.enums import Action, EntityType
+from crm_es.api.enums import Action, EntityType, describe
 from crm_es.api.rules import PARENT
-from crm_es.api.scalars import Position
+from crm_es.api.scalars import JSON, Position
 from crm_es.context import Info
 from crm_es.eventstore.event import Actor as Doer
 from crm_es.projector.contract import Column, Table
 from crm_es.reads import records
 from crm_es.reads.connections import connection_type
-from crm_es.reads.declare import batched, column, computed, read_type
+from crm_es.reads.declare import batched, column, computed, id_of, read_type
 from crm_es.reads.session import Moment
 from crm_es.reads.sql import LOG, Source
 from crm_es.workspaces import export_tickets
 from crm_es.workspaces.audit import Actor, actor
+from crm_es.workspaces.export import ExportScope
 from crm_es.workspaces.jobs import Job, JobProgress, JobStatus
 from projections import exports
 
+describe(
+    ExportScope,
+    "What an export holds whole. WORKSPACE and RANGE hold the personal data of many.",
+    WORKSPACE="All events.", RANGE="All events of some positions.", STREAM="All events of one record.",
+    SUBJECT="All records that are about one contact.",
+)  # fmt: skip
 PROGRESS: Final = Source(
     LOG,
     Table(
@@ -127,6 +135,15 @@ class Export(Job):
         columns=("id", "status", "error"),
     )  # fmt: skip
     purpose: str = column("purpose", "What it is for.")
+    scope: ExportScope = column("scope", "What it holds whole, and proves complete.", render=ExportScope)
+    contact_id: ID | None = id_of("contact_id", "Contact", "The contact it is about; of SUBJECT alone.")
+    stream_id: UUID | None = column("stream_id", "The record it is of, as its events name it; of STREAM alone.")
+    first_position: Position | None = column("first", "Its first position; of RANGE, from the start if null.")
+    last_position: Position | None = column("last", "Its last position; of RANGE, to its end if null.")
+    filter: JSON | None = column(
+        "filter", "The `EventFilter` that narrows its views, as a variable.", render=json.loads
+    )
+    as_of: Position | None = column("upto", "The position as of which it was asked for; null: when it is made.")
     at: Position | None = column("at", "The position it shows, once it is made.")
     decided_by: Actor | None = computed(
         _decider, ("decider_kind", "decider_id", "decider_for", "decider_auth"), "Who allowed it, or did not.",
