@@ -1,8 +1,6 @@
 """`anchor`: checkpoints leave the house, again and again."""
 
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +13,7 @@ from crm_es.database.doors import current
 from crm_es.errors import ConfigurationError, UnavailableError
 from crm_es.ledger.anchoring import Places, Target, ToFile, ToWebhook, ship
 from crm_es.ledger.timestamps import ToTimestamps
+from crm_es.serving.stopping import told_to_stop
 
 
 @click.command()
@@ -41,9 +40,7 @@ def anchor(
     if not targets:
         raise ConfigurationError("Say where to: --file, --webhook or --timestamps.")
     settings = Settings.from_environment()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = told_to_stop()
     with current(settings) as urls:
         places = Places(settings.data_dir / "anchors.json")
         done = _round(urls.app, targets, places)

@@ -1,6 +1,5 @@
 """`serve`: web processes and the projector, over the embedded database or one's own."""
 
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from crm_es.database.doors import current, keeping
 from crm_es.database.urls import DatabaseUrls
 from crm_es.errors import ConfigurationError
 from crm_es.serving.projecting import check_read_models
+from crm_es.serving.stopping import told_to_stop
 from crm_es.serving.supervisor import Child, Supervisor
 
 BACKLOG: Final = 2048
@@ -51,9 +51,7 @@ def serve_at(
 
     In production the sealer runs beside only where it was given a login of its own.
     """
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    stop = told_to_stop()
     check_read_models(urls.app)
     children = [Child("the projector", ["crm_es.serving.projecting"], last=True)]
     for number in range(1, workers + 1):

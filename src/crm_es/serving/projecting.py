@@ -1,8 +1,6 @@
 """The projector as a process, and what it and the rebuild are made of."""
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from crm_es.projector.runner import Projector
 from crm_es.serving.exporting import Exporter
 from crm_es.serving.lifeline import CANNOT_START, hold_on_to_parent
 from crm_es.serving.reverting import Reverter
+from crm_es.serving.stopping import told_to_stop
 from crm_es.serving.timing import Timer
 from projections import READ_MODELS
 
@@ -54,9 +53,7 @@ def decoding(settings: Settings) -> Iterator[Decode]:
 
 def project(settings: Settings, urls: DatabaseUrls) -> None:
     """Project, and record what SLA clocks ran out, until told to stop (SIGTERM, SIGINT)."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = told_to_stop()
     with (
         opened_keys(settings) as keys,
         rarely_collected(),

@@ -1,9 +1,7 @@
 """The sealer as a process: alone (`crm-es seal`), or as a child of `serve`."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -16,6 +14,7 @@ from crm_es.ledger.key_file import KeyFile
 from crm_es.ledger.reads_sealed import HourSealing
 from crm_es.ledger.running import Sealing
 from crm_es.serving.lifeline import hold_on_to_parent
+from crm_es.serving.stopping import told_to_stop
 from crm_es.threads import beside
 
 GIVES_WAY: Final = 5  # nicer than those who record; a map of a million streams is half a minute of work
@@ -50,9 +49,7 @@ def sealing(settings: Settings, url: str) -> Sealing:
 def seal(settings: Settings, url: str) -> None:
     """Until told to stop (SIGTERM, SIGINT)."""
     os.nice(GIVES_WAY)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = told_to_stop()
     with beside(HourSealing(url).run, "crm-access-sealer"):
         sealing(settings, url).run(stop)
 
